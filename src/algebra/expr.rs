@@ -1,0 +1,205 @@
+//! Scalar expressions. Every one is total and deterministic: it has a result for every input row and
+//! depends on nothing else. What each operator does at its edges is said here and done in `engine`.
+
+/// The six types that a column or expression can have. Sources are cast to them when they are read: all
+/// integers to `Int` (64 bits), floats and decimals to `Float`, strings to `Text`, timestamps to microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Type {
+    Int,
+    Float,
+    Text,
+    Bool,
+    Date,
+    Timestamp,
+}
+
+impl Type {
+    /// The SQL name.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Type::Int => "BIGINT",
+            Type::Float => "DOUBLE",
+            Type::Text => "VARCHAR",
+            Type::Bool => "BOOLEAN",
+            Type::Date => "DATE",
+            Type::Timestamp => "TIMESTAMP",
+        }
+    }
+
+    pub fn is_numeric(self) -> bool {
+        matches!(self, Type::Int | Type::Float)
+    }
+}
+
+/// A constant. Floats compare and hash by bits, so that two plans are equal only where they mean the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    Null(Type),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    Bool(bool),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Microseconds since 1970-01-01T00:00:00.
+    Timestamp(i64),
+}
+
+impl Literal {
+    pub fn ty(&self) -> Type {
+        match self {
+            Literal::Null(ty) => *ty,
+            Literal::Int(_) => Type::Int,
+            Literal::Float(_) => Type::Float,
+            Literal::Text(_) => Type::Text,
+            Literal::Bool(_) => Type::Bool,
+            Literal::Date(_) => Type::Date,
+            Literal::Timestamp(_) => Type::Timestamp,
+        }
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Literal::Null(_))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Eq,
+    NotEq,
+    Less,
+    LessEq,
+    Greater,
+    GreaterEq,
+}
+
+/// Both sides have the same numeric type, which is the result's. `Int`: a result that does not fit, and
+/// division or remainder by zero, are NULL. `Float`: IEEE 754, division or remainder by zero is NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    /// Position in the input relation.
+    Column(usize),
+    Literal(Literal),
+    /// Conjunction by SQL's three-valued logic.
+    All(Vec<Expr>),
+    /// Disjunction by SQL's three-valued logic.
+    Any(Vec<Expr>),
+    Not(Box<Expr>),
+    IsNull(Box<Expr>),
+    /// Both sides have the same type. NULL where a side is NULL. Floats by IEEE 754-2008 total order, so NaN
+    /// equals itself and is above infinity.
+    Compare(Comparison, Box<Expr>, Box<Expr>),
+    Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
+    /// The first branch whose condition is true; conditions are Boolean, results have one type.
+    Case {
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
+    /// A value that the type cannot hold is NULL.
+    Cast(Box<Expr>, Type),
+}
+
+impl Expr {
+    pub fn and(conjuncts: Vec<Expr>) -> Expr {
+        flatten(conjuncts, Expr::All, |e| match e {
+            Expr::All(parts) => Ok(parts),
+            other => Err(other),
+        })
+    }
+
+    pub fn or(disjuncts: Vec<Expr>) -> Expr {
+        flatten(disjuncts, Expr::Any, |e| match e {
+            Expr::Any(parts) => Ok(parts),
+            other => Err(other),
+        })
+    }
+
+    pub fn compare(op: Comparison, left: Expr, right: Expr) -> Expr {
+        Expr::Compare(op, Box::new(left), Box::new(right))
+    }
+
+    pub fn arithmetic(op: Arithmetic, left: Expr, right: Expr) -> Expr {
+        Expr::Arithmetic(op, Box::new(left), Box::new(right))
+    }
+
+    pub fn cast(self, ty: Type) -> Expr {
+        Expr::Cast(Box::new(self), ty)
+    }
+
+    /// The direct parts of this expression.
+    pub fn children(&self) -> Vec<&Expr> {
+        match self {
+            Expr::Column(_) | Expr::Literal(_) => vec![],
+            Expr::All(parts) | Expr::Any(parts) => parts.iter().collect(),
+            Expr::Not(e) | Expr::IsNull(e) | Expr::Cast(e, _) => vec![e],
+            Expr::Compare(_, l, r) | Expr::Arithmetic(_, l, r) => vec![l, r],
+            Expr::Case { branches, otherwise } => {
+                branches.iter().flat_map(|(when, then)| [when, then]).chain(otherwise.as_deref()).collect()
+            }
+        }
+    }
+
+    /// The positions that this expression reads, in the order of their first use.
+    pub fn columns(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        self.visit(&mut |e| {
+            if let Expr::Column(i) = e
+                && !found.contains(i)
+            {
+                found.push(*i);
+            }
+        });
+        found
+    }
+
+    fn visit(&self, f: &mut impl FnMut(&Expr)) {
+        f(self);
+        for child in self.children() {
+            child.visit(f);
+        }
+    }
+
+    /// The same expression over a relation in which every column has moved.
+    pub fn moved(&self, to: &impl Fn(usize) -> usize) -> Expr {
+        let boxed = |e: &Expr| Box::new(e.moved(to));
+        match self {
+            Expr::Column(i) => Expr::Column(to(*i)),
+            Expr::Literal(l) => Expr::Literal(l.clone()),
+            Expr::All(parts) => Expr::All(parts.iter().map(|e| e.moved(to)).collect()),
+            Expr::Any(parts) => Expr::Any(parts.iter().map(|e| e.moved(to)).collect()),
+            Expr::Not(e) => Expr::Not(boxed(e)),
+            Expr::IsNull(e) => Expr::IsNull(boxed(e)),
+            Expr::Cast(e, ty) => Expr::Cast(boxed(e), *ty),
+            Expr::Compare(op, l, r) => Expr::Compare(*op, boxed(l), boxed(r)),
+            Expr::Arithmetic(op, l, r) => Expr::Arithmetic(*op, boxed(l), boxed(r)),
+            Expr::Case { branches, otherwise } => Expr::Case {
+                branches: branches.iter().map(|(w, t)| (w.moved(to), t.moved(to))).collect(),
+                otherwise: otherwise.as_ref().map(|e| boxed(e)),
+            },
+        }
+    }
+}
+
+/// One flat list of operands: a thousand-term OR is one node, not a thousand levels.
+fn flatten(parts: Vec<Expr>, join: fn(Vec<Expr>) -> Expr, open: fn(Expr) -> Result<Vec<Expr>, Expr>) -> Expr {
+    let mut flat = Vec::new();
+    for part in parts {
+        match open(part) {
+            Ok(inner) => flat.extend(inner),
+            Err(other) => flat.push(other),
+        }
+    }
+    match flat.len() {
+        1 => flat.remove(0),
+        _ => join(flat),
+    }
+}

@@ -1,0 +1,21 @@
+//! The private algebra: the only language in which a question reaches the data.
+//!
+//! A [`Relation`] is public, or private and then *unit-preserving*: a disjoint union over privacy units of a
+//! function of that unit's rows, public data and the query's secret, with nothing for nothing. A
+//! private relation carries its unit in column 0, always. A [`Release`] turns a private relation into a
+//! noisy public table; everything above it is post-processing. Columns are positions, never names.
+//! Pure: no I/O, no data.
+
+mod domain;
+mod expr;
+mod interval;
+mod relation;
+mod sensitivity;
+
+pub use domain::{Domain, image};
+pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
+pub use interval::{Bounds, bounds};
+pub use relation::{
+    Cell, Direction, Fold, FoldKind, JoinKind, Key, Measure, Output, Query, Relation, Release, SortKey, TableId,
+};
+pub use sensitivity::{Clamp, Contribution, Sensitivity};

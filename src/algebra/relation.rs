@@ -1,0 +1,186 @@
+//! Relations, releases and whole questions.
+
+use super::{Bounds, Contribution, Domain, Expr, Type};
+
+/// Position of a table in the dataset's catalog.
+pub type TableId = usize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    Inner,
+    /// Unmatched rows of the left side survive, with NULLs.
+    Left,
+    /// Unmatched rows of both sides survive, with NULLs.
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SortKey {
+    pub expr: Expr,
+    pub direction: Direction,
+    pub nulls_first: bool,
+}
+
+/// An ordinary aggregate, over released rows or per unit. All are independent of row order below a release:
+/// integers are summed in 128 bits; floats are summed over public rows only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoldKind {
+    Rows,
+    NonNull,
+    Distinct,
+    Sum,
+    Mean,
+    Min,
+    Max,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fold {
+    pub kind: FoldKind,
+    /// The argument; a literal for `Rows`.
+    pub of: Expr,
+    /// Type of the result.
+    pub ty: Type,
+}
+
+/// Relational operators; positions of a join's output are the left side's, then the right side's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Relation {
+    /// A public table's columns.
+    Public {
+        table: TableId,
+        columns: Vec<usize>,
+    },
+    /// A protected table: its unit in column 0, then `columns`. Rows whose unit is NULL are dropped.
+    Protected {
+        table: TableId,
+        columns: Vec<usize>,
+    },
+    /// The table that an earlier release of the same question made: its keys, then its outputs, then for each
+    /// output its four interval columns (see `session`).
+    Released(usize),
+    /// Constant rows.
+    Rows {
+        types: Vec<Type>,
+        rows: Vec<Vec<Expr>>,
+    },
+    Filter {
+        input: Box<Relation>,
+        predicate: Expr,
+    },
+    Project {
+        input: Box<Relation>,
+        exprs: Vec<Expr>,
+    },
+    /// `on` pairs expressions over the left with expressions over the right; NULL matches nothing. `filter` is
+    /// over the output's positions.
+    Join {
+        left: Box<Relation>,
+        right: Box<Relation>,
+        kind: JoinKind,
+        on: Vec<(Expr, Expr)>,
+        filter: Option<Expr>,
+    },
+    /// Keys, then folds. No keys: one row.
+    Aggregate {
+        input: Box<Relation>,
+        keys: Vec<Expr>,
+        folds: Vec<Fold>,
+    },
+    /// At most `rows` rows of each unit (column 0), a sample by a keyed hash of the whole row.
+    Cap {
+        input: Box<Relation>,
+        rows: u64,
+    },
+    Sort {
+        input: Box<Relation>,
+        keys: Vec<SortKey>,
+    },
+    Limit {
+        input: Box<Relation>,
+        skip: usize,
+        fetch: Option<usize>,
+    },
+    /// All rows of all inputs, which have the same types.
+    Union(Vec<Relation>),
+}
+
+impl Relation {
+    pub fn filter(self, predicate: Expr) -> Relation {
+        Relation::Filter { input: Box::new(self), predicate }
+    }
+
+    pub fn project(self, exprs: Vec<Expr>) -> Relation {
+        Relation::Project { input: Box::new(self), exprs }
+    }
+}
+
+/// A key of a release with its public values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    pub expr: Expr,
+    pub ty: Type,
+    pub domain: Domain,
+}
+
+/// One integer per group to which noise is added.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// Rows.
+    Rows,
+    /// Rows in which the expression is not NULL.
+    NonNull(Expr),
+    /// Distinct privacy units.
+    Units,
+    /// Sum of a numeric expression, clamped row by row to `bounds`. `whole`: the expression is an integer.
+    /// `centred`: the middle of the bounds is subtracted from each row that is not NULL.
+    Sum { of: Expr, bounds: Bounds, whole: bool, centred: bool },
+}
+
+/// A column of the released table, computed from noisy measures alone; numbers are positions of measures.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A whole number.
+    Count(usize),
+    /// `whole`: a whole number.
+    Sum { sum: usize, whole: bool },
+    /// middle + sum / max(1, count), within the bounds: a sum over rows divided by a number of rows.
+    Mean { sum: usize, count: usize },
+}
+
+impl Output {
+    pub fn ty(&self) -> Type {
+        match self {
+            Output::Count(_) | Output::Sum { whole: true, .. } => Type::Int,
+            Output::Sum { whole: false, .. } | Output::Mean { .. } => Type::Float,
+        }
+    }
+}
+
+/// The number of a group: keys counted through in the order of their domains, the last one fastest.
+pub type Cell = u64;
+
+/// A private relation becomes a public table here, and nowhere else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    /// Private, with the unit in column 0.
+    pub input: Relation,
+    pub keys: Vec<Key>,
+    pub measures: Vec<Measure>,
+    pub outputs: Vec<Output>,
+    pub contribution: Contribution,
+}
+
+/// A question: its releases in an order in which each may read only earlier ones, and what is made of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub releases: Vec<Release>,
+    /// Public.
+    pub post: Relation,
+}

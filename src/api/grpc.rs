@@ -1,0 +1,293 @@
+//! The services of `undertone.v1`.
+
+use super::auth::{Principal, Principals};
+use super::status::status;
+use crate::accounting::Charge;
+use crate::catalog::{Column, Dataset, Protection, Table};
+use crate::error::{Code, Error};
+use crate::governance::{self, ALPHA, Ask};
+use crate::ledger::{Balance, StoredAnswer};
+use crate::mechanism::Family;
+use crate::proto::{
+    self, budget_service_server, catalog_service_server, execute_response::Event, query_service_server,
+};
+use crate::session::{Session, affordable};
+use prost::Message;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::RoutesBuilder;
+use tonic::{Request, Response, Status};
+
+/// Time between signs of life.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+/// Longest query id.
+const MAX_QUERY_ID: usize = 64;
+
+#[derive(Clone)]
+pub struct QueryApi(pub Arc<Session>);
+#[derive(Clone)]
+pub struct BudgetApi(pub Arc<Session>);
+#[derive(Clone)]
+pub struct CatalogApi(pub Arc<Session>);
+
+/// Adds the three services behind the tokens of `principals`; bodies up to `max_bytes`.
+pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principals: &Principals, max_bytes: usize) {
+    use tonic::service::interceptor::InterceptedService;
+    let query =
+        query_service_server::QueryServiceServer::new(QueryApi(session.clone())).max_decoding_message_size(max_bytes);
+    let budget = budget_service_server::BudgetServiceServer::new(BudgetApi(session.clone()))
+        .max_decoding_message_size(max_bytes);
+    let catalog = catalog_service_server::CatalogServiceServer::new(CatalogApi(session.clone()))
+        .max_decoding_message_size(max_bytes);
+    routes
+        .add_service(InterceptedService::new(query, principals.clone()))
+        .add_service(InterceptedService::new(budget, principals.clone()))
+        .add_service(InterceptedService::new(catalog, principals.clone()));
+}
+
+fn principal<T>(request: &Request<T>) -> Result<String, Status> {
+    let found = request.extensions().get::<Principal>().map(|p| p.0.clone());
+    found.ok_or_else(|| status(&Error::new(Code::Unauthenticated, "there is no credential")))
+}
+
+fn ask(question: Option<proto::Question>) -> Result<Ask, Status> {
+    let invalid = |message: &str| status(&Error::new(Code::InvalidRequest, message));
+    let question = question.ok_or_else(|| invalid("the request has no question"))?;
+    let family = match proto::Mechanism::try_from(question.mechanism) {
+        Ok(proto::Mechanism::Unspecified) => None,
+        Ok(proto::Mechanism::Laplace) => Some(Family::Laplace),
+        Ok(proto::Mechanism::Gaussian) => Some(Family::Gaussian),
+        Err(_) => return Err(invalid("the mechanism is not known: use LAPLACE or GAUSSIAN")),
+    };
+    Ok(Ask {
+        dataset: question.dataset,
+        purpose: question.purpose,
+        sql: question.sql,
+        epsilon: question.epsilon,
+        max_groups: question.max_groups_contributed,
+        max_rows: question.max_rows_contributed,
+        family,
+    })
+}
+
+/// The client's id, or a new one.
+fn query_id(wanted: String) -> Result<String, Status> {
+    if wanted.is_empty() {
+        let bytes: [u8; 16] = rand::random();
+        return Ok(bytes.iter().map(|b| format!("{b:02x}")).collect());
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if wanted.len() <= MAX_QUERY_ID && wanted.bytes().all(plain) {
+        return Ok(wanted);
+    }
+    let message = format!("a query id has at most {MAX_QUERY_ID} of A-Z, a-z, 0-9, '.', '_' and '-'");
+    Err(status(&Error::new(Code::InvalidRequest, message)))
+}
+
+/// Logs a call without text or values, and turns its error into a status.
+fn finish<T>(method: &str, who: &str, started: Instant, result: crate::error::Result<T>) -> Result<T, Status> {
+    let code = result.as_ref().err().map_or("OK", |e| e.code.name());
+    tracing::info!(method, principal = who, code, millis = started.elapsed().as_millis() as u64, "call");
+    result.map_err(|e| status(&e))
+}
+
+#[tonic::async_trait]
+impl query_service_server::QueryService for QueryApi {
+    async fn quote(&self, request: Request<proto::QuoteRequest>) -> Result<Response<proto::QuoteResponse>, Status> {
+        let (who, started) = (principal(&request)?, Instant::now());
+        let ask = ask(request.into_inner().question)?;
+        let quoted = async {
+            let planned = self.0.plan(&who, &ask).await?;
+            let balances = self.0.ledger().balance(&planned.account).await?;
+            let charge = planned.priced.charge;
+            Ok(proto::QuoteResponse {
+                price: Some(governance::price_message(&charge)),
+                columns: governance::columns(&planned.statement.columns, &planned.priced.releases),
+                releases: governance::releases(&planned.priced.releases),
+                confidence: 1.0 - ALPHA,
+                affordable: balances.as_ref().is_some_and(|b| affordable(b, charge)),
+                balance: balances.map(|b| balance_message(&b)),
+            })
+        };
+        finish("quote", &who, started, quoted.await).map(Response::new)
+    }
+
+    type ExecuteStream = ReceiverStream<Result<proto::ExecuteResponse, Status>>;
+
+    async fn execute(&self, request: Request<proto::ExecuteRequest>) -> Result<Response<Self::ExecuteStream>, Status> {
+        let (who, started) = (principal(&request)?, Instant::now());
+        let proto::ExecuteRequest { question, query_id: wanted, fresh } = request.into_inner();
+        let (ask, id) = (ask(question)?, query_id(wanted)?);
+        let (send, receive) = mpsc::channel(4);
+        let session = self.0.clone();
+        // A task of its own: what was charged is answered and stored even where the caller goes away.
+        let mut work = tokio::spawn(async move {
+            let answered = async {
+                let delivered = session.execute(&who, &ask, &id, fresh).await?;
+                answer_message(&session, delivered.stored, delivered.replayed).await
+            };
+            finish("execute", &who, started, answered.await)
+        });
+        tokio::spawn(async move {
+            let mut beat = tokio::time::interval(HEARTBEAT);
+            let outcome = loop {
+                tokio::select! {
+                    done = &mut work => break done,
+                    _ = beat.tick() => {
+                        let elapsed_millis = started.elapsed().as_millis() as u64;
+                        let event = Event::Progress(proto::Progress { elapsed_millis });
+                        let _ = send.try_send(Ok(proto::ExecuteResponse { event: Some(event) }));
+                    }
+                }
+            };
+            let last = match outcome {
+                Ok(answer) => answer.map(|a| proto::ExecuteResponse { event: Some(Event::Answer(a)) }),
+                Err(_) => {
+                    Err(status(&Error::internal("the question's task ended early; ask again under the same query id")))
+                }
+            };
+            let _ = send.send(last).await;
+        });
+        Ok(Response::new(ReceiverStream::new(receive)))
+    }
+
+    async fn get_answer(
+        &self,
+        request: Request<proto::GetAnswerRequest>,
+    ) -> Result<Response<proto::GetAnswerResponse>, Status> {
+        let (who, started) = (principal(&request)?, Instant::now());
+        let id = query_id(request.into_inner().query_id)?;
+        let found = async {
+            let stored = self.0.ledger().answer(&who, &id).await?;
+            let stored = stored
+                .ok_or_else(|| Error::new(Code::UnknownQueryId, format!("you have no answer under query id '{id}'")))?;
+            answer_message(&self.0, stored, true).await
+        };
+        let answer = finish("get_answer", &who, started, found.await)?;
+        Ok(Response::new(proto::GetAnswerResponse { answer: Some(answer) }))
+    }
+}
+
+/// The stored bytes with the balance of now.
+async fn answer_message(
+    session: &Session,
+    stored: StoredAnswer,
+    replayed: bool,
+) -> crate::error::Result<proto::Answer> {
+    let balance = session.ledger().balance(&stored.account).await?;
+    let answer = proto::Answer::decode(stored.bytes.as_slice())
+        .map_err(|_| Error::internal("a stored answer cannot be read"))?;
+    Ok(proto::Answer { balance: balance.map(|b| balance_message(&b)), replayed, ..answer })
+}
+
+#[tonic::async_trait]
+impl budget_service_server::BudgetService for BudgetApi {
+    async fn get_balances(
+        &self,
+        request: Request<proto::GetBalancesRequest>,
+    ) -> Result<Response<proto::GetBalancesResponse>, Status> {
+        let (who, started) = (principal(&request)?, Instant::now());
+        let dataset = request.into_inner().dataset;
+        let found = async {
+            let all = self.0.ledger().balances().await?;
+            let mine = all
+                .iter()
+                .filter(|b| b.account.principal == who && (dataset.is_empty() || b.account.dataset == dataset));
+            let with_pool = mine.filter_map(|account| {
+                let pool = all.iter().find(|p| p.account.is_pool() && p.account.dataset == account.account.dataset)?;
+                Some(balance_message(&(account.clone(), pool.clone())))
+            });
+            Ok(proto::GetBalancesResponse { balances: with_pool.collect() })
+        };
+        finish("get_balances", &who, started, found.await).map(Response::new)
+    }
+}
+
+fn balance_message((account, pool): &(Balance, Balance)) -> proto::Balance {
+    proto::Balance {
+        dataset: account.account.dataset.clone(),
+        principal: account.account.principal.clone(),
+        purpose: account.account.purpose.clone(),
+        account: Some(state_message(account)),
+        pool: Some(state_message(pool)),
+    }
+}
+
+fn state_message(balance: &Balance) -> proto::AccountState {
+    let Balance { grant, spent, .. } = balance;
+    let Charge { epsilon, rho, delta } = spent.total;
+    proto::AccountState {
+        granted_epsilon: grant.epsilon.to_string(),
+        granted_delta: grant.delta().to_string(),
+        spent_epsilon: epsilon.map(|e| e.to_string()).unwrap_or_default(),
+        remaining_epsilon: spent.largest_epsilon(grant).to_string(),
+        spent_rho: rho.to_string(),
+        rho_limit: grant.rho_limit.to_string(),
+        spent_delta: delta.to_string(),
+        charges: spent.charges,
+    }
+}
+
+#[tonic::async_trait]
+impl catalog_service_server::CatalogService for CatalogApi {
+    async fn list_datasets(
+        &self,
+        request: Request<proto::ListDatasetsRequest>,
+    ) -> Result<Response<proto::ListDatasetsResponse>, Status> {
+        let (who, started) = (principal(&request)?, Instant::now());
+        let found = self.0.datasets(&who).await.map(|datasets| {
+            let datasets = datasets.into_iter().map(|(dataset, purposes)| dataset_message(dataset, purposes));
+            proto::ListDatasetsResponse { datasets: datasets.collect() }
+        });
+        finish("list_datasets", &who, started, found).map(Response::new)
+    }
+}
+
+fn dataset_message(dataset: &Dataset, purposes: Vec<String>) -> proto::Dataset {
+    let mechanism = match dataset.rules.mechanism {
+        Family::Laplace => proto::Mechanism::Laplace,
+        Family::Gaussian => proto::Mechanism::Gaussian,
+    };
+    proto::Dataset {
+        name: dataset.name.clone(),
+        description: dataset.description.clone(),
+        privacy_unit: dataset.privacy_unit.clone(),
+        tables: dataset.tables.iter().map(table_message).collect(),
+        default_epsilon: dataset.rules.default_epsilon.to_string(),
+        max_epsilon: dataset.rules.max_epsilon.to_string(),
+        max_groups_contributed: dataset.rules.contribution.groups,
+        max_rows_contributed: dataset.rules.contribution.rows,
+        default_mechanism: mechanism.into(),
+        policy_version: dataset.policy_version.clone(),
+        purposes,
+    }
+}
+
+fn table_message(table: &Table) -> proto::Table {
+    proto::Table {
+        name: table.name.clone(),
+        description: table.description.clone(),
+        protected: table.protection != Protection::Public,
+        columns: table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| column_message(column, table.is_unit(at)))
+            .collect(),
+    }
+}
+
+fn column_message(column: &Column, privacy_unit: bool) -> proto::Column {
+    proto::Column {
+        name: column.name.clone(),
+        description: column.description.clone(),
+        r#type: column.ty.sql().into(),
+        privacy_unit,
+        lower: column.bounds.map(|b| b.low),
+        upper: column.bounds.map(|b| b.high),
+        domain: column.domain.as_ref().map(|d| format!("{} ({} values)", d.origin, d.values.len())).unwrap_or_default(),
+        tier: column.tier.clone(),
+    }
+}

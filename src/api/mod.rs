@@ -1,0 +1,9 @@
+//! The wire: gRPC messages to and from the session, callers and their tokens, errors as statuses.
+
+mod auth;
+mod grpc;
+mod status;
+
+pub use auth::{Principals, digest, new_token};
+pub use grpc::{BudgetApi, CatalogApi, QueryApi, serve_routes};
+pub use status::{CODE_KEY, POSITION_KEY, with_code};

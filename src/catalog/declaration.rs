@@ -1,0 +1,151 @@
+//! The dataset file as it is written. Unknown keys are refused. `examples/shop.toml` is the annotated example.
+
+use crate::mechanism::Family;
+use crate::num::Amount;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetFile {
+    pub dataset: Header,
+    #[serde(rename = "table", default)]
+    pub tables: Vec<TableEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    pub privacy_unit: String,
+    pub default_epsilon: Amount,
+    pub max_epsilon: Amount,
+    #[serde(default = "laplace")]
+    pub mechanism: Family,
+    pub max_groups_contributed: u64,
+    pub max_rows_contributed: u64,
+    #[serde(default = "thousand")]
+    pub max_rows_per_unit: u64,
+}
+
+fn laplace() -> Family {
+    Family::Laplace
+}
+
+fn thousand() -> u64 {
+    1000
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Parquet,
+    Csv,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableEntry {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    /// A file, a directory or a glob, relative to the dataset file.
+    pub path: String,
+    pub format: Format,
+    /// True: no privacy unit has anything to do with it.
+    #[serde(default)]
+    pub public: bool,
+    /// Column that names the privacy unit, or the way to it over a parent table.
+    pub unit: Option<UnitEntry>,
+    #[serde(rename = "column", default)]
+    pub columns: Vec<ColumnEntry>,
+    /// Rules that later versions enforce; a file that sets one is refused until then, never silently ignored.
+    pub consent: Option<ConsentRule>,
+    pub retention: Option<RetentionRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum UnitEntry {
+    Column(String),
+    Parent(ParentEntry),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParentEntry {
+    pub column: String,
+    /// `table.column`; the column must be unique there.
+    pub references: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnEntry {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    /// Name in the file, where it differs.
+    pub source: Option<String>,
+    /// BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP. Needed for CSV; else the file's own.
+    #[serde(rename = "type")]
+    pub ty: Option<String>,
+    pub bounds: Option<[f64; 2]>,
+    pub domain: Option<DomainEntry>,
+    /// Whether NULL is one of the domain's values.
+    #[serde(default)]
+    pub nullable: bool,
+    #[serde(default = "general")]
+    pub tier: String,
+    /// Who may use the column; enforced by later versions, refused until then.
+    pub permissions: Option<ColumnPermissions>,
+}
+
+fn general() -> String {
+    "general".into()
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum DomainEntry {
+    Values(Vec<toml::Value>),
+    PublicColumn(PublicColumnEntry),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicColumnEntry {
+    pub table: String,
+    pub column: String,
+}
+
+/// Rows are used only for purposes that their unit agreed to.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentRule {
+    #[serde(rename = "column")]
+    pub _column: String,
+    #[serde(rename = "purposes")]
+    pub _purposes: Vec<String>,
+}
+
+/// Rows older than this are not used.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionRule {
+    #[serde(rename = "column")]
+    pub _column: String,
+    #[serde(rename = "days")]
+    pub _days: u32,
+}
+
+/// Roles and purposes that may use a column.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnPermissions {
+    #[serde(rename = "roles", default)]
+    pub _roles: Vec<String>,
+    #[serde(rename = "purposes", default)]
+    pub _purposes: Vec<String>,
+}

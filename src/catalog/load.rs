@@ -1,0 +1,405 @@
+//! From a dataset file to a checked [`Dataset`]. Errors name file, table and column.
+
+use super::declaration::{ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
+use super::identifier::check_sql_name;
+use super::reader::{arrow_type, canonical};
+use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
+use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
+use crate::error::{Error, Result};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::session_state::SessionState;
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TryCast, col, ident, lit};
+use datafusion::scalar::ScalarValue;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Most values of a public set of keys.
+const MAX_DOMAIN: usize = 100_000;
+/// Most that a unit may contribute by declaration: keeps every sum within 128 bits.
+const MAX_CONTRIBUTION: u64 = 1_000_000_000;
+
+/// Reads, checks and opens a dataset. `state` is a restricted session, see [`super::session`].
+pub async fn load(path: &Path, state: &SessionState) -> Result<Dataset> {
+    let within = |e: Error| Error { message: format!("{}: {}", path.display(), e.message), ..e };
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::configuration(format!("cannot read dataset file {}: {e}", path.display())))?;
+    let file: DatasetFile =
+        toml::from_str(&text).map_err(|e| within(Error::configuration(e.to_string().trim_end().to_owned())))?;
+    let base = path.parent().unwrap_or(Path::new("."));
+    build(file, &text, base, state).await.map_err(within)
+}
+
+async fn build(file: DatasetFile, text: &str, base: &Path, state: &SessionState) -> Result<Dataset> {
+    check_sql_name("dataset", &file.dataset.name)?;
+    let rules = rules(&file.dataset)?;
+    let mut tables: Vec<Table> = Vec::new();
+    for entry in &file.tables {
+        let opened = open_table(entry, base, state).await.map_err(|e| in_table(entry, e))?;
+        if tables.iter().any(|t| t.name == opened.name) {
+            return Err(in_table(entry, Error::configuration("is declared twice")));
+        }
+        tables.push(opened);
+    }
+    for (id, entry) in file.tables.iter().enumerate() {
+        tables[id].protection = protection(entry, &tables[id], &tables).map_err(|e| in_table(entry, e))?;
+    }
+    for (id, entry) in file.tables.iter().enumerate() {
+        check_path(id, &tables).map_err(|e| in_table(entry, e))?;
+        verify_parent(id, &tables, state).await.map_err(|e| in_table(entry, e))?;
+    }
+    resolve_domains(&file, &mut tables, state).await?;
+    let data_version = hex_digest(tables.iter().map(|t| t.source.fingerprint()).collect::<String>().as_bytes());
+    Ok(Dataset {
+        name: file.dataset.name,
+        description: file.dataset.description,
+        privacy_unit: file.dataset.privacy_unit,
+        rules,
+        tables,
+        policy_version: hex_digest(text.as_bytes()),
+        data_version,
+    })
+}
+
+fn hex_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn in_table(entry: &TableEntry, e: Error) -> Error {
+    Error { message: format!("table '{}': {}", entry.name, e.message), ..e }
+}
+
+fn in_column(name: &str, message: impl std::fmt::Display) -> Error {
+    Error::configuration(format!("column '{name}': {message}"))
+}
+
+fn rules(header: &Header) -> Result<Rules> {
+    if header.default_epsilon.is_zero() || header.default_epsilon > header.max_epsilon {
+        return Err(Error::configuration("default_epsilon must be above 0 and at most max_epsilon"));
+    }
+    for (key, value) in [
+        ("max_groups_contributed", header.max_groups_contributed),
+        ("max_rows_contributed", header.max_rows_contributed),
+        ("max_rows_per_unit", header.max_rows_per_unit),
+    ] {
+        if !(1..=MAX_CONTRIBUTION).contains(&value) {
+            return Err(Error::configuration(format!("{key} must be from 1 to {MAX_CONTRIBUTION}")));
+        }
+    }
+    Ok(Rules {
+        default_epsilon: header.default_epsilon,
+        max_epsilon: header.max_epsilon,
+        mechanism: header.mechanism,
+        contribution: Contribution { groups: header.max_groups_contributed, rows: header.max_rows_contributed },
+        max_rows_per_unit: header.max_rows_per_unit,
+    })
+}
+
+async fn open_table(entry: &TableEntry, base: &Path, state: &SessionState) -> Result<Table> {
+    check_sql_name("table", &entry.name)?;
+    if entry.consent.is_some() || entry.retention.is_some() {
+        return Err(Error::configuration("consent and retention rules are not enforced yet, so they are refused"));
+    }
+    let source = Source::open(state, base, &entry.path, entry.format).await?;
+    let mut columns: Vec<Column> = Vec::new();
+    for column in &entry.columns {
+        let opened = open_column(column, &source)?;
+        if columns.iter().any(|c| c.name == opened.name) {
+            return Err(in_column(&opened.name, "is declared twice"));
+        }
+        columns.push(opened);
+    }
+    Ok(Table {
+        name: entry.name.clone(),
+        description: entry.description.clone(),
+        protection: Protection::Public,
+        columns,
+        source,
+    })
+}
+
+fn open_column(entry: &ColumnEntry, source: &Source) -> Result<Column> {
+    let name = entry.name.as_str();
+    check_sql_name("column", name)?;
+    if entry.permissions.is_some() {
+        return Err(in_column(name, "column permissions are not enforced yet, so they are refused"));
+    }
+    let schema = source.schema();
+    let wanted = entry.source.as_deref().unwrap_or(name);
+    let Some((source_index, field)) = schema.fields().iter().enumerate().find(|(_, f)| f.name() == wanted) else {
+        return Err(in_column(name, format_args!("the file has no column '{wanted}'")));
+    };
+    let natural = canonical(field.data_type())
+        .ok_or_else(|| in_column(name, format_args!("files' type {} cannot be queried", field.data_type())))?;
+    let ty = match &entry.ty {
+        Some(text) => type_of(text).ok_or_else(|| {
+            in_column(name, format_args!("type '{text}' is not BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP"))
+        })?,
+        None => natural,
+    };
+    let bounds = match entry.bounds {
+        Some(_) if !ty.is_numeric() => return Err(in_column(name, "bounds are for BIGINT and DOUBLE columns")),
+        Some([low, high]) => Some(
+            Bounds::new(low, high)
+                .filter(|b| b.low.abs().max(b.high.abs()) <= 1e15)
+                .ok_or_else(|| in_column(name, "bounds must be [low, high], finite, in order and within 1e15"))?,
+        ),
+        None => None,
+    };
+    Ok(Column {
+        name: name.to_owned(),
+        description: entry.description.clone(),
+        ty,
+        source_index,
+        bounds,
+        domain: None,
+        unique: false,
+        tier: entry.tier.clone(),
+    })
+}
+
+fn type_of(text: &str) -> Option<Type> {
+    [Type::Int, Type::Float, Type::Text, Type::Bool, Type::Date, Type::Timestamp]
+        .into_iter()
+        .find(|ty| ty.sql().eq_ignore_ascii_case(text))
+}
+
+fn position(table: &Table, column: &str) -> Result<usize> {
+    let found = table.columns.iter().position(|c| c.name == column);
+    found.ok_or_else(|| Error::configuration(format!("column '{column}' of table '{}' is not declared", table.name)))
+}
+
+fn protection(entry: &TableEntry, table: &Table, tables: &[Table]) -> Result<Protection> {
+    match (&entry.unit, entry.public) {
+        (None, true) => Ok(Protection::Public),
+        (Some(_), true) => Err(Error::configuration("is public and has a privacy unit: it can only be one of the two")),
+        (None, false) => Err(Error::configuration("needs `unit = ...`, or `public = true` where it is about nobody")),
+        (Some(UnitEntry::Column(column)), false) => {
+            let column = position(table, column)?;
+            check_key_type(&table.columns[column])?;
+            Ok(Protection::Unit { column })
+        }
+        (Some(UnitEntry::Parent(link)), false) => {
+            let column = position(table, &link.column)?;
+            let (name, key) = link
+                .references
+                .split_once('.')
+                .ok_or_else(|| Error::configuration("unit.references must be 'table.column'"))?;
+            let parent = tables.iter().position(|t| t.name == name).ok_or_else(|| {
+                Error::configuration(format!("unit.references names table '{name}', which is not declared"))
+            })?;
+            let parent_key = position(&tables[parent], key)?;
+            check_key_type(&table.columns[column])?;
+            if table.columns[column].ty != tables[parent].columns[parent_key].ty {
+                return Err(Error::configuration(format!(
+                    "column '{}' and '{}' have different types",
+                    link.column, link.references
+                )));
+            }
+            Ok(Protection::Parent { column, parent, parent_key })
+        }
+    }
+}
+
+/// Units and foreign keys must compare exactly, so they are no floats.
+fn check_key_type(column: &Column) -> Result<()> {
+    match column.ty {
+        Type::Int | Type::Text => Ok(()),
+        other => Err(in_column(
+            &column.name,
+            format_args!("a unit or foreign key must be BIGINT or VARCHAR, not {}", other.sql()),
+        )),
+    }
+}
+
+/// The way to the unit ends at a unit column, without going in a circle or over a public table, and all units have one type.
+fn check_path(start: TableId, tables: &[Table]) -> Result<()> {
+    let mut at = start;
+    for _ in 0..=tables.len() {
+        match tables[at].protection {
+            Protection::Parent { parent, .. } => at = parent,
+            Protection::Public if at == start => return Ok(()),
+            Protection::Public => {
+                return Err(Error::configuration(format!(
+                    "its way to the unit leads over the public table '{}'",
+                    tables[at].name
+                )));
+            }
+            Protection::Unit { column } => {
+                let first = tables.iter().find_map(|t| match t.protection {
+                    Protection::Unit { column } => Some(t.columns[column].ty),
+                    _ => None,
+                });
+                return match first == Some(tables[at].columns[column].ty) {
+                    true => Ok(()),
+                    false => Err(Error::configuration("its unit has another type than the other tables' unit")),
+                };
+            }
+        }
+    }
+    Err(Error::configuration("its way to the unit goes in a circle"))
+}
+
+/// A child row must have one owner: the parent's key is unique in the files that were opened.
+async fn verify_parent(id: TableId, tables: &[Table], state: &SessionState) -> Result<()> {
+    let Protection::Parent { parent, parent_key, .. } = tables[id].protection else { return Ok(()) };
+    let parent = &tables[parent];
+    let plan = column_values(parent, parent_key)
+        .and_then(|b| b.aggregate(vec![col("value")], vec![count(lit(1)).alias("rows")]))
+        .and_then(|b| b.filter(col("rows").gt(lit(1i64))))
+        .and_then(|b| b.limit(0, Some(1)));
+    let repeated = collect(state, plan).await?.iter().any(|batch| batch.num_rows() > 0);
+    match repeated {
+        true => Err(Error::configuration(format!(
+            "column '{}' of its parent '{}' is not unique, so a row could belong to several units",
+            parent.columns[parent_key].name, parent.name
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Plan with one column `value`: the values of a table's column that are not NULL.
+fn column_values(table: &Table, column: usize) -> datafusion::error::Result<LogicalPlanBuilder> {
+    let column = &table.columns[column];
+    let name = table.source.schema().field(column.source_index).name().clone();
+    let value = Expr::TryCast(TryCast::new(Box::new(ident(name)), arrow_type(column.ty)));
+    LogicalPlanBuilder::scan("source", provider_as_source(table.source.provider()), Some(vec![column.source_index]))?
+        .project(vec![value.alias("value")])?
+        .filter(col("value").is_not_null())
+}
+
+async fn collect(
+    state: &SessionState,
+    plan: datafusion::error::Result<LogicalPlanBuilder>,
+) -> Result<Vec<RecordBatch>> {
+    let run = async { DataFrame::new(state.clone(), plan?.build()?).collect().await };
+    run.await.map_err(|e| Error::configuration(format!("cannot be read: {}", e.strip_backtrace())))
+}
+
+/// Every column's public values: declared lists, lists by reference, and whatever public tables hold.
+async fn resolve_domains(file: &DatasetFile, tables: &mut [Table], state: &SessionState) -> Result<()> {
+    let mut public: Vec<Vec<Option<DeclaredDomain>>> = Vec::new();
+    for table in tables.iter_mut() {
+        let mut row = Vec::new();
+        for i in 0..table.columns.len() {
+            let found = if table.is_public() { public_values(table, i, state).await? } else { None };
+            let origin = format!("values of public column {}.{}", table.name, table.columns[i].name);
+            table.columns[i].unique = found.as_ref().is_some_and(|found| found.unique);
+            row.push(found.map(|found| DeclaredDomain { values: found.values.into(), origin }));
+        }
+        public.push(row);
+    }
+    for (id, entry) in file.tables.iter().enumerate() {
+        for i in 0..tables[id].columns.len() {
+            let declared = &entry.columns[i];
+            let name = &declared.name;
+            let domain = match &declared.domain {
+                None => public[id][i].clone(),
+                Some(DomainEntry::Values(list)) => Some(DeclaredDomain {
+                    values: listed(list, tables[id].columns[i].ty)
+                        .map_err(|e| in_table(entry, in_column(name, e)))?
+                        .into(),
+                    origin: "declared list".into(),
+                }),
+                Some(DomainEntry::PublicColumn(reference)) => {
+                    let at = tables.iter().position(|t| t.name == reference.table && t.is_public());
+                    let at = at.ok_or_else(|| {
+                        in_table(
+                            entry,
+                            in_column(
+                                name,
+                                format_args!("domain names '{}', which is not a public table", reference.table),
+                            ),
+                        )
+                    })?;
+                    let column = position(&tables[at], &reference.column).map_err(|e| in_table(entry, e))?;
+                    if tables[at].columns[column].ty != tables[id].columns[i].ty {
+                        return Err(in_table(entry, in_column(name, "and its domain have different types")));
+                    }
+                    Some(public[at][column].clone().ok_or_else(|| {
+                        in_table(entry, in_column(name, format_args!("its domain has more than {MAX_DOMAIN} values")))
+                    })?)
+                }
+            };
+            tables[id].columns[i].domain = domain.map(|d| with_null(d, declared.nullable, tables[id].columns[i].ty));
+        }
+    }
+    Ok(())
+}
+
+fn with_null(domain: DeclaredDomain, nullable: bool, ty: Type) -> DeclaredDomain {
+    match nullable {
+        true => DeclaredDomain { values: domain.values.iter().cloned().chain([Literal::Null(ty)]).collect(), ..domain },
+        false => domain,
+    }
+}
+
+/// What a public table's column holds.
+struct PublicValues {
+    /// Distinct and not NULL, in ascending order.
+    values: Vec<Literal>,
+    /// No value stands twice.
+    unique: bool,
+}
+
+/// The values of a public table's column, unless they are too many or floats.
+async fn public_values(table: &Table, column: usize, state: &SessionState) -> Result<Option<PublicValues>> {
+    if table.columns[column].ty == Type::Float {
+        return Ok(None);
+    }
+    let plan = column_values(table, column)
+        .and_then(|b| b.aggregate(vec![col("value")], vec![count(lit(1)).alias("rows")]))
+        .and_then(|b| b.sort(vec![col("value").sort(true, true)]))
+        .and_then(|b| b.limit(0, Some(MAX_DOMAIN + 1)));
+    let batches = collect(state, plan).await.map_err(|e| in_column(&table.columns[column].name, e.message))?;
+    let mut found = PublicValues { values: Vec::new(), unique: true };
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let cell = |i: usize| {
+                ScalarValue::try_from_array(batch.column(i), row).map_err(|e| Error::internal(e.to_string()))
+            };
+            found.values.extend(literal_of(&cell(0)?));
+            found.unique &= cell(1)? == ScalarValue::Int64(Some(1));
+        }
+    }
+    Ok((found.values.len() <= MAX_DOMAIN).then_some(found))
+}
+
+fn literal_of(scalar: &ScalarValue) -> Option<Literal> {
+    Some(match scalar {
+        ScalarValue::Int64(Some(v)) => Literal::Int(*v),
+        ScalarValue::Utf8(Some(v)) => Literal::Text(v.clone()),
+        ScalarValue::Boolean(Some(v)) => Literal::Bool(*v),
+        ScalarValue::Date32(Some(v)) => Literal::Date(*v),
+        ScalarValue::TimestampMicrosecond(Some(v), _) => Literal::Timestamp(*v),
+        _ => return None,
+    })
+}
+
+/// The values of a declared list, each once, of the column's type.
+fn listed(list: &[toml::Value], ty: Type) -> Result<Vec<Literal>, String> {
+    let mut values = Vec::new();
+    for value in list {
+        let literal = match (value, ty) {
+            (toml::Value::Integer(v), Type::Int) => Literal::Int(*v),
+            (toml::Value::String(v), Type::Text) => Literal::Text(v.clone()),
+            (toml::Value::Boolean(v), Type::Bool) => Literal::Bool(*v),
+            (toml::Value::String(v), Type::Date | Type::Timestamp) => {
+                let parsed = ScalarValue::try_from_string(v.clone(), &arrow_type(ty));
+                parsed.ok().as_ref().and_then(literal_of).ok_or(format!("domain value is not a {}", ty.sql()))?
+            }
+            _ => return Err(format!("domain values must be of the column's type {}", ty.sql())),
+        };
+        if values.contains(&literal) {
+            return Err("domain lists a value twice".into());
+        }
+        values.push(literal);
+    }
+    match values.len() {
+        0 => Err("domain is empty".into()),
+        n if n > MAX_DOMAIN => Err(format!("domain has more than {MAX_DOMAIN} values")),
+        _ => Ok(values),
+    }
+}

@@ -1,0 +1,120 @@
+//! What there is to ask about: datasets, their tables and columns, the privacy unit and how each table
+//! reaches it, and the files behind them.
+//!
+//! A dataset is declared in a TOML file. What is not declared cannot be queried. Everything that a declaration says about
+//! a file is checked when the dataset is loaded, against the files that will be read, and holds for
+//! those files only: see [`Table::check_unchanged`].
+
+mod declaration;
+mod identifier;
+mod load;
+mod reader;
+mod source;
+
+pub use load::load;
+pub use reader::{ReaderOptions, arrow_type, canonical, literal_value, session};
+pub use source::Source;
+
+use crate::algebra::{Bounds, Contribution, Domain, TableId, Type};
+use crate::error::{Code, Error, Result};
+use crate::mechanism::Family;
+use crate::num::Amount;
+
+/// One population and the tables about it.
+pub struct Dataset {
+    pub name: String,
+    pub description: String,
+    /// What one unit is, in words: "one customer".
+    pub privacy_unit: String,
+    pub rules: Rules,
+    pub tables: Vec<Table>,
+    /// SHA-256 of the declaration, in hexadecimal.
+    pub policy_version: String,
+    /// SHA-256 over the identities of all files, in hexadecimal.
+    pub data_version: String,
+}
+
+/// What a question may ask for and what it gets where it does not say.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub default_epsilon: Amount,
+    pub max_epsilon: Amount,
+    pub mechanism: Family,
+    /// Largest and default contribution of one unit to one release.
+    pub contribution: Contribution,
+    /// Most rows of one unit on each side of a join that could multiply them.
+    pub max_rows_per_unit: u64,
+}
+
+pub struct Table {
+    pub name: String,
+    pub description: String,
+    pub protection: Protection,
+    pub columns: Vec<Column>,
+    pub source: Source,
+}
+
+/// How a table relates to the privacy unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// The same in all neighbouring databases.
+    Public,
+    /// Each row belongs to the unit that this column names.
+    Unit { column: usize },
+    /// Each row belongs to the unit of the one parent row that `column` refers to.
+    Parent { column: usize, parent: TableId, parent_key: usize },
+}
+
+pub struct Column {
+    pub name: String,
+    pub description: String,
+    pub ty: Type,
+    /// Position in the source.
+    pub source_index: usize,
+    pub bounds: Option<Bounds>,
+    pub domain: Option<DeclaredDomain>,
+    /// Whether this is a public table's column in which no value stands twice.
+    pub unique: bool,
+    /// Sensitivity, for example "general" or "health".
+    pub tier: String,
+}
+
+/// The public values of a column and where they come from, in words.
+#[derive(Clone, Debug)]
+pub struct DeclaredDomain {
+    pub values: Domain,
+    pub origin: String,
+}
+
+impl Dataset {
+    pub fn table(&self, name: &str) -> Option<(TableId, &Table)> {
+        self.tables.iter().enumerate().find(|(_, t)| t.name == name)
+    }
+
+    /// Fails where a file is not the one that was verified: no plan may rely on facts about another file.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.tables.iter().try_for_each(Table::check_unchanged)
+    }
+}
+
+impl Table {
+    pub fn is_public(&self) -> bool {
+        self.protection == Protection::Public
+    }
+
+    /// Whether this column names the privacy unit of its own row.
+    pub fn is_unit(&self, column: usize) -> bool {
+        self.protection == Protection::Unit { column }
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        if self.source.is_unchanged() {
+            return Ok(());
+        }
+        let message = format!(
+            "a file of table '{}' changed after it was verified; the operator must restart the server to open the new version",
+            self.name
+        );
+        Err(Error::new(Code::DataChanged, message))
+    }
+}

@@ -1,0 +1,142 @@
+//! A gRPC client, as the commands use it.
+
+use crate::api::{CODE_KEY, POSITION_KEY};
+use crate::error::{Code, Error, Result};
+use crate::proto::budget_service_client::BudgetServiceClient;
+use crate::proto::catalog_service_client::CatalogServiceClient;
+use crate::proto::query_service_client::QueryServiceClient;
+use crate::proto::{self, execute_response::Event};
+use std::io::{IsTerminal, Write};
+use std::net::IpAddr;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+/// Largest answer that is accepted.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
+
+/// Puts the token on every call.
+#[derive(Clone)]
+struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A connection to a server as one principal.
+pub struct Client {
+    channel: InterceptedService<Channel, Bearer>,
+}
+
+impl Client {
+    /// Connects. Plaintext goes to this machine only: a token must not travel in the clear.
+    pub async fn connect(url: &str, token: &str) -> Result<Client> {
+        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let unusable =
+            |why: String| Error::new(Code::InvalidRequest, format!("cannot use server address {url}: {why}"));
+        let endpoint = Endpoint::from_shared(url.clone()).map_err(|e| unusable(e.to_string()))?;
+        let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+            return Err(unusable(
+                "a token must not travel in clear text to another machine; connect to a loopback address".into(),
+            ));
+        }
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| Error::new(Code::Unauthenticated, "the token has characters that no token has"))?;
+        value.set_sensitive(true);
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|_| unusable("no server answers there; start one with `undertone serve`".into()))?;
+        Ok(Client { channel: InterceptedService::new(channel, Bearer(value)) })
+    }
+
+    pub async fn datasets(&mut self) -> Result<Vec<proto::Dataset>> {
+        let mut client = CatalogServiceClient::new(self.channel.clone());
+        let found = client.list_datasets(proto::ListDatasetsRequest {}).await.map_err(error)?;
+        Ok(found.into_inner().datasets)
+    }
+
+    pub async fn balances(&mut self, dataset: String) -> Result<Vec<proto::Balance>> {
+        let mut client = BudgetServiceClient::new(self.channel.clone());
+        let found = client.get_balances(proto::GetBalancesRequest { dataset }).await.map_err(error)?;
+        Ok(found.into_inner().balances)
+    }
+
+    pub async fn quote(&mut self, question: proto::Question) -> Result<proto::QuoteResponse> {
+        let mut client = QueryServiceClient::new(self.channel.clone());
+        let quote = client.quote(proto::QuoteRequest { question: Some(question) }).await.map_err(error)?;
+        Ok(quote.into_inner())
+    }
+
+    /// Asks and waits; `progress` shows the time that it takes, on a terminal.
+    pub async fn execute(
+        &mut self,
+        question: proto::Question,
+        query_id: String,
+        fresh: bool,
+        progress: bool,
+    ) -> Result<proto::Answer> {
+        let mut client = QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let request = proto::ExecuteRequest { question: Some(question), query_id, fresh };
+        let mut events = client.execute(request).await.map_err(error)?.into_inner();
+        let mut line = ProgressLine { shown: false, on: progress && std::io::stderr().is_terminal() };
+        while let Some(event) = events.message().await.map_err(error)? {
+            match event.event {
+                Some(Event::Answer(answer)) => return Ok(answer),
+                Some(Event::Progress(p)) => line.show(p.elapsed_millis),
+                None => {}
+            }
+        }
+        Err(Error::internal("the server ended the call without an answer; ask again with the same --query-id"))
+    }
+}
+
+/// One line on standard error that is gone when the answer is there.
+struct ProgressLine {
+    shown: bool,
+    on: bool,
+}
+
+impl ProgressLine {
+    fn show(&mut self, millis: u64) {
+        if self.on {
+            self.shown = true;
+            eprint!("\r  asking ... {:.1} s ", millis as f64 / 1000.0);
+            // A terminal that cannot be flushed shows the line late; nothing else is lost.
+            let _ = std::io::stderr().flush();
+        }
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if self.shown {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}
+
+/// A status as the error that the server meant.
+fn error(status: Status) -> Error {
+    let trailer = |key: &str| status.metadata().get(key).and_then(|v| v.to_str().ok());
+    let code = match trailer(CODE_KEY) {
+        Some(name) => Code::ALL.into_iter().find(|c| c.name() == name).unwrap_or(Code::InvalidRequest),
+        None => Code::Internal,
+    };
+    let at = trailer(POSITION_KEY).and_then(|text| {
+        let (line, column) = text.split_once(':')?;
+        Some(crate::error::Position { line: line.parse().ok()?, column: column.parse().ok()? })
+    });
+    let message = status.message();
+    let plain = at
+        .and_then(|at| message.strip_suffix(&format!(" (line {}, column {})", at.line, at.column)))
+        .unwrap_or(message);
+    Error::new(code, plain).or_at(at)
+}

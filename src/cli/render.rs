@@ -1,0 +1,280 @@
+//! Answers, quotes, balances and datasets as text for people.
+
+use crate::error::{Error, Result};
+use crate::proto::{Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::ipc::reader::StreamReader;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+/// The answer as a table with error bars, and below it what it cost.
+pub fn answer(answer: &Answer) -> Result<String> {
+    let (table, intervals) = (batch(&answer.table)?, batch(&answer.intervals)?);
+    let mut text = grid(&header(&table), &rows(&table, &intervals)?);
+    let confidence = answer.receipt.as_ref().map_or(0.0, |r| r.confidence) * 100.0;
+    if intervals.num_columns() > 0 {
+        text += &format!("± at {confidence:.0} % confidence for each value\n");
+    }
+    text += &format!("{}\n", cost(answer));
+    Ok(text)
+}
+
+/// One line: what was paid now and what is left.
+fn cost(answer: &Answer) -> String {
+    let price = answer.receipt.as_ref().and_then(|r| r.price.as_ref()).map(price).unwrap_or_default();
+    let paid = match answer.replayed {
+        true => format!("answered before at {price}; this time it cost nothing"),
+        false => format!("cost {price}"),
+    };
+    let left = answer.balance.as_ref().and_then(|b| b.account.as_ref());
+    let left =
+        left.map(|a| format!("; {} of epsilon {} left", a.remaining_epsilon, a.granted_epsilon)).unwrap_or_default();
+    format!("{paid}{left} (query id {})", answer.query_id)
+}
+
+fn price(price: &Price) -> String {
+    match price.epsilon.as_str() {
+        "" => format!("rho {} (zCDP)", price.rho),
+        epsilon => format!("epsilon {epsilon}"),
+    }
+}
+
+/// The receipt in words.
+pub fn receipt(answer: &Answer) -> String {
+    let Some(receipt) = &answer.receipt else { return String::new() };
+    let mut text = format!("receipt of query {}\n", receipt.query_id);
+    let price = receipt.price.clone().unwrap_or_default();
+    let mut line = |name: &str, value: String| text += &format!("  {name:<10} {value}\n");
+    line("who, why", format!("{}, for {}, on {}", receipt.principal, receipt.purpose, receipt.dataset));
+    line(
+        "price",
+        format!(
+            "epsilon {}, rho {}, delta {}",
+            if price.epsilon.is_empty() { "infinite" } else { &price.epsilon },
+            price.rho,
+            price.delta
+        ),
+    );
+    for column in &receipt.columns {
+        line(&column.name, describe(column));
+    }
+    for release in &receipt.releases {
+        line("keys", format!("{} ({} groups)", release.keys, release.groups));
+        line(
+            "unit",
+            format!(
+                "in at most {} groups, {} rows in each",
+                release.max_groups_contributed, release.max_rows_contributed
+            ),
+        );
+    }
+    line("policy", receipt.policy_version.chars().take(16).collect());
+    line("promise", receipt.promise.clone());
+    text
+}
+
+fn describe(column: &NoisyColumn) -> String {
+    let mut parts = vec![column.mechanism.clone()];
+    if column.noise_scale > 0.0 {
+        parts.push(format!("scale {}", number(column.noise_scale)));
+    }
+    match (column.half_width > 0.0, column.has_interval) {
+        (true, _) => parts.push(format!("± {}", number(column.half_width))),
+        (false, true) => parts.push("± differs by row".into()),
+        (false, false) => parts.push("no interval".into()),
+    }
+    if !column.bounds.is_empty() {
+        parts.push(column.bounds.clone());
+    }
+    parts.join(", ")
+}
+
+pub fn quote(quote: &QuoteResponse) -> String {
+    let mut text = format!("would cost {}", quote.price.as_ref().map(price).unwrap_or_default());
+    let left = quote.balance.as_ref().and_then(|b| b.account.as_ref());
+    if let Some(account) = left {
+        text += &format!("; {} of epsilon {} left", account.remaining_epsilon, account.granted_epsilon);
+    }
+    text += if quote.affordable { "\n" } else { ": cannot be paid now\n" };
+    let rows: Vec<Vec<String>> = quote.columns.iter().map(|c| vec![c.name.clone(), describe(c)]).collect();
+    text += &grid(&["column".into(), format!("noise, ± at {:.0} %", quote.confidence * 100.0)], &rows);
+    for release in &quote.releases {
+        text += &format!("{}; {} groups\n", release.keys, release.groups);
+    }
+    text
+}
+
+pub fn balances(balances: &[Balance]) -> String {
+    let header =
+        ["dataset", "purpose", "granted", "epsilon left", "pool granted", "pool left", "questions"].map(String::from);
+    let row = |b: &Balance| {
+        let (account, pool) = (b.account.clone().unwrap_or_default(), b.pool.clone().unwrap_or_default());
+        vec![
+            b.dataset.clone(),
+            b.purpose.clone(),
+            format!("({}, {})", account.granted_epsilon, account.granted_delta),
+            account.remaining_epsilon,
+            format!("({}, {})", pool.granted_epsilon, pool.granted_delta),
+            pool.remaining_epsilon,
+            account.charges.to_string(),
+        ]
+    };
+    grid(&header, &balances.iter().map(row).collect::<Vec<_>>())
+}
+
+pub fn datasets(datasets: &[Dataset]) -> String {
+    let mut text = String::new();
+    for dataset in datasets {
+        text += &format!("{}: {}\n", dataset.name, dataset.description);
+        text += &format!(
+            "  protects {}; a question costs epsilon {} unless it says otherwise, at most {}\n  purposes: {}\n",
+            dataset.privacy_unit,
+            dataset.default_epsilon,
+            dataset.max_epsilon,
+            dataset.purposes.join(", ")
+        );
+        for table in &dataset.tables {
+            let kind = if table.protected { "protected" } else { "public" };
+            text += &format!("\n  {} ({kind}) {}\n", table.name, table.description);
+            let rows: Vec<Vec<String>> = table.columns.iter().map(column_row).collect();
+            let shown = grid(&["column", "type", "what it is", "values", "tier"].map(String::from), &rows);
+            text += &shown.lines().map(|l| format!("    {l}\n")).collect::<String>();
+        }
+    }
+    text
+}
+
+fn column_row(column: &Column) -> Vec<String> {
+    let unit = if column.privacy_unit { "the privacy unit".to_owned() } else { String::new() };
+    let bounds = column.lower.zip(column.upper).map(|(l, u)| format!("{l} to {u}"));
+    let domain = (!column.domain.is_empty()).then(|| column.domain.clone());
+    let values = bounds.or(domain).unwrap_or(unit);
+    vec![column.name.clone(), column.r#type.clone(), column.description.clone(), values, column.tier.clone()]
+}
+
+/// The one batch of an Arrow IPC stream.
+fn batch(bytes: &[u8]) -> Result<RecordBatch> {
+    let unreadable = |e: arrow::error::ArrowError| Error::internal(format!("the answer cannot be read: {e}"));
+    let reader = StreamReader::try_new(bytes, None).map_err(unreadable)?;
+    let schema = reader.schema();
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    match batches.as_slice() {
+        // Concatenation would lose the number of rows of a batch without columns.
+        [only] => Ok(only.clone()),
+        several => concat_batches(&schema, several).map_err(unreadable),
+    }
+}
+
+fn header(table: &RecordBatch) -> Vec<String> {
+    table.schema().fields().iter().map(|f| f.name().clone()).collect()
+}
+
+fn rows(table: &RecordBatch, intervals: &RecordBatch) -> Result<Vec<Vec<String>>> {
+    let unreadable = |e: arrow::error::ArrowError| Error::internal(format!("the answer cannot be shown: {e}"));
+    let options = FormatOptions::default().with_null("NULL");
+    let mut columns = Vec::new();
+    for (field, values) in table.schema().fields().iter().zip(table.columns()) {
+        let formatter = ArrayFormatter::try_new(values, &options).map_err(unreadable)?;
+        let ends = intervals
+            .column_by_name(&format!("{}_lower", field.name()))
+            .zip(intervals.column_by_name(&format!("{}_upper", field.name())));
+        let cell = |row: usize| match (numeric(values, row), ends) {
+            (Some(value), Some((lower, upper))) => match numeric(lower, row).zip(numeric(upper, row)) {
+                Some(ends) => with_bar(value, ends),
+                None => number(value),
+            },
+            (Some(value), None) => number(value),
+            (None, _) => formatter.value(row).to_string(),
+        };
+        columns.push((0..table.num_rows()).map(cell).collect::<Vec<_>>());
+    }
+    Ok((0..table.num_rows()).map(|row| columns.iter().map(|c| c[row].clone()).collect()).collect())
+}
+
+fn numeric(values: &dyn Array, row: usize) -> Option<f64> {
+    if values.is_null(row) {
+        return None;
+    }
+    match values.data_type() {
+        DataType::Int64 => Some(values.as_primitive::<Int64Type>().value(row) as f64),
+        DataType::Float64 => Some(values.as_primitive::<Float64Type>().value(row)),
+        _ => None,
+    }
+}
+
+fn with_bar(value: f64, (lower, upper): (f64, f64)) -> String {
+    let (below, above) = (value - lower, upper - value);
+    match (below - above).abs() <= 1e-6 * (below + above) {
+        true => format!("{} ± {}", number(value), number(above)),
+        false => format!("{} [{} to {}]", number(value), number(lower), number(upper)),
+    }
+}
+
+/// A number with thousands separated, and as many decimals as its size deserves.
+fn number(value: f64) -> String {
+    let whole = value.round();
+    let value = if (value - whole).abs() <= 1e-7 * whole.abs() { whole } else { value };
+    let decimals = match value.abs() {
+        _ if value.fract() == 0.0 => 0,
+        v if v >= 1000.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 0.1 => 3,
+        _ => 6,
+    };
+    let plain = format!("{:.decimals$}", value.abs());
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let mut grouped = String::new();
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let sign = if value < 0.0 && plain.bytes().any(|b| (b'1'..=b'9').contains(&b)) { "-" } else { "" };
+    if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
+}
+
+/// Columns padded to their widest cell, numbers to the right.
+fn grid(header: &[String], rows: &[Vec<String>]) -> String {
+    let width =
+        |i: usize| rows.iter().map(|r| &r[i]).chain([&header[i]]).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let starts_like_number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    let right: Vec<bool> =
+        (0..header.len()).map(|i| !rows.is_empty() && rows.iter().all(|r| starts_like_number(&r[i]))).collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().enumerate().map(|(i, cell)| {
+            let space = " ".repeat(widths[i] - cell.chars().count());
+            if right[i] { format!("{space}{cell}") } else { format!("{cell}{space}") }
+        });
+        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    let rule = widths.iter().map(|w| "-".repeat(*w)).collect::<Vec<_>>().join("  ");
+    line(header) + &rule + "\n" + &rows.iter().map(|r| line(r)).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1234567.0, "1,234,567"),
+            (-1234.5, "-1,234"),
+            (35.25, "35.2"),
+            (0.5, "0.500"),
+            (-0.0000001, "0.000000"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn bars_are_symmetric_or_ends() {
+        assert_eq!(with_bar(100.0, (90.0, 110.0)), "100 ± 10");
+        assert_eq!(with_bar(100.0, (90.0, 130.0)), "100 [90 to 130]");
+    }
+}

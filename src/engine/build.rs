@@ -1,0 +1,281 @@
+//! From algebra to a DataFusion plan that means the same, over a catalog of real files and released tables.
+//!
+//! Every relation's columns are named c0, c1, ... by position, so no name of a user or a file can be confused with
+//! another. Casts and arithmetic are the total ones.
+
+use super::functions::{Secret, arithmetic, rank};
+use crate::algebra::{Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
+use crate::catalog::{Dataset, Protection, arrow_type, literal_value};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEquality, internal_err};
+use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
+use datafusion::functions_window::row_number::row_number;
+use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::logical_plan::Join;
+use datafusion::logical_expr::{
+    EmptyRelation, Expr as DfExpr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, binary_expr,
+    lit,
+};
+use std::sync::Arc;
+
+/// What plans read: the dataset's files, and the tables that earlier releases made.
+pub struct Sources<'a> {
+    pub dataset: &'a Dataset,
+    pub released: &'a [Arc<dyn TableProvider>],
+    pub secret: Secret,
+}
+
+/// The name of a column by position.
+pub fn name(i: usize) -> String {
+    format!("c{i}")
+}
+
+/// A column of the relation under a plan node.
+pub fn column(i: usize) -> DfExpr {
+    named(&name(i))
+}
+
+pub fn named(name: &str) -> DfExpr {
+    DfExpr::Column(Column::new_unqualified(name))
+}
+
+fn try_cast(expr: DfExpr, ty: DataType) -> DfExpr {
+    DfExpr::TryCast(TryCast::new(Box::new(expr), ty))
+}
+
+/// `exprs` as the columns c0, c1, ... of a new relation.
+pub fn project(plan: LogicalPlanBuilder, exprs: impl IntoIterator<Item = DfExpr>) -> Result<LogicalPlanBuilder> {
+    plan.project(exprs.into_iter().enumerate().map(|(i, e)| e.alias(name(i))).collect::<Vec<_>>())
+}
+
+impl Sources<'_> {
+    pub fn plan(&self, relation: &Relation) -> Result<LogicalPlanBuilder> {
+        match relation {
+            Relation::Public { table, columns } => {
+                let (plan, exprs) = self.scan(*table, columns)?;
+                project(plan, exprs)
+            }
+            Relation::Protected { table, columns } => self.protected(*table, columns),
+            Relation::Released(id) => match self.released.get(*id) {
+                Some(table) => {
+                    LogicalPlanBuilder::scan(format!("released{id}"), provider_as_source(table.clone()), None).and_then(
+                        |plan| {
+                            let columns = plan.schema().columns();
+                            project(plan, columns.into_iter().map(DfExpr::Column))
+                        },
+                    )
+                }
+                None => internal_err!("a release is read before it is made"),
+            },
+            Relation::Rows { types, rows } if types.is_empty() => {
+                let empty = EmptyRelation { produce_one_row: !rows.is_empty(), schema: Arc::new(DFSchema::empty()) };
+                Ok(LogicalPlanBuilder::new(LogicalPlan::EmptyRelation(empty)))
+            }
+            Relation::Rows { types, rows } => {
+                let plan = LogicalPlanBuilder::values(
+                    rows.iter().map(|row| row.iter().map(|e| scalar(e, &column)).collect()).collect(),
+                )?;
+                let columns = plan.schema().columns();
+                project(
+                    plan,
+                    columns.into_iter().zip(types).map(|(c, ty)| try_cast(DfExpr::Column(c), arrow_type(*ty))),
+                )
+            }
+            Relation::Filter { input, predicate } => self.plan(input)?.filter(scalar(predicate, &column)),
+            Relation::Project { input, exprs } => project(self.plan(input)?, exprs.iter().map(|e| scalar(e, &column))),
+            Relation::Join { left, right, kind, on, filter } => self.join(left, right, *kind, on, filter.as_ref()),
+            Relation::Aggregate { input, keys, folds } => aggregate(self.plan(input)?, keys, folds),
+            Relation::Cap { input, rows } => self.cap(input, *rows),
+            Relation::Sort { input, keys } => self.plan(input)?.sort(keys.iter().map(sort_key).collect::<Vec<_>>()),
+            Relation::Limit { input, skip, fetch } => self.plan(input)?.limit(*skip, *fetch),
+            Relation::Union(inputs) => {
+                let mut plans = inputs.iter().map(|input| self.plan(input));
+                let first = plans.next().unwrap_or_else(|| internal_err!("a union of nothing"))?;
+                plans.try_fold(first, |all, next| all.union(next?.build()?))
+            }
+        }
+    }
+
+    /// A table's files, and an expression for each wanted column in its canonical type.
+    fn scan(&self, table: TableId, columns: &[usize]) -> Result<(LogicalPlanBuilder, Vec<DfExpr>)> {
+        let table = &self.dataset.tables[table];
+        let schema = table.source.schema();
+        let wanted = || columns.iter().map(|c| &table.columns[*c]);
+        let mut read: Vec<usize> = wanted().map(|c| c.source_index).collect();
+        read.sort_unstable();
+        read.dedup();
+        let plan =
+            LogicalPlanBuilder::scan(table.name.as_str(), provider_as_source(table.source.provider()), Some(read))?;
+        let cast = |c: &crate::catalog::Column| {
+            let file = Column::new(Some(table.name.as_str()), schema.field(c.source_index).name());
+            try_cast(DfExpr::Column(file), arrow_type(c.ty))
+        };
+        Ok((plan, wanted().map(cast).collect()))
+    }
+
+    /// The unit in column 0, then the wanted columns; rows without a unit are gone.
+    fn protected(&self, table: TableId, columns: &[usize]) -> Result<LogicalPlanBuilder> {
+        let plan = match self.dataset.tables[table].protection {
+            Protection::Public => return internal_err!("a public table was read as a protected one"),
+            Protection::Unit { column } => {
+                let all: Vec<usize> = std::iter::once(column).chain(columns.iter().copied()).collect();
+                let (plan, exprs) = self.scan(table, &all)?;
+                project(plan, exprs)?
+            }
+            Protection::Parent { column: link, parent, parent_key } => {
+                // Each parent key is unique in these files (verified when they were opened), so a row meets one parent.
+                let all: Vec<usize> = std::iter::once(link).chain(columns.iter().copied()).collect();
+                let (child, exprs) = self.scan(table, &all)?;
+                let child = side(project(child, exprs)?, "l")?;
+                let parents = side(self.protected(parent, &[parent_key])?, "r")?;
+                let joined = join(child, parents, JoinType::Inner, vec![(named("l0"), named("r1"))], None)?;
+                project(
+                    joined,
+                    std::iter::once(named("r0")).chain((0..columns.len()).map(|i| named(&format!("l{}", i + 1)))),
+                )?
+            }
+        };
+        plan.filter(column(0).is_not_null())
+    }
+
+    fn join(
+        &self,
+        left: &Relation,
+        right: &Relation,
+        kind: JoinKind,
+        on: &[(Expr, Expr)],
+        filter: Option<&Expr>,
+    ) -> Result<LogicalPlanBuilder> {
+        let (left, right) = (side(self.plan(left)?, "l")?, side(self.plan(right)?, "r")?);
+        let (left_width, right_width) = (left.schema().fields().len(), right.schema().fields().len());
+        let of_left = |i: usize| named(&format!("l{i}"));
+        let of_right = |i: usize| named(&format!("r{i}"));
+        let of_both = |i: usize| if i < left_width { of_left(i) } else { of_right(i - left_width) };
+        let on = on.iter().map(|(l, r)| (scalar(l, &of_left), scalar(r, &of_right))).collect();
+        let kind = match kind {
+            JoinKind::Inner => JoinType::Inner,
+            JoinKind::Left => JoinType::Left,
+            JoinKind::Full => JoinType::Full,
+        };
+        let joined = join(left, right, kind, on, filter.map(|e| scalar(e, &of_both)))?;
+        project(joined, (0..left_width + right_width).map(of_both))
+    }
+
+    fn cap(&self, input: &Relation, rows: u64) -> Result<LogicalPlanBuilder> {
+        let plan = self.plan(input)?;
+        let width = plan.schema().fields().len();
+        let all = || (0..width).map(column);
+        keep_first(plan, rank(self.secret, all().collect()), all().collect(), rows)
+    }
+}
+
+/// At most `most` rows per unit (c0): those of the least `rank`, ties in the order of `columns`, all of which are kept.
+pub fn keep_first(
+    plan: LogicalPlanBuilder,
+    rank: DfExpr,
+    columns: Vec<DfExpr>,
+    most: u64,
+) -> Result<LogicalPlanBuilder> {
+    let kept = columns.clone();
+    let ranked = plan.project(columns.iter().cloned().chain([rank.alias("rank")]))?;
+    let order = std::iter::once(named("rank")).chain(columns).map(|e| e.sort(true, true)).collect();
+    let number = row_number().partition_by(vec![column(0)]).order_by(order).build()?;
+    let numbered = LogicalPlanBuilder::from(LogicalPlanBuilder::window_plan(ranked.build()?, vec![number])?);
+    let place = numbered.schema().columns().pop().map_or_else(|| internal_err!("a window without its column"), Ok)?;
+    numbered.filter(DfExpr::Column(place).lt_eq(lit(most)))?.project(kept)
+}
+
+/// The relation with its columns renamed to `prefix`0, `prefix`1, ...
+fn side(plan: LogicalPlanBuilder, prefix: &str) -> Result<LogicalPlanBuilder> {
+    let width = plan.schema().fields().len();
+    plan.project((0..width).map(|i| column(i).alias(format!("{prefix}{i}"))))
+}
+
+fn join(
+    left: LogicalPlanBuilder,
+    right: LogicalPlanBuilder,
+    kind: JoinType,
+    on: Vec<(DfExpr, DfExpr)>,
+    filter: Option<DfExpr>,
+) -> Result<LogicalPlanBuilder> {
+    let (left, right) = (Arc::new(left.build()?), Arc::new(right.build()?));
+    let nulls = NullEquality::NullEqualsNothing;
+    let join = Join::try_new(left, right, on, filter, kind, JoinConstraint::On, nulls, false)?;
+    Ok(LogicalPlanBuilder::new(LogicalPlan::Join(join)))
+}
+
+fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<LogicalPlanBuilder> {
+    let key_name = |i: usize| format!("k{i}");
+    let argument = |i: usize| format!("a{i}");
+    let keyed = keys.iter().enumerate().map(|(i, e)| scalar(e, &column).alias(key_name(i)));
+    let arguments = folds.iter().enumerate().map(|(i, f)| scalar(&f.of, &column).alias(argument(i)));
+    let plan = plan.project(keyed.chain(arguments).collect::<Vec<_>>())?;
+    let fold = |(i, f): (usize, &Fold)| {
+        let value = named(&argument(i));
+        let folded = match f.kind {
+            FoldKind::Rows | FoldKind::NonNull => count(value),
+            FoldKind::Distinct => count_distinct(value),
+            FoldKind::Sum if f.ty == Type::Int => sum(try_cast(value, super::functions::STEPS)),
+            FoldKind::Sum => sum(value),
+            FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
+            FoldKind::Min => min(value),
+            FoldKind::Max => max(value),
+        };
+        folded.alias(format!("f{i}"))
+    };
+    let plan = plan.aggregate(
+        (0..keys.len()).map(|i| named(&key_name(i))),
+        folds.iter().enumerate().map(fold).collect::<Vec<_>>(),
+    )?;
+    let results = folds.iter().enumerate().map(|(i, f)| try_cast(named(&format!("f{i}")), arrow_type(f.ty)));
+    project(plan, (0..keys.len()).map(|i| named(&key_name(i))).chain(results).collect::<Vec<_>>())
+}
+
+fn sort_key(key: &SortKey) -> datafusion::logical_expr::SortExpr {
+    scalar(&key.expr, &column).sort(key.direction == Direction::Ascending, key.nulls_first)
+}
+
+/// A scalar expression; `position` names the columns that it reads.
+pub fn scalar(expr: &Expr, position: &impl Fn(usize) -> DfExpr) -> DfExpr {
+    let boxed = |e: &Expr| Box::new(scalar(e, position));
+    match expr {
+        Expr::Column(i) => position(*i),
+        Expr::Literal(l) => DfExpr::Literal(literal_value(l), None),
+        Expr::All(parts) => balanced(parts, Operator::And, true, position),
+        Expr::Any(parts) => balanced(parts, Operator::Or, false, position),
+        Expr::Not(e) => DfExpr::Not(boxed(e)),
+        Expr::IsNull(e) => DfExpr::IsNull(boxed(e)),
+        Expr::Compare(op, l, r) => {
+            let op = match op {
+                Comparison::Eq => Operator::Eq,
+                Comparison::NotEq => Operator::NotEq,
+                Comparison::Less => Operator::Lt,
+                Comparison::LessEq => Operator::LtEq,
+                Comparison::Greater => Operator::Gt,
+                Comparison::GreaterEq => Operator::GtEq,
+            };
+            binary_expr(scalar(l, position), op, scalar(r, position))
+        }
+        Expr::Arithmetic(op, l, r) => arithmetic(*op, scalar(l, position), scalar(r, position)),
+        Expr::Case { branches, otherwise } => DfExpr::Case(Case::new(
+            None,
+            branches.iter().map(|(when, then)| (boxed(when), boxed(then))).collect(),
+            otherwise.as_ref().map(|e| boxed(e)),
+        )),
+        Expr::Cast(e, ty) => try_cast(scalar(e, position), arrow_type(*ty)),
+    }
+}
+
+/// A tree of logarithmic depth, so that a long list cannot exhaust a stack; `empty` is the value of no operands.
+fn balanced(parts: &[Expr], op: Operator, empty: bool, position: &impl Fn(usize) -> DfExpr) -> DfExpr {
+    match parts {
+        [] => lit(empty),
+        [only] => scalar(only, position),
+        many => {
+            let (left, right) = many.split_at(many.len() / 2);
+            binary_expr(balanced(left, op, empty, position), op, balanced(right, op, empty, position))
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! From values to bounded integers.
+
+use super::STEPS;
+use crate::algebra::Clamp;
+use datafusion::arrow::array::{ArrayRef, Decimal128Array};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::cast::{as_decimal128_array, as_float64_array, as_int64_array};
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use std::sync::Arc;
+
+/// A row's value in lattice steps: rounded, clamped to the row bounds, less the centre. NaN counts as 0 before it is
+/// clamped; NULL stays NULL and adds nothing.
+pub fn quantise(clamp: &Clamp, value: Expr) -> Expr {
+    let function = Quantise {
+        exponent: clamp.lattice.exponent(),
+        clamp: HashedClamp(*clamp),
+        signature: Signature::any(1, Volatility::Immutable),
+    };
+    ScalarUDF::from(function).call(vec![value])
+}
+
+/// What one unit adds to one group, within its limits; nothing (NULL) is 0.
+pub fn clamp(clamp: &Clamp, total: Expr) -> Expr {
+    let function =
+        Limit { low: clamp.unit_low, high: clamp.unit_high, signature: Signature::any(1, Volatility::Immutable) };
+    ScalarUDF::from(function).call(vec![total])
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HashedClamp(Clamp);
+
+impl std::hash::Hash for HashedClamp {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.0.row_low, self.0.row_high, self.0.centre).hash(state);
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Quantise {
+    exponent: i32,
+    clamp: HashedClamp,
+    signature: Signature,
+}
+
+impl Quantise {
+    fn steps(&self, quantised: i64) -> i128 {
+        let Clamp { row_low, row_high, centre, .. } = self.clamp.0;
+        i128::from(quantised.clamp(row_low, row_high)) - i128::from(centre)
+    }
+}
+
+fn steps_array(steps: impl Iterator<Item = Option<i128>>) -> Result<ColumnarValue> {
+    let array = steps.collect::<Decimal128Array>().with_data_type(STEPS);
+    Ok(ColumnarValue::Array(Arc::new(array) as ArrayRef))
+}
+
+impl ScalarUDFImpl for Quantise {
+    fn name(&self) -> &str {
+        "quantise"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(STEPS)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let values = args.args[0].to_array(args.number_rows)?;
+        let lattice = self.clamp.0.lattice;
+        match values.data_type() {
+            // Integers on the unit lattice are themselves, beyond what a double holds too.
+            DataType::Int64 if self.exponent == 0 => {
+                steps_array(as_int64_array(&values)?.iter().map(|v| Some(self.steps(v?))))
+            }
+            DataType::Int64 => {
+                steps_array(as_int64_array(&values)?.iter().map(|v| Some(self.steps(lattice.quantise(v? as f64)))))
+            }
+            _ => steps_array(as_float64_array(&values)?.iter().map(|v| Some(self.steps(lattice.quantise(v?))))),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Limit {
+    low: i128,
+    high: i128,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Limit {
+    fn name(&self) -> &str {
+        "clamp"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(STEPS)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let totals = args.args[0].to_array(args.number_rows)?;
+        let limited = |v: Option<i128>| Some(v.unwrap_or(0).clamp(self.low, self.high));
+        match totals.data_type() {
+            DataType::Int64 => steps_array(as_int64_array(&totals)?.iter().map(|v| limited(v.map(i128::from)))),
+            _ => steps_array(as_decimal128_array(&totals)?.iter().map(limited)),
+        }
+    }
+}

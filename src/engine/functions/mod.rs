@@ -1,0 +1,17 @@
+//! Scalar functions of plans that read private rows. Each has a result for every input: none errors, panics or
+//! allocates by value.
+
+mod arithmetic;
+mod cell;
+mod lattice;
+mod rank;
+
+pub use arithmetic::arithmetic;
+pub use cell::cell;
+pub use lattice::{clamp, quantise};
+pub use rank::{Secret, rank};
+
+use datafusion::arrow::datatypes::DataType;
+
+/// The integers in which contributions are summed: 128 bits.
+pub const STEPS: DataType = DataType::Decimal128(38, 0);

@@ -1,0 +1,16 @@
+//! The only place where private rows are read.
+//!
+//! [`build`] turns algebra into a DataFusion plan, with [`functions`] that make every scalar total; [`bound`] puts the bounding of
+//! contributions on top of a release's input; [`run`] executes and returns integers that [`crate::mechanism`] alone can open;
+//! [`table`] rebuilds Arrow columns from what was released.
+//!
+//! The bounding here is made of DataFusion's own operators: (unit, group) aggregate, rank, keep k, clamp, aggregate.
+
+mod bound;
+mod build;
+mod functions;
+mod run;
+mod table;
+
+pub use run::{Engine, Prepared};
+pub use table::{Confidence, released_table};

@@ -1,0 +1,153 @@
+//! Planning, executing and collecting.
+
+use super::bound::bounded;
+use super::build::Sources;
+use super::functions::Secret;
+use super::table::released_schema;
+use crate::algebra::Query;
+use crate::catalog::{Dataset, ReaderOptions, session};
+use crate::error::{Code, Error, Result};
+use crate::mechanism::{Calibrated, ExactAggregates};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{Decimal128Type, SchemaRef, UInt64Type};
+use datafusion::datasource::{MemTable, TableProvider};
+use datafusion::error::DataFusionError;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use std::sync::Arc;
+
+/// Runs questions over one dataset.
+pub struct Engine {
+    dataset: Arc<Dataset>,
+    private: SessionState,
+    /// One partition, so that the order of public rows is a function of the rows.
+    public: SessionState,
+}
+
+/// A question whose plans were built, so that no planning error is left for after the charge.
+pub struct Prepared {
+    secret: Secret,
+}
+
+impl Engine {
+    pub fn new(dataset: Arc<Dataset>, options: ReaderOptions) -> Result<Engine> {
+        let session = |partitions| {
+            session(ReaderOptions { partitions, ..options }).map_err(|e| Error::internal(e.strip_backtrace()))
+        };
+        Ok(Engine { dataset, private: session(options.partitions)?, public: session(1)? })
+    }
+
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.dataset
+    }
+
+    /// Builds every plan of the question, with empty tables in the place of releases, and reads no data.
+    ///
+    /// Errors: `DATA_CHANGED`; `UNSUPPORTED_SQL` where a plan cannot be built. Both are functions of text, catalog and file
+    /// identities, and nothing has been charged yet.
+    pub async fn prepare(&self, query: &Query, releases: &[Calibrated]) -> Result<Prepared> {
+        self.dataset.check_unchanged()?;
+        let secret = Secret::draw().map_err(|_| Error::internal("the operating system gives no randomness"))?;
+        let empty = releases
+            .iter()
+            .map(|r| table(RecordBatch::new_empty(released_schema(&r.release))))
+            .collect::<Result<Vec<_>>>()?;
+        let sources = Sources { dataset: &self.dataset, released: &empty, secret };
+        let unsupported = |e: DataFusionError| {
+            let cause = e.strip_backtrace();
+            let cause = cause.lines().next().unwrap_or_default();
+            Error::new(Code::UnsupportedSql, format!("this question cannot be planned: {cause}"))
+        };
+        for release in releases {
+            let plan = bounded(release, &sources).map_err(unsupported)?;
+            physical(&self.private, &plan).await.map_err(unsupported)?;
+        }
+        let post = sources.plan(&query.post).and_then(|b| b.build()).map_err(unsupported)?;
+        physical(&self.public, &post).await.map_err(unsupported)?;
+        Ok(Prepared { secret })
+    }
+
+    /// The bounded integers of one release. `released` holds the tables of earlier releases of the same question.
+    ///
+    /// Errors: one fixed failure, whatever happened: its cause may depend on data.
+    pub async fn exact(
+        &self,
+        release: &Calibrated,
+        prepared: &Prepared,
+        released: &[RecordBatch],
+    ) -> Result<ExactAggregates> {
+        let tables = released.iter().cloned().map(table).collect::<Result<Vec<_>>>()?;
+        let sources = Sources { dataset: &self.dataset, released: &tables, secret: prepared.secret };
+        let run = async {
+            let plan = bounded(release, &sources)?;
+            collect(physical(&self.private, &plan).await?, self.private.task_ctx()).await
+        };
+        let batches = run.await.map_err(|e| failed(kind(&e)))?;
+        self.dataset.check_unchanged().map_err(|_| failed("data changed"))?;
+        exact_columns(&batches, release).ok_or_else(|| failed("shape"))
+    }
+
+    /// The final table: an ordinary plan over released and public tables.
+    pub async fn post(&self, query: &Query, prepared: &Prepared, released: &[RecordBatch]) -> Result<RecordBatch> {
+        let tables = released.iter().cloned().map(table).collect::<Result<Vec<_>>>()?;
+        let sources = Sources { dataset: &self.dataset, released: &tables, secret: prepared.secret };
+        let run = async {
+            let plan = sources.plan(&query.post)?.build()?;
+            let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
+            let batches = collect(physical(&self.public, &plan).await?, self.public.task_ctx()).await?;
+            Ok::<_, DataFusionError>(concat_batches(&schema, &batches)?)
+        };
+        run.await.map_err(|e| failed(kind(&e)))
+    }
+}
+
+/// What an operator may know of a failure: its kind, never its text, which may quote data.
+fn kind(e: &DataFusionError) -> &'static str {
+    match e.find_root() {
+        DataFusionError::ArrowError(..) => "arrow",
+        DataFusionError::ParquetError(_) => "parquet",
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => "files",
+        DataFusionError::ResourcesExhausted(_) => "memory",
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::NotImplemented(_) => "plan",
+        _ => "execution",
+    }
+}
+
+fn failed(kind: &'static str) -> Error {
+    tracing::error!(kind, "a charged question failed while it ran");
+    Error::new(
+        Code::ExecutionFailed,
+        "the question was charged and could not be answered; the operator's log names the query id",
+    )
+}
+
+fn table(batch: RecordBatch) -> Result<Arc<dyn TableProvider>> {
+    let table =
+        MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(|e| Error::internal(e.strip_backtrace()))?;
+    Ok(Arc::new(table))
+}
+
+async fn physical(state: &SessionState, plan: &LogicalPlan) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+    state.query_planner().create_physical_plan(plan, state).await
+}
+
+/// One integer per measure and cell; cells without any unit are 0.
+fn exact_columns(batches: &[RecordBatch], release: &Calibrated) -> Option<ExactAggregates> {
+    let cells = usize::try_from(release.cells).ok()?;
+    let mut columns = vec![vec![0i128; cells]; release.clamps.len()];
+    for batch in batches {
+        let at = batch.column(0).as_primitive_opt::<UInt64Type>()?;
+        for (i, column) in columns.iter_mut().enumerate() {
+            let values = batch.column(i + 1).as_primitive_opt::<Decimal128Type>()?;
+            if at.null_count() > 0 || values.null_count() > 0 {
+                return None;
+            }
+            for (cell, value) in at.values().iter().zip(values.values()) {
+                *column.get_mut(usize::try_from(*cell).ok()?)? = *value;
+            }
+        }
+    }
+    Some(ExactAggregates::new(columns))
+}

@@ -1,0 +1,152 @@
+//! The released table: every cell's keys, its outputs computed from noisy integers, and the ends of their intervals.
+//! Whatever is here follows from released integers and public numbers; nothing is NULL for want of data.
+
+use crate::algebra::{Literal, Output, Release, Type};
+use crate::catalog::{arrow_type, literal_value};
+use crate::mechanism::{Calibrated, Released};
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::error::Result;
+use datafusion::scalar::ScalarValue;
+use std::sync::Arc;
+
+/// At which confidence intervals are given.
+#[derive(Clone, Copy, Debug)]
+pub struct Confidence {
+    /// Probability that a column's own interval misses the exact value.
+    pub own: f64,
+    /// The same for intervals that must hold for all noisy outputs of the question together.
+    pub joint: f64,
+}
+
+impl Confidence {
+    /// 1 - `alpha` for each column, and for `outputs` columns together by the union bound.
+    pub fn new(alpha: f64, outputs: usize) -> Confidence {
+        Confidence { own: alpha, joint: alpha / outputs.max(1) as f64 }
+    }
+}
+
+/// Keys, outputs, and four interval ends per output: own lower and upper, joint lower and upper.
+pub fn released_schema(release: &Release) -> SchemaRef {
+    let outputs = || release.outputs.iter().map(Output::ty);
+    let types = release.keys.iter().map(|k| k.ty).chain(outputs()).chain(outputs().flat_map(|ty| [ty; 4]));
+    let fields = types.enumerate().map(|(i, ty)| Field::new(super::build::name(i), arrow_type(ty), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The table of a release, one row per cell in the order of cells.
+pub fn released_table(made: &Calibrated, released: &Released, confidence: Confidence) -> Result<RecordBatch> {
+    let mut arrays = key_columns(made)?;
+    let estimates = |output: &Output, alpha: f64| -> Vec<Estimate> {
+        let half_widths = HalfWidths::of(output, made, alpha);
+        (0..made.cells as usize).map(|cell| estimate(output, made, released, cell, &half_widths)).collect()
+    };
+    let mut ends = Vec::new();
+    for output in &made.release.outputs {
+        let (own, joint) = (estimates(output, confidence.own), estimates(output, confidence.joint));
+        let ty = output.ty();
+        arrays.push(column(ty, own.iter().map(|e| e.value)));
+        ends.extend([
+            column(ty, own.iter().map(|e| e.lower)),
+            column(ty, own.iter().map(|e| e.upper)),
+            column(ty, joint.iter().map(|e| e.lower)),
+            column(ty, joint.iter().map(|e| e.upper)),
+        ]);
+    }
+    arrays.extend(ends);
+    Ok(RecordBatch::try_new(released_schema(&made.release), arrays)?)
+}
+
+fn key_columns(made: &Calibrated) -> Result<Vec<ArrayRef>> {
+    let mut repeat = made.cells as usize;
+    let mut columns = Vec::new();
+    for key in &made.release.keys {
+        repeat /= key.domain.len();
+        let value = |cell: usize| -> &Literal { &key.domain[cell / repeat % key.domain.len()] };
+        columns.push(ScalarValue::iter_to_array((0..made.cells as usize).map(|cell| literal_value(value(cell))))?);
+    }
+    Ok(columns)
+}
+
+/// A value with its interval, as numbers that fit their column.
+struct Estimate {
+    value: Number,
+    lower: Number,
+    upper: Number,
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    Whole(i128),
+    Float(f64),
+}
+
+fn column(ty: Type, numbers: impl Iterator<Item = Number>) -> ArrayRef {
+    match ty {
+        Type::Int => Arc::new(Int64Array::from_iter_values(numbers.map(|n| match n {
+            Number::Whole(v) => v.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64,
+            Number::Float(v) => v as i64,
+        }))),
+        _ => Arc::new(Float64Array::from_iter_values(numbers.map(|n| match n {
+            Number::Whole(v) => v as f64,
+            Number::Float(v) => v,
+        }))),
+    }
+}
+
+/// Half-widths, in steps, of the measures behind an output: a mean needs its sum and its count to hold together.
+struct HalfWidths {
+    first: f64,
+    second: f64,
+}
+
+impl HalfWidths {
+    fn of(output: &Output, made: &Calibrated, alpha: f64) -> HalfWidths {
+        match output {
+            Output::Count(m) | Output::Sum { sum: m, .. } => {
+                HalfWidths { first: made.noise[*m].half_width(alpha), second: 0.0 }
+            }
+            Output::Mean { sum, count } => HalfWidths {
+                first: made.noise[*sum].half_width(alpha / 2.0),
+                second: made.noise[*count].half_width(alpha / 2.0),
+            },
+        }
+    }
+}
+
+fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize, half: &HalfWidths) -> Estimate {
+    match output {
+        Output::Count(measure) | Output::Sum { sum: measure, .. } => {
+            let steps = released.columns[*measure][cell];
+            let lattice = made.clamps[*measure].lattice;
+            let whole = output.ty() == Type::Int;
+            let number = |steps: i128| match whole {
+                // Whole numbers are on a lattice of spacing 1 or more.
+                true => Number::Whole(steps.saturating_mul(1i128 << lattice.exponent().clamp(0, 64))),
+                false => Number::Float(lattice.value(steps)),
+            };
+            let half = half.first as i128;
+            Estimate {
+                value: number(steps),
+                lower: number(steps.saturating_sub(half)),
+                upper: number(steps.saturating_add(half)),
+            }
+        }
+        Output::Mean { sum, count } => {
+            let clamp = &made.clamps[*sum];
+            let (total, rows) = (released.columns[*sum][cell] as f64, released.columns[*count][cell] as f64);
+            let mean = |total: f64, rows: f64| {
+                let steps = clamp.centre as f64 + total / rows.max(1.0);
+                steps.clamp(clamp.row_low as f64, clamp.row_high as f64) * clamp.lattice.step()
+            };
+            let (low, high) = (total - half.first, total + half.first);
+            let (few, many) = (rows - half.second, rows + half.second);
+            let corners = [mean(low, few), mean(low, many), mean(high, few), mean(high, many)];
+            Estimate {
+                value: Number::Float(mean(total, rows)),
+                lower: Number::Float(corners.iter().copied().fold(f64::INFINITY, f64::min)),
+                upper: Number::Float(corners.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            }
+        }
+    }
+}

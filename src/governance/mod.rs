@@ -1,0 +1,15 @@
+//! The rules between a question and its answer: what it may ask for, what it costs, and what the receipt says.
+
+mod pricing;
+mod receipt;
+
+pub use pricing::{Ask, Priced, price};
+pub use receipt::{columns, price_message, releases};
+
+/// Probability that an interval misses the exact value.
+pub const ALPHA: f64 = 0.05;
+
+/// What the promise covers and what it does not; printed on every receipt.
+pub const PROMISE: &str = "Everything this account ever learns from the dataset is differentially private at the account's granted epsilon and delta, \
+for all rows of one privacy unit together; everything all accounts learn together, at the pool's. \
+How long an answer takes, and what the pool's balance shows of others' questions, are covered by the pool's promise alone.";

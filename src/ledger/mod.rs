@@ -1,0 +1,89 @@
+//! What was granted and what was spent, durably; and the answers that were paid for.
+//!
+//! A question is *reserved* (its charge debited from every account in scope, in one transaction, on disk) before
+//! any private row is read, and *answered* by one transaction that stores the answer's bytes. What was reserved is spent: nothing
+//! refunds it. An answer leaves the server only as bytes read back from here, so what was lost in a crash was seen by nobody.
+//!
+//! *Crashes.* A reservation without an answer is run again when its query id is asked again, on the same charge, at most
+//! [`MAX_ATTEMPTS`] times. This is sound because at most one run commits, only committed bytes are seen, and nothing between
+//! the draw and the commit depends on the drawn values but their fixed number: whether a run commits is independent of its noise.
+//!
+//! *The file.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`].
+//! The ledger fails closed: where it cannot be written, nothing is answered.
+
+mod audit;
+mod sqlite;
+mod statements;
+
+pub use sqlite::Ledger;
+
+use crate::accounting::{Charge, Grant, Reservation, Spent};
+
+/// Runs of one reservation, crashes included.
+pub const MAX_ATTEMPTS: i64 = 3;
+
+/// Who pays, for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Account {
+    pub dataset: String,
+    pub principal: String,
+    pub purpose: String,
+}
+
+impl Account {
+    /// The cap that all accounts of a dataset share; it has no principal.
+    pub fn pool(dataset: &str) -> Account {
+        Account { dataset: dataset.to_owned(), principal: String::new(), purpose: String::new() }
+    }
+
+    pub fn is_pool(&self) -> bool {
+        self.principal.is_empty()
+    }
+}
+
+/// An account's limits as governance set them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub account: Account,
+    pub grant: Grant,
+}
+
+/// A question that asks to be paid.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub query_id: String,
+    pub account: Account,
+    /// Digest of everything that the client asked: a query id stands for one request.
+    pub request: Vec<u8>,
+    /// Digest of everything that the answer depends on: canonical plan, bounds, noise, policy and data version.
+    pub question: Vec<u8>,
+    pub charge: Charge,
+    pub releases: usize,
+    /// Whether an earlier answer of the same account to the same question will not do.
+    pub fresh: bool,
+}
+
+/// What a claim came to.
+#[derive(Debug)]
+pub enum Reserved {
+    /// Charged now, or charged before a crash and not answered: run it.
+    Run { reservation: Reservation, charged_at: i64 },
+    /// Answered before; nothing was charged now.
+    Stored(StoredAnswer),
+}
+
+/// An answer as it was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    pub query_id: String,
+    pub account: Account,
+    pub bytes: Vec<u8>,
+}
+
+/// An account with what was spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balance {
+    pub account: Account,
+    pub grant: Grant,
+    pub spent: Spent,
+}

@@ -1,0 +1,379 @@
+//! The ledger's rules as statements within the writer's transaction. Each either does all it says or returns an error, and
+//! then the writer takes back what it did.
+
+use super::{Account, Balance, Claim, MAX_ATTEMPTS, Setting, StoredAnswer, audit};
+use crate::accounting::{Charge, Grant, Spent};
+use crate::error::{Code, Error, Result};
+use crate::num::Amount;
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+/// What a claim came to, before it is durable.
+pub enum Decision {
+    Run {
+        releases: usize,
+        charged_at: i64,
+    },
+    Stored(StoredAnswer),
+    /// Run too often: charged, and never to be answered.
+    GivenUp,
+}
+
+/// Every database error means the same to a client: nothing is answered.
+pub fn unavailable(e: sqlx::Error) -> Error {
+    tracing::error!(error = %e, "ledger");
+    Error::new(
+        Code::LedgerUnavailable,
+        "the ledger cannot be read or written, so nothing is answered; the operator's log has the cause",
+    )
+}
+
+fn damaged() -> Error {
+    tracing::error!("ledger holds an amount that cannot be read");
+    Error::new(Code::LedgerUnavailable, "the ledger is damaged, so nothing is answered")
+}
+
+fn amount(row: &SqliteRow, column: &str) -> Result<Amount> {
+    let text: String = row.try_get(column).map_err(unavailable)?;
+    parse(&text)
+}
+
+/// Sums may be above what a request can name, so amounts in the ledger are read digit by digit.
+fn parse(text: &str) -> Result<Amount> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if whole.is_empty() || fraction.len() > 18 {
+        return Err(damaged());
+    }
+    format!("{whole}{fraction:0<18}").parse().map(Amount::from_atto).map_err(|_| damaged())
+}
+
+fn balance(row: &SqliteRow) -> Result<Balance> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+    let spent: Option<String> = row.try_get("spent_epsilon").map_err(unavailable)?;
+    let total = Charge {
+        epsilon: spent.map(|text| parse(&text)).transpose()?,
+        rho: amount(row, "spent_rho")?,
+        delta: amount(row, "spent_delta")?,
+    };
+    let charges: i64 = row.try_get("charges").map_err(unavailable)?;
+    Ok(Balance {
+        account: Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? },
+        grant: Grant {
+            epsilon: amount(row, "epsilon")?,
+            delta_key: amount(row, "delta_key")?,
+            delta_conversion: amount(row, "delta_conversion")?,
+            rho_limit: amount(row, "rho_limit")?,
+        },
+        spent: Spent { total, charges: charges.unsigned_abs() },
+    })
+}
+
+/// All active accounts, pools included.
+pub async fn balances(db: &mut SqliteConnection) -> Result<Vec<Balance>> {
+    let rows =
+        sqlx::query("SELECT * FROM accounts WHERE active = 1 ORDER BY dataset, principal, purpose").fetch_all(db).await;
+    rows.map_err(unavailable)?.iter().map(balance).collect()
+}
+
+async fn find(db: &mut SqliteConnection, account: &Account) -> Result<Option<Balance>> {
+    let row = sqlx::query("SELECT * FROM accounts WHERE dataset = ? AND principal = ? AND purpose = ? AND active = 1")
+        .bind(&account.dataset)
+        .bind(&account.principal)
+        .bind(&account.purpose)
+        .fetch_optional(db)
+        .await;
+    row.map_err(unavailable)?.as_ref().map(balance).transpose()
+}
+
+/// Makes the accounts those of `settings`. What was spent stays whatever the new limits are; an account that is not named any
+/// more can spend nothing, and finds its spending again if it is named later.
+pub async fn apply(db: &mut SqliteConnection, now: i64, settings: &[Setting]) -> Result<()> {
+    let before = balances(db).await?;
+    for old in before.iter().filter(|old| !settings.iter().any(|s| s.account == old.account)) {
+        let account = &old.account;
+        sqlx::query("UPDATE accounts SET active = 0 WHERE dataset = ? AND principal = ? AND purpose = ?")
+            .bind(&account.dataset)
+            .bind(&account.principal)
+            .bind(&account.purpose)
+            .execute(&mut *db)
+            .await
+            .map_err(unavailable)?;
+        audit::append(db, now, "grant withdrawn", &named(account)).await.map_err(unavailable)?;
+    }
+    for Setting { account, grant } in settings {
+        if before.iter().any(|old| old.account == *account && old.grant == *grant) {
+            continue;
+        }
+        sqlx::query(
+            "INSERT INTO accounts VALUES (?, ?, ?, 1, ?, ?, ?, ?, '0', '0', '0', 0)
+             ON CONFLICT DO UPDATE SET active = 1, epsilon = excluded.epsilon, delta_key = excluded.delta_key,
+             delta_conversion = excluded.delta_conversion, rho_limit = excluded.rho_limit",
+        )
+        .bind(&account.dataset)
+        .bind(&account.principal)
+        .bind(&account.purpose)
+        .bind(grant.epsilon.to_string())
+        .bind(grant.delta_key.to_string())
+        .bind(grant.delta_conversion.to_string())
+        .bind(grant.rho_limit.to_string())
+        .execute(&mut *db)
+        .await
+        .map_err(unavailable)?;
+        let mut body = named(account);
+        body["epsilon"] = grant.epsilon.to_string().into();
+        body["delta"] = grant.delta().to_string().into();
+        audit::append(db, now, "grant", &body).await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+fn named(account: &Account) -> serde_json::Value {
+    match account.is_pool() {
+        true => json!({ "dataset": account.dataset, "pool": true }),
+        false => json!({ "dataset": account.dataset, "principal": account.principal, "purpose": account.purpose }),
+    }
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredAnswer> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+    Ok(StoredAnswer {
+        query_id: text("query_id")?,
+        account: Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? },
+        bytes: row.try_get("answer").map_err(unavailable)?,
+    })
+}
+
+/// The answer under a query id of this principal, if it was committed.
+pub async fn answer(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
+    let row = sqlx::query("SELECT * FROM charges WHERE principal = ? AND query_id = ? AND state = 'answered'")
+        .bind(principal)
+        .bind(query_id)
+        .fetch_optional(db)
+        .await;
+    row.map_err(unavailable)?.as_ref().map(stored).transpose()
+}
+
+/// The committed answer to this very request under this query id, if there is one.
+pub async fn replay(
+    db: &mut SqliteConnection,
+    principal: &str,
+    query_id: &str,
+    request: &[u8],
+) -> Result<Option<StoredAnswer>> {
+    let row = sqlx::query("SELECT * FROM charges WHERE principal = ? AND query_id = ?")
+        .bind(principal)
+        .bind(query_id)
+        .fetch_optional(db)
+        .await
+        .map_err(unavailable)?;
+    let Some(row) = row else { return Ok(None) };
+    same_request(&row, query_id, request)?;
+    let state: String = row.try_get("state").map_err(unavailable)?;
+    if state == "answered" { stored(&row).map(Some) } else { Ok(None) }
+}
+
+fn same_request(row: &SqliteRow, query_id: &str, request: &[u8]) -> Result<()> {
+    let known: Vec<u8> = row.try_get("request").map_err(unavailable)?;
+    if known == request {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::QueryIdReused,
+        format!("query id '{query_id}' was used for another question: choose a new one"),
+    ))
+}
+
+/// Decides a claim and debits every account in its scope, or none.
+pub async fn reserve(db: &mut SqliteConnection, now: i64, claim: &Claim) -> Result<Decision> {
+    let known = sqlx::query("SELECT * FROM charges WHERE principal = ? AND query_id = ?")
+        .bind(&claim.account.principal)
+        .bind(&claim.query_id)
+        .fetch_optional(&mut *db)
+        .await
+        .map_err(unavailable)?;
+    if let Some(row) = known {
+        return again(db, now, claim, &row).await;
+    }
+    if !claim.fresh
+        && let Some(earlier) = earlier_answer(db, claim).await?
+    {
+        return Ok(Decision::Stored(earlier));
+    }
+    let account = find(db, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
+    let pool = find(db, &Account::pool(&claim.account.dataset)).await?.ok_or_else(|| no_grant(&claim.account))?;
+    for balance in [&account, &pool] {
+        if !balance.spent.accepts(&balance.grant, claim.charge) {
+            return Err(exhausted(balance, claim.charge));
+        }
+    }
+    for balance in [&account, &pool] {
+        debit(db, balance, claim.charge).await?;
+    }
+    sqlx::query(
+        "INSERT INTO charges (principal, query_id, dataset, purpose, request, question, releases, epsilon, rho, delta, state, attempts, charged_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', 1, ?)",
+    )
+    .bind(&claim.account.principal)
+    .bind(&claim.query_id)
+    .bind(&claim.account.dataset)
+    .bind(&claim.account.purpose)
+    .bind(&claim.request)
+    .bind(&claim.question)
+    .bind(claim.releases as i64)
+    .bind(claim.charge.epsilon.map(|e| e.to_string()))
+    .bind(claim.charge.rho.to_string())
+    .bind(claim.charge.delta.to_string())
+    .bind(now)
+    .execute(&mut *db)
+    .await
+    .map_err(unavailable)?;
+    let mut body = named(&claim.account);
+    body["query_id"] = claim.query_id.as_str().into();
+    body["epsilon"] = claim.charge.epsilon.map(|e| e.to_string()).into();
+    body["rho"] = claim.charge.rho.to_string().into();
+    body["delta"] = claim.charge.delta.to_string().into();
+    body["question"] = hex(&claim.question).into();
+    audit::append(db, now, "charge", &body).await.map_err(unavailable)?;
+    Ok(Decision::Run { releases: claim.releases, charged_at: now })
+}
+
+/// The same query id again: replay, resume or give up; never a second charge.
+async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteRow) -> Result<Decision> {
+    same_request(row, &claim.query_id, &claim.request)?;
+    let state: String = row.try_get("state").map_err(unavailable)?;
+    let attempts: i64 = row.try_get("attempts").map_err(unavailable)?;
+    match state.as_str() {
+        "answered" => Ok(Decision::Stored(stored(row)?)),
+        "reserved" if attempts < MAX_ATTEMPTS => {
+            let question: Vec<u8> = row.try_get("question").map_err(unavailable)?;
+            if question != claim.question {
+                let message = "this question was charged and not answered, and its data or policy has changed since: ask it under a new query id";
+                return Err(Error::new(Code::QueryIdReused, message));
+            }
+            sqlx::query("UPDATE charges SET attempts = attempts + 1 WHERE principal = ? AND query_id = ?")
+                .bind(&claim.account.principal)
+                .bind(&claim.query_id)
+                .execute(&mut *db)
+                .await
+                .map_err(unavailable)?;
+            let body =
+                json!({ "principal": claim.account.principal, "query_id": claim.query_id, "attempt": attempts + 1 });
+            audit::append(db, now, "resume", &body).await.map_err(unavailable)?;
+            let releases: i64 = row.try_get("releases").map_err(unavailable)?;
+            Ok(Decision::Run {
+                releases: releases.unsigned_abs() as usize,
+                charged_at: row.try_get("charged_at").map_err(unavailable)?,
+            })
+        }
+        "reserved" => {
+            fail(db, now, &claim.account.principal, &claim.query_id).await?;
+            Ok(Decision::GivenUp)
+        }
+        _ => Ok(Decision::GivenUp),
+    }
+}
+
+async fn earlier_answer(db: &mut SqliteConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
+    let row = sqlx::query(
+        "SELECT * FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question = ? AND state = 'answered'
+         ORDER BY charged_at, query_id LIMIT 1",
+    )
+    .bind(&claim.account.dataset)
+    .bind(&claim.account.principal)
+    .bind(&claim.account.purpose)
+    .bind(&claim.question)
+    .fetch_optional(db)
+    .await;
+    row.map_err(unavailable)?.as_ref().map(stored).transpose()
+}
+
+async fn debit(db: &mut SqliteConnection, balance: &Balance, charge: Charge) -> Result<()> {
+    let after = balance.spent.plus(charge).total;
+    sqlx::query(
+        "UPDATE accounts SET spent_epsilon = ?, spent_rho = ?, spent_delta = ?, charges = charges + 1
+         WHERE dataset = ? AND principal = ? AND purpose = ?",
+    )
+    .bind(after.epsilon.map(|e| e.to_string()))
+    .bind(after.rho.to_string())
+    .bind(after.delta.to_string())
+    .bind(&balance.account.dataset)
+    .bind(&balance.account.principal)
+    .bind(&balance.account.purpose)
+    .execute(db)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
+/// Stores the answer of a reservation. False where it is no longer reserved: then another run was first, and its bytes count.
+pub async fn commit(
+    db: &mut SqliteConnection,
+    now: i64,
+    principal: &str,
+    query_id: &str,
+    bytes: &[u8],
+) -> Result<bool> {
+    let changed = sqlx::query(
+        "UPDATE charges SET state = 'answered', answered_at = ?, answer = ? WHERE principal = ? AND query_id = ? AND state = 'reserved'",
+    )
+    .bind(now)
+    .bind(bytes)
+    .bind(principal)
+    .bind(query_id)
+    .execute(&mut *db)
+    .await
+    .map_err(unavailable)?;
+    if changed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(bytes);
+    let body = json!({ "principal": principal, "query_id": query_id, "answer_sha256": hex(&digest) });
+    audit::append(db, now, "answer", &body).await.map_err(unavailable)?;
+    Ok(true)
+}
+
+/// Closes a reservation that could not be answered. It stays charged.
+pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id: &str) -> Result<()> {
+    sqlx::query("UPDATE charges SET state = 'failed' WHERE principal = ? AND query_id = ? AND state = 'reserved'")
+        .bind(principal)
+        .bind(query_id)
+        .execute(&mut *db)
+        .await
+        .map_err(unavailable)?;
+    let body = json!({ "principal": principal, "query_id": query_id });
+    audit::append(db, now, "failure", &body).await.map_err(unavailable)
+}
+
+fn no_grant(account: &Account) -> Error {
+    let message = format!(
+        "'{}' has no grant for purpose '{}' on dataset '{}': ask governance for one, or name another purpose",
+        account.principal, account.purpose, account.dataset
+    );
+    Error::new(Code::NoGrant, message)
+}
+
+fn exhausted(balance: &Balance, charge: Charge) -> Error {
+    let whose = match balance.account.is_pool() {
+        true => format!("the pooled cap of dataset '{}'", balance.account.dataset),
+        false => format!("the account of '{}' for purpose '{}'", balance.account.principal, balance.account.purpose),
+    };
+    let price = match charge.epsilon {
+        Some(epsilon) => format!("epsilon {epsilon}"),
+        None => format!("rho {}", charge.rho),
+    };
+    let remedy = match balance.spent.largest_epsilon(&balance.grant) {
+        left if left.is_zero() => "nothing is left: ask governance for a larger grant".to_owned(),
+        left => format!(
+            "a question with Laplace noise of at most epsilon {left} still fits; or ask governance for a larger grant"
+        ),
+    };
+    Error::new(
+        Code::BudgetExhausted,
+        format!("this question costs {price} and {whose} cannot pay it; {remedy}. Nothing was charged"),
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

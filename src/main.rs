@@ -1,0 +1,7 @@
+//! The `undertone` command.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    undertone::cli::main()
+}

@@ -1,0 +1,115 @@
+//! Central intervals of the noise, from its exact distribution.
+
+use super::Noise;
+
+impl Noise {
+    /// The least whole number a of steps with P[|X| > a] <= alpha, for 0 < alpha < 1: the exact value lies
+    /// within a of the noisy one with probability at least 1 - alpha.
+    pub fn half_width(&self, alpha: f64) -> f64 {
+        match self {
+            Noise::Laplace { scale } => laplace_half_width(scale.to_f64(), alpha),
+            Noise::Gaussian { variance } => gaussian_half_width(variance.to_f64(), alpha),
+        }
+    }
+}
+
+/// P[|X| > a] = 2 r^(a+1) / (1 + r) with r = exp(-1/b): solved for the least integer a.
+fn laplace_half_width(b: f64, alpha: f64) -> f64 {
+    let r = (-1.0 / b).exp();
+    let solved = b * (2.0 / (alpha * (1.0 + r))).ln() - 1.0;
+    // One unit in the last place above the exact solution must not cost a whole step.
+    (solved - 1e-9 * solved.abs().max(1e-3)).ceil().max(0.0)
+}
+
+/// Below this standard deviation the probabilities are added up one by one.
+const SUMMED_BELOW: f64 = 300.0;
+
+fn gaussian_half_width(variance: f64, alpha: f64) -> f64 {
+    let sigma = variance.sqrt();
+    if sigma < SUMMED_BELOW {
+        let weight = |x: f64| (-x * x / (2.0 * variance)).exp();
+        // 40 deviations out the weight is below 1e-340.
+        let reach = (sigma * 40.0).ceil().max(2.0) as u64;
+        let tail_from: f64 = (1..=reach).rev().map(|x| weight(x as f64)).sum();
+        let total = 1.0 + 2.0 * tail_from;
+        let mut tail = tail_from;
+        let mut a = 0u64;
+        while 2.0 * tail > alpha * total && a < reach {
+            a += 1;
+            tail -= weight(a as f64);
+        }
+        a as f64
+    } else {
+        // Summing beyond a is the midpoint rule for the integral beyond a + 1/2; its relative error is below
+        // (z^2 / 24) / sigma^2, less than 1e-5 for every z up to 10, and one step is added for it.
+        (sigma * normal_quantile(alpha) - 0.5).ceil() + 1.0
+    }
+}
+
+/// z with P[|Z| > z] = alpha for a standard normal Z, by bisection on the complementary error function.
+fn normal_quantile(alpha: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 40.0);
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        if two_sided_tail(middle) > alpha { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// P[|Z| > z], by the series of the distribution function up to z = 3 and Laplace's continued fraction beyond.
+/// Source: Abramowitz and Stegun, 26.2.11 and 26.2.14.
+fn two_sided_tail(z: f64) -> f64 {
+    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    if z < 3.0 {
+        let (mut term, mut sum, mut n) = (z, z, 1.0);
+        while term > 1e-18 * sum {
+            n += 2.0;
+            term *= z * z / n;
+            sum += term;
+        }
+        (1.0 - 2.0 * density * sum).max(0.0)
+    } else {
+        let fraction = (1..=200).rev().fold(z, |below, k| z + f64::from(k) / below);
+        2.0 * density / fraction
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Ratio;
+    use ruint::aliases::U256;
+
+    fn laplace_tail(b: f64, a: f64) -> f64 {
+        let r = (-1.0 / b).exp();
+        2.0 * r.powf(a + 1.0) / (1.0 + r)
+    }
+
+    #[test]
+    fn laplace_widths_are_least() {
+        for b in [0.3, 1.0, 2.5, 20.0, 1e6] {
+            for alpha in [0.5, 0.05, 0.01, 1e-6] {
+                let a = laplace_half_width(b, alpha);
+                assert!(laplace_tail(b, a) <= alpha * (1.0 + 1e-6), "{b} {alpha}: {a}");
+                assert!(a == 0.0 || laplace_tail(b, a - 1.0) > alpha * (1.0 - 1e-6), "{b} {alpha}: {a} is not least");
+            }
+        }
+    }
+
+    #[test]
+    fn gaussian_widths_match_reference_numbers() {
+        // sigma 1, 5, 20 at alpha 0.05: P[|X| >= a] <= alpha first at 3, 11, 40, so P[|X| > a] at one less.
+        for (sigma, a) in [(1u64, 2.0), (5, 10.0), (20, 39.0)] {
+            let variance = Ratio::new(U256::from(sigma * sigma), U256::ONE).unwrap();
+            assert_eq!(Noise::Gaussian { variance }.half_width(0.05), a, "sigma {sigma}");
+        }
+        assert!((normal_quantile(0.05) - 1.959963984540054).abs() < 1e-12);
+        assert!((normal_quantile(1e-9) - 6.109410204869).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_two_ways_of_gaussian_widths_meet() {
+        let (below, above) = (gaussian_half_width(299.9f64.powi(2), 0.05), gaussian_half_width(300.1f64.powi(2), 0.05));
+        assert!((below - above).abs() <= 2.0, "{below} {above}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Noise: exact integer samplers, the one function that turns exact aggregates into released ones, and
+//! the intervals that follow from the same distributions.
+//!
+//! The only source of randomness is the operating system's, through a cryptographic generator seeded
+//! afresh for every release. No float takes part in sampling.
+
+mod calibrate;
+mod interval;
+mod noise;
+mod release;
+mod sampler;
+
+pub use calibrate::{Calibrated, Family, TooNoisy, calibrate};
+pub use noise::Noise;
+pub use release::{ExactAggregates, Released, release};
+pub use sampler::{discrete_gaussian, discrete_laplace};

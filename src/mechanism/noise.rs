@@ -1,0 +1,88 @@
+//! The noise of one column of a release, calibrated on its lattice.
+
+use super::sampler::{discrete_gaussian, discrete_laplace};
+use crate::num::{Amount, Ratio};
+use rand::CryptoRng;
+use ruint::aliases::U256;
+
+/// Units of an [`Amount`] in 1.
+const ATTO: u128 = 1_000_000_000_000_000_000;
+
+/// Additive noise on the integers, in lattice steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// P[X = x] proportional to exp(-|x| / scale).
+    Laplace { scale: Ratio },
+    /// P[X = x] proportional to exp(-x^2 / (2 variance)).
+    Gaussian { variance: Ratio },
+}
+
+impl Noise {
+    /// Noise that makes a vector of L1 sensitivity `l1` (steps) `epsilon`-DP: scale l1 / epsilon, rounded up.
+    /// None where epsilon is zero.
+    pub fn laplace(l1: u128, epsilon: Amount) -> Option<Noise> {
+        let scale = Ratio::new(U256::from(l1) * U256::from(ATTO), U256::from(epsilon.atto()))?;
+        Some(Noise::Laplace { scale: scale.round_up() })
+    }
+
+    /// Noise that makes a vector of squared L2 sensitivity `l2_squared` (steps squared) `rho`-zCDP: variance
+    /// l2^2 / (2 rho), rounded up (Canonne, Kamath and Steinke 2020, Theorem 14). None where rho is zero or the
+    /// standard deviation would pass 2^57 steps, which the exact sampler does not take.
+    pub fn gaussian(l2_squared: U256, rho: Amount) -> Option<Noise> {
+        let numerator = l2_squared.checked_mul(U256::from(ATTO))?;
+        let variance = Ratio::new(numerator, U256::from(rho.atto()).checked_mul(U256::from(2))?)?;
+        let fits = variance.numerator / variance.denominator < U256::ONE << 114;
+        fits.then(|| Noise::Gaussian { variance: variance.round_up() })
+    }
+
+    /// One exact draw.
+    pub fn draw(&self, rng: &mut impl CryptoRng) -> i128 {
+        match *self {
+            Noise::Laplace { scale } => discrete_laplace(rng, scale),
+            Noise::Gaussian { variance } => discrete_gaussian(rng, variance),
+        }
+    }
+
+    /// Scale b of Laplace or standard deviation of Gaussian noise, in steps.
+    pub fn scale(&self) -> f64 {
+        match self {
+            Noise::Laplace { scale } => scale.to_f64(),
+            Noise::Gaussian { variance } => variance.to_f64().sqrt(),
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Noise::Laplace { .. } => "discrete Laplace",
+            Noise::Gaussian { .. } => "discrete Gaussian",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(text: &str) -> Amount {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn scales_are_calibrated_and_rounded_up() {
+        let scale = |l1, epsilon| Noise::laplace(l1, amount(epsilon)).unwrap().scale();
+        assert_eq!(scale(1, "1"), 1.0);
+        assert_eq!(scale(10, "0.5"), 20.0);
+        assert!(scale(1, "3") >= 1.0 / 3.0 && scale(1, "3") < 1.0 / 3.0 + 1e-9);
+        let sigma = |l2: u64, rho| Noise::gaussian(U256::from(l2), amount(rho)).unwrap().scale();
+        assert_eq!(sigma(1, "0.5"), 1.0);
+        assert_eq!(sigma(400, "0.5"), 20.0);
+    }
+
+    #[test]
+    fn what_cannot_be_calibrated_is_none() {
+        assert_eq!(Noise::laplace(1, Amount::ZERO), None);
+        assert_eq!(Noise::gaussian(U256::ONE, Amount::ZERO), None);
+        assert_eq!(Noise::gaussian(U256::ONE << 120, amount("0.000001")), None);
+        assert_eq!(Noise::gaussian(U256::MAX, amount("1")), None);
+    }
+}

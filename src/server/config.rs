@@ -1,0 +1,232 @@
+//! The server's configuration file. Unknown keys are refused. `examples/undertone.toml` is the annotated example.
+
+use crate::accounting::Grant;
+use crate::catalog::ReaderOptions;
+use crate::error::{Error, Result};
+use crate::ledger::{Account, Setting};
+use crate::num::Amount;
+use crate::session::Limits;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    pub server: ServerSection,
+    pub ledger: LedgerSection,
+    #[serde(default)]
+    pub engine: EngineSection,
+    #[serde(rename = "dataset", default)]
+    pub datasets: Vec<DatasetSection>,
+    #[serde(rename = "principal", default)]
+    pub principals: Vec<PrincipalSection>,
+    #[serde(rename = "grant", default)]
+    pub grants: Vec<GrantSection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerSection {
+    pub listen: SocketAddr,
+    pub max_request_bytes: usize,
+    pub max_concurrent_queries: usize,
+    pub deadline_seconds: u64,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        ServerSection {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50061)),
+            max_request_bytes: 1 << 20,
+            max_concurrent_queries: 4,
+            deadline_seconds: 60,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerSection {
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSection {
+    pub partitions: Option<usize>,
+    pub batch_size: Option<usize>,
+    pub memory_mib: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSection {
+    /// The dataset's own file, relative to this one.
+    pub file: PathBuf,
+    pub pool_epsilon: Amount,
+    pub pool_delta: Amount,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalSection {
+    pub name: String,
+    pub token_sha256: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantSection {
+    pub principal: String,
+    pub dataset: String,
+    pub purpose: String,
+    pub epsilon: Amount,
+    pub delta: Amount,
+}
+
+/// Reads a configuration; relative paths in it are relative to the file.
+pub fn load(path: &Path) -> Result<Config> {
+    let fail = |message: String| Error::configuration(format!("{}: {message}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
+    let mut config: Config = toml::from_str(&text).map_err(|e| fail(e.to_string().trim_end().to_owned()))?;
+    config.check().map_err(|e| fail(e.message))?;
+    let base = path.parent().unwrap_or(Path::new("."));
+    config.ledger.path = base.join(&config.ledger.path);
+    for dataset in &mut config.datasets {
+        dataset.file = base.join(&dataset.file);
+    }
+    Ok(config)
+}
+
+impl Config {
+    fn check(&self) -> Result<()> {
+        let fail = |message: String| Err(Error::configuration(message));
+        if self.server.max_concurrent_queries == 0
+            || self.server.deadline_seconds == 0
+            || self.server.max_request_bytes == 0
+        {
+            return fail("server limits must be above 0".into());
+        }
+        if !self.server.listen.ip().is_loopback() {
+            return fail(format!(
+                "server.listen {} is not loopback, and tokens must not travel in clear text",
+                self.server.listen
+            ));
+        }
+        let mut names = HashSet::new();
+        for principal in &self.principals {
+            let digest = &principal.token_sha256;
+            check_name("principal", &principal.name)?;
+            if digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+                return fail(format!(
+                    "principal '{}': token_sha256 must be 64 hexadecimal digits from `undertone token issue`",
+                    principal.name
+                ));
+            }
+            if !names.insert(principal.name.as_str()) {
+                return fail(format!("principal '{}' is declared twice", principal.name));
+            }
+        }
+        let digests: HashSet<_> = self.principals.iter().map(|p| &p.token_sha256).collect();
+        if digests.len() != self.principals.len() {
+            return fail("two principals have the same token".into());
+        }
+        let mut accounts = HashSet::new();
+        for grant in &self.grants {
+            check_name("purpose", &grant.purpose)?;
+            if !names.contains(grant.principal.as_str()) {
+                return fail(format!("a grant names principal '{}', which is not declared", grant.principal));
+            }
+            if !accounts.insert((&grant.principal, &grant.dataset, &grant.purpose)) {
+                return fail(format!(
+                    "principal '{}' has two grants for dataset '{}' and purpose '{}'",
+                    grant.principal, grant.dataset, grant.purpose
+                ));
+            }
+            check_amounts(&format!("grant of '{}'", grant.principal), grant.epsilon, grant.delta)?;
+        }
+        for dataset in &self.datasets {
+            check_amounts(&format!("pool of {}", dataset.file.display()), dataset.pool_epsilon, dataset.pool_delta)?;
+        }
+        Ok(())
+    }
+
+    /// Listens at another address than the file says.
+    pub fn listen_at(&mut self, address: SocketAddr) -> Result<()> {
+        check_loopback(address)?;
+        self.server.listen = address;
+        Ok(())
+    }
+
+    /// The accounts that the ledger is to have; `names` are the datasets' names in the order of their sections.
+    pub fn settings(&self, names: &[String]) -> Result<Vec<Setting>> {
+        let mut settings = Vec::new();
+        for (dataset, name) in self.datasets.iter().zip(names) {
+            settings.push(Setting {
+                account: Account::pool(name),
+                grant: Grant::new(dataset.pool_epsilon, dataset.pool_delta),
+            });
+        }
+        for grant in &self.grants {
+            if !names.contains(&grant.dataset) {
+                return Err(Error::configuration(format!(
+                    "a grant of '{}' names dataset '{}', which is not served",
+                    grant.principal, grant.dataset
+                )));
+            }
+            let account = Account {
+                dataset: grant.dataset.clone(),
+                principal: grant.principal.clone(),
+                purpose: grant.purpose.clone(),
+            };
+            settings.push(Setting { account, grant: Grant::new(grant.epsilon, grant.delta) });
+        }
+        Ok(settings)
+    }
+
+    pub fn reader_options(&self) -> ReaderOptions {
+        let standard = ReaderOptions::default();
+        ReaderOptions {
+            partitions: self.engine.partitions.unwrap_or(standard.partitions).max(1),
+            batch_size: self.engine.batch_size.unwrap_or(standard.batch_size).max(1),
+            memory_bytes: self.engine.memory_mib.map_or(standard.memory_bytes, |mib| mib << 20),
+        }
+    }
+
+    pub fn limits(&self) -> Limits {
+        let ServerSection { deadline_seconds, max_concurrent_queries, .. } = self.server;
+        Limits { deadline: Duration::from_secs(deadline_seconds), concurrent: max_concurrent_queries }
+    }
+}
+
+fn check_loopback(address: SocketAddr) -> Result<()> {
+    match address.ip().is_loopback() {
+        true => Ok(()),
+        false => Err(Error::configuration(format!(
+            "listen address {address} is not loopback, and tokens must not travel in clear text"
+        ))),
+    }
+}
+
+/// Names that are written in exactly one way, so that no two of them are the same to a reader.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-@".contains(&b);
+    if !name.is_empty() && name.len() <= 64 && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(Error::configuration(format!("{what} '{name}' must be 1 to 64 of a-z, 0-9, '.', '_', '-' and '@'")))
+}
+
+fn check_amounts(what: &str, epsilon: Amount, delta: Amount) -> Result<()> {
+    if epsilon.is_zero() {
+        return Err(Error::configuration(format!("{what}: epsilon must be above 0")));
+    }
+    if delta.to_f64() >= 1.0 {
+        return Err(Error::configuration(format!("{what}: delta must be below 1")));
+    }
+    Ok(())
+}

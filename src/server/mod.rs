@@ -1,0 +1,7 @@
+//! The server: configuration, assembly and shutdown.
+
+mod config;
+mod run;
+
+pub use config::{Config, load};
+pub use run::{Running, start};

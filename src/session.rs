@@ -1,0 +1,311 @@
+//! The way of a question, from text to answer, in one place.
+//!
+//! ```text
+//! text --sql::plan--> Statement --governance::price--> Priced       functions of text and policy
+//!      --engine.prepare--> Prepared                                 every plan is built; nothing can fail to plan later
+//!      --ledger.reserve--> Reservation                              durable: from here on it is spent
+//!      --engine.exact--> ExactAggregates                            the only place where private rows are read
+//!      --mechanism::release (takes a Token of the Reservation)--> Released
+//!      --engine.post--> RecordBatch                                 post-processing of public tables
+//!      --ledger.commit--> StoredAnswer                              only what is read back is sent
+//! ```
+
+use crate::accounting::{Charge, Reservation};
+use crate::catalog::Dataset;
+use crate::engine::{Confidence, Engine, Prepared, released_table};
+use crate::error::{Code, Error, Result};
+use crate::governance::{self, ALPHA, Ask, Priced};
+use crate::ledger::{Account, Balance, Claim, Ledger, Reserved, StoredAnswer};
+use crate::mechanism;
+use crate::proto;
+use crate::sql::{self, Statement};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use arrow::ipc::writer::StreamWriter;
+use prost::Message;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Limits on running questions.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From the charge to the answer. A failure is told only when it is over, so that its moment says nothing.
+    pub deadline: Duration,
+    /// Questions that read data at the same time.
+    pub concurrent: usize,
+}
+
+/// The engine's front desk: everything that a server offers, without a wire.
+pub struct Session {
+    engines: BTreeMap<String, Engine>,
+    ledger: Ledger,
+    limits: Limits,
+    running: Semaphore,
+    inflight: Inflight,
+}
+
+/// A question that was understood and priced.
+pub struct Planned<'a> {
+    pub account: Account,
+    pub statement: Statement,
+    pub priced: Priced,
+    engine: &'a Engine,
+    /// Digest of all that the answer depends on.
+    question: Vec<u8>,
+}
+
+/// An answer's bytes, and whether this call paid for them.
+#[derive(Debug)]
+pub struct Delivered {
+    pub stored: StoredAnswer,
+    pub replayed: bool,
+}
+
+impl Session {
+    pub fn new(engines: Vec<Engine>, ledger: Ledger, limits: Limits) -> Session {
+        let engines = engines.into_iter().map(|e| (e.dataset().name.clone(), e)).collect();
+        Session { engines, ledger, limits, running: Semaphore::new(limits.concurrent), inflight: Inflight::default() }
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The datasets for which this principal has a grant, with its purposes there.
+    pub async fn datasets(&self, principal: &str) -> Result<Vec<(&Arc<Dataset>, Vec<String>)>> {
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for balance in self.ledger.balances().await?.into_iter().filter(|b| b.account.principal == principal) {
+            found.entry(balance.account.dataset).or_default().push(balance.account.purpose);
+        }
+        let known =
+            found.into_iter().filter_map(|(name, purposes)| Some((self.engines.get(&name)?.dataset(), purposes)));
+        Ok(known.collect())
+    }
+
+    /// Understands and prices a question. Reads no data and charges nothing.
+    pub async fn plan(&self, principal: &str, ask: &Ask) -> Result<Planned<'_>> {
+        let account = self.account(principal, ask).await?;
+        let engine = self.engines.get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?;
+        let dataset = engine.dataset();
+        let statement = sql::plan(ask.sql.clone(), dataset.clone()).await?;
+        let priced = governance::price(&statement, ask, &dataset.rules)?;
+        let question = question_digest(dataset, &statement, &priced);
+        Ok(Planned { account, statement, priced, engine, question })
+    }
+
+    /// Answers a question: charges it, or finds it paid.
+    pub async fn execute(&self, principal: &str, ask: &Ask, query_id: &str, fresh: bool) -> Result<Delivered> {
+        let _alone = self.inflight.enter(principal, query_id).await;
+        let request = request_digest(ask, fresh);
+        if let Some(stored) = self.ledger.replay(principal, query_id, &request).await? {
+            return Ok(Delivered { stored, replayed: true });
+        }
+        let planned = self.plan(principal, ask).await?;
+        let prepared = planned.engine.prepare(&planned.statement.query, &planned.priced.releases).await?;
+        let claim = Claim {
+            query_id: query_id.to_owned(),
+            account: planned.account.clone(),
+            request,
+            question: planned.question.clone(),
+            charge: planned.priced.charge,
+            releases: planned.priced.releases.len(),
+            fresh,
+        };
+        match self.ledger.reserve(claim).await? {
+            Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
+            Reserved::Run { reservation, charged_at } => {
+                let stored = self.run(&planned, prepared, reservation, query_id, charged_at).await?;
+                Ok(Delivered { stored, replayed: false })
+            }
+        }
+    }
+
+    /// Runs what was paid for. Whatever goes wrong is one failure, told at the deadline.
+    async fn run(
+        &self,
+        planned: &Planned<'_>,
+        prepared: Prepared,
+        paid: Reservation,
+        query_id: &str,
+        charged_at: i64,
+    ) -> Result<StoredAnswer> {
+        let deadline = Instant::now() + self.limits.deadline;
+        let principal = &planned.account.principal;
+        let made = tokio::time::timeout_at(deadline, self.answer(planned, &prepared, paid, query_id, charged_at)).await;
+        match made {
+            Ok(Ok(bytes)) => self.ledger.commit(principal, query_id, bytes).await,
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!(
+                    query_id,
+                    dataset = planned.account.dataset,
+                    "a charged question could not be answered"
+                );
+                tokio::time::sleep_until(deadline).await;
+                self.ledger.fail(principal, query_id).await?;
+                let message =
+                    "the question was charged and could not be answered; the operator's log names the query id";
+                Err(Error::new(Code::ExecutionFailed, message))
+            }
+        }
+    }
+
+    /// From the reservation to the answer's bytes.
+    async fn answer(
+        &self,
+        planned: &Planned<'_>,
+        prepared: &Prepared,
+        paid: Reservation,
+        query_id: &str,
+        charged_at: i64,
+    ) -> Result<Vec<u8>> {
+        let _slot = self.running.acquire().await.map_err(|_| Error::internal("the server is shutting down"))?;
+        let releases = &planned.priced.releases;
+        let outputs = releases.iter().map(|r| r.release.outputs.len()).sum();
+        let confidence = Confidence::new(ALPHA, outputs);
+        let mut tables = Vec::new();
+        for (made, token) in releases.iter().zip(paid.split()) {
+            let exact = planned.engine.exact(made, prepared, &tables).await?;
+            let released = mechanism::release(exact, &made.noise, token).map_err(|e| Error::internal(e.to_string()))?;
+            tables.push(released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))?);
+        }
+        let batch = planned.engine.post(&planned.statement.query, prepared, &tables).await?;
+        let answer = proto::Answer {
+            query_id: query_id.to_owned(),
+            table: ipc(&batch, answer_columns(&planned.statement))?,
+            intervals: ipc(&batch, interval_columns(&planned.statement))?,
+            receipt: Some(receipt(planned, query_id, charged_at)),
+            balance: None,
+            replayed: false,
+        };
+        Ok(answer.encode_to_vec())
+    }
+
+    /// The account that a question is asked from. A caller without any grant cannot tell a dataset from none.
+    async fn account(&self, principal: &str, ask: &Ask) -> Result<Account> {
+        let balances = self.ledger.balances().await?;
+        let mine = |b: &&Balance| b.account.principal == principal && b.account.dataset == ask.dataset;
+        let purposes: Vec<&str> = balances.iter().filter(mine).map(|b| b.account.purpose.as_str()).collect();
+        let purpose = match (ask.purpose.as_str(), purposes.as_slice()) {
+            (_, []) => return Err(unknown_dataset(&ask.dataset)),
+            ("", [only]) => only,
+            ("", several) => {
+                let message = format!("name the purpose of the question; you have grants for {}", several.join(", "));
+                return Err(Error::new(Code::NoGrant, message));
+            }
+            (named, some) if some.contains(&named) => named,
+            (named, some) => {
+                let named: String = named.chars().take(64).collect();
+                let message = format!(
+                    "you have no grant for purpose '{named}' on dataset '{}'; you have grants for {}",
+                    ask.dataset,
+                    some.join(", ")
+                );
+                return Err(Error::new(Code::NoGrant, message));
+            }
+        };
+        Ok(Account { dataset: ask.dataset.clone(), principal: principal.to_owned(), purpose: purpose.to_owned() })
+    }
+}
+
+fn unknown_dataset(name: &str) -> Error {
+    let name: String = name.chars().take(64).collect();
+    Error::new(
+        Code::UnknownDataset,
+        format!("there is no dataset '{name}' that you may ask about; list yours with `undertone datasets`"),
+    )
+}
+
+fn receipt(planned: &Planned, query_id: &str, charged_at: i64) -> proto::Receipt {
+    let Planned { account, statement, priced, engine, question: _ } = planned;
+    proto::Receipt {
+        query_id: query_id.to_owned(),
+        dataset: account.dataset.clone(),
+        principal: account.principal.clone(),
+        purpose: account.purpose.clone(),
+        price: Some(governance::price_message(&priced.charge)),
+        columns: governance::columns(&statement.columns, &priced.releases),
+        releases: governance::releases(&priced.releases),
+        confidence: 1.0 - ALPHA,
+        policy_version: engine.dataset().policy_version.clone(),
+        charged_at,
+        promise: governance::PROMISE.into(),
+    }
+}
+
+/// (name, position in the final table) of each column of the answer.
+fn answer_columns(statement: &Statement) -> Vec<(String, usize)> {
+    statement.columns.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect()
+}
+
+/// The same for the ends of intervals.
+fn interval_columns(statement: &Statement) -> Vec<(String, usize)> {
+    let ends = |c: &sql::OutputColumn| {
+        c.interval.map(|(lower, upper)| [(format!("{}_lower", c.name), lower), (format!("{}_upper", c.name), upper)])
+    };
+    statement.columns.iter().filter_map(ends).flatten().collect()
+}
+
+/// An Arrow IPC stream of one batch. The schema is a function of the question; every column may be NULL.
+fn ipc(batch: &RecordBatch, columns: Vec<(String, usize)>) -> Result<Vec<u8>> {
+    let internal = |e: arrow::error::ArrowError| Error::internal(e.to_string());
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, at)| Field::new(name, batch.column(*at).data_type().clone(), true)).collect();
+    let arrays = columns.iter().map(|(_, at)| batch.column(*at).clone()).collect();
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let table = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options).map_err(internal)?;
+    let mut writer = StreamWriter::try_new(Vec::new(), &table.schema()).map_err(internal)?;
+    writer.write(&table).map_err(internal)?;
+    writer.into_inner().map_err(internal)
+}
+
+/// Digest of what the client sent: one query id stands for one request.
+fn request_digest(ask: &Ask, fresh: bool) -> Vec<u8> {
+    Sha256::digest(format!("{ask:?} fresh={fresh}")).to_vec()
+}
+
+/// Digest of everything that the answer depends on. The algebra holds positions and resolved literals, so names, aliases and white
+/// space do not matter; two questions that differ in it are never taken for one.
+fn question_digest(dataset: &Dataset, statement: &Statement, priced: &Priced) -> Vec<u8> {
+    let names: Vec<&str> = statement.columns.iter().map(|c| c.name.as_str()).collect();
+    let text = format!(
+        "{} {} {} {} {:?} {:?} {:?}",
+        env!("CARGO_PKG_VERSION"),
+        dataset.name,
+        dataset.policy_version,
+        dataset.data_version,
+        statement.query,
+        priced.releases,
+        names
+    );
+    Sha256::digest(text).to_vec()
+}
+
+/// Whether both of an account's ledgers and its pool's could pay now.
+pub fn affordable(balances: &(Balance, Balance), charge: Charge) -> bool {
+    [&balances.0, &balances.1].iter().all(|b| b.spent.accepts(&b.grant, charge))
+}
+
+/// Lets one call at a time work on a query id; a second one waits and then finds the first one's answer.
+#[derive(Default)]
+struct Inflight {
+    locks: Mutex<HashMap<QueryKey, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// Principal and query id.
+type QueryKey = (String, String);
+
+impl Inflight {
+    async fn enter(&self, principal: &str, query_id: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            // Locks that nobody holds or waits for have done their work.
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            locks.entry((principal.to_owned(), query_id.to_owned())).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
+}

@@ -1,0 +1,166 @@
+//! Names and types, by DataFusion, over the declared catalog alone.
+
+use super::locate::position;
+use crate::catalog::{Dataset, arrow_type};
+use crate::error::{Code, Error, Result};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{SchemaError, TableReference, plan_err};
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::functions::core::{coalesce, nullif};
+use datafusion::functions_aggregate::{
+    average::avg_udaf, count::count_udaf, min_max, planner::AggregateFunctionPlanner, sum::sum_udaf,
+};
+use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::optimizer::Analyzer;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::tokenizer::Location;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A typed logical plan. It is judged by lowering and never executed.
+pub fn analyse(query: Box<Query>, dataset: &Dataset) -> Result<LogicalPlan> {
+    let names = Names::new(dataset);
+    let options = ParserOptions::new().with_map_string_types_to_utf8view(false).with_collect_spans(true);
+    let plan = SqlToRel::new_with_options(&names, options)
+        .sql_statement_to_plan(Statement::Query(query))
+        .map_err(|e| explain(e, dataset))?;
+    Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
+        .execute_and_check(plan, &names.options, |_, _| {})
+        .map_err(|e| explain(e, dataset))
+}
+
+/// The declared tables and the functions that have a rule; nothing else has a name.
+struct Names {
+    tables: HashMap<String, Arc<dyn TableSource>>,
+    options: ConfigOptions,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+impl Names {
+    fn new(dataset: &Dataset) -> Self {
+        let tables = dataset.tables.iter().map(|table| {
+            let fields = table.columns.iter().map(|c| Field::new(&c.name, arrow_type(c.ty), true));
+            let schema = Schema::new(fields.collect::<Vec<_>>());
+            (table.name.clone(), Arc::new(LogicalTableSource::new(Arc::new(schema))) as Arc<dyn TableSource>)
+        });
+        Names {
+            tables: tables.collect(),
+            options: ConfigOptions::new(),
+            planners: vec![Arc::new(AggregateFunctionPlanner)],
+        }
+    }
+}
+
+impl ContextProvider for Names {
+    fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
+        match (&name, self.tables.get(name.table())) {
+            (TableReference::Bare { .. }, Some(source)) => Ok(source.clone()),
+            _ => plan_err!("{UNKNOWN_TABLE}{name}"),
+        }
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        match name {
+            "coalesce" => Some(coalesce()),
+            "nullif" => Some(nullif()),
+            _ => None,
+        }
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        match name {
+            "count" => Some(count_udaf()),
+            "sum" => Some(sum_udaf()),
+            "avg" => Some(avg_udaf()),
+            "min" => Some(min_max::min_udaf()),
+            "max" => Some(min_max::max_udaf()),
+            _ => None,
+        }
+    }
+
+    fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        vec!["coalesce".into(), "nullif".into()]
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        vec![]
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        ["count", "sum", "avg", "min", "max"].map(String::from).into()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        vec![]
+    }
+}
+
+const UNKNOWN_TABLE: &str = "unknown table ";
+
+/// DataFusion's planning errors in our words. They are about text and catalog, never about data.
+fn explain(e: DataFusionError, dataset: &Dataset) -> Error {
+    let at = e
+        .diagnostic()
+        .and_then(|d| d.span)
+        .and_then(|span| position(Location { line: span.start.line, column: span.start.column }));
+    let error = match e.find_root() {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let names: Vec<_> = valid_fields.iter().map(|c| c.name.as_str()).collect();
+                let known = match names.is_empty() {
+                    true => String::new(),
+                    false => format!("; here are {}", names.join(", ")),
+                };
+                Error::new(Code::UnknownColumn, format!("there is no column '{}'{known}", field.quoted_flat_name()))
+            }
+            other => Error::new(Code::UnknownColumn, plain(&other.to_string())),
+        },
+        DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => {
+            match message.split_once(UNKNOWN_TABLE) {
+                Some((_, name)) => {
+                    let names: Vec<_> = dataset.tables.iter().map(|t| t.name.as_str()).collect();
+                    let name = name.lines().next().unwrap_or_default();
+                    let message = format!(
+                        "there is no table '{name}' in dataset '{}'; there are {}",
+                        dataset.name,
+                        names.join(", ")
+                    );
+                    Error::new(Code::UnknownTable, message)
+                }
+                None => Error::new(Code::UnsupportedSql, plain(message)),
+            }
+        }
+        other => Error::new(Code::UnsupportedSql, plain(&other.strip_backtrace())),
+    };
+    error.or_at(at)
+}
+
+/// The first line of a message, which says what is wrong.
+fn plain(message: &str) -> String {
+    message.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}

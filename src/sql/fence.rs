@@ -1,0 +1,341 @@
+//! Tokens, limits, the parser, and syntax that DataFusion would read and silently ignore.
+
+use super::locate::{Locator, position};
+use crate::error::{Code, Error, Position, Result};
+use datafusion::sql::sqlparser::ast::{
+    Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use std::ops::ControlFlow;
+
+/// Most bytes of one statement.
+pub const MAX_BYTES: usize = 128 * 1024;
+/// Most tokens of one statement, white space and comments aside.
+pub const MAX_TOKENS: usize = 10_000;
+/// Deepest nesting that the parser follows.
+const MAX_DEPTH: usize = 64;
+
+/// One SELECT and the places of its words.
+pub struct Fenced {
+    pub query: Box<Query>,
+    pub locator: Locator,
+}
+
+/// Parses exactly one query within the limits.
+pub fn parse(text: &str) -> Result<Fenced> {
+    if text.len() > MAX_BYTES {
+        return Err(Error::new(Code::SqlTooLong, format!("the statement has more than {MAX_BYTES} bytes")));
+    }
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, text)
+        .tokenize_with_location()
+        .map_err(|e| Error::new(Code::Syntax, sentence(&e.message)).or_at(position(e.location)))?;
+    let count = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).count();
+    if count > MAX_TOKENS {
+        let message = format!(
+            "the statement has {count} tokens, more than {MAX_TOKENS}; use IN (...) or a join in place of long conditions"
+        );
+        return Err(Error::new(Code::SqlTooLong, message));
+    }
+    let locator = Locator::new(&tokens);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let mut statements = parser.parse_statements().map_err(syntax_error)?;
+    match (statements.pop(), statements.pop()) {
+        (None, _) => Err(Error::new(Code::Syntax, "the statement is empty; write one SELECT")),
+        (Some(second), Some(_)) => {
+            Err(Error::new(Code::UnsupportedSql, "one statement at a time: send each SELECT as its own question")
+                .or_at(position(second.span().start)))
+        }
+        (Some(Statement::Query(query)), None) => {
+            check(&query, &locator)?;
+            Ok(Fenced { query, locator })
+        }
+        (Some(other), None) => {
+            let word = other.to_string().split_whitespace().next().unwrap_or_default().to_uppercase();
+            let message =
+                format!("{word} is not a question: only SELECT is answered, and nothing can be changed through SQL");
+            Err(Error::new(Code::UnsupportedSql, message).or_at(locator.find(&word)))
+        }
+    }
+}
+
+fn syntax_error(e: ParserError) -> Error {
+    match e {
+        ParserError::RecursionLimitExceeded => Error::new(
+            Code::SqlTooDeep,
+            format!("the statement nests deeper than {MAX_DEPTH} levels; flatten it or use WITH"),
+        ),
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            let (message, at) = split_position(&message);
+            Error::new(Code::Syntax, sentence(message)).or_at(at)
+        }
+    }
+}
+
+/// The parser ends its messages with " at Line: 1, Column: 8".
+fn split_position(message: &str) -> (&str, Option<Position>) {
+    let parsed = message.rsplit_once(" at Line: ").and_then(|(rest, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((rest, Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? }))
+    });
+    match parsed {
+        Some((rest, at)) => (rest, Some(at)),
+        None => (message, None),
+    }
+}
+
+/// The parser's own words, which quote the text and never data, as the start of a sentence in lower case.
+fn sentence(message: &str) -> String {
+    let mut chars = message.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+fn check(query: &Query, locator: &Locator) -> Result<()> {
+    match query.visit(&mut Fence { locator }) {
+        ControlFlow::Break(e) => Err(e),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Fence<'a> {
+    locator: &'a Locator,
+}
+
+impl Fence<'_> {
+    fn refuse(&self, word: &str, message: &str) -> ControlFlow<Error> {
+        ControlFlow::Break(Error::new(Code::UnsupportedSql, message).or_at(self.locator.find(word)))
+    }
+
+    fn select(&self, select: &Select) -> ControlFlow<Error> {
+        let Select {
+            select_token: _,
+            optimizer_hints,
+            distinct,
+            select_modifiers,
+            top,
+            top_before_distinct: _,
+            projection: _,
+            exclude,
+            into,
+            from: _,
+            lateral_views,
+            prewhere,
+            selection: _,
+            connect_by,
+            group_by,
+            cluster_by,
+            distribute_by,
+            sort_by,
+            having: _,
+            named_window,
+            qualify,
+            window_before_qualify: _,
+            value_table_mode,
+            flavor: _,
+        } = select;
+        if matches!(distinct, Some(Distinct::On(_))) {
+            return self.refuse("on", "DISTINCT ON is not supported: use GROUP BY");
+        }
+        if into.is_some() {
+            return self.refuse("into", "SELECT INTO is not supported: nothing can be written through SQL");
+        }
+        if top.is_some() {
+            return self.refuse("top", "TOP is not supported: write LIMIT at the end");
+        }
+        if matches!(group_by, GroupByExpr::All(_)) {
+            return self.refuse("all", "GROUP BY ALL is not supported: name the keys");
+        }
+        if let GroupByExpr::Expressions(_, modifiers) = group_by
+            && !modifiers.is_empty()
+        {
+            return self.refuse("with", "GROUP BY ... WITH is not supported: ask one question per grouping");
+        }
+        if qualify.is_some() || !named_window.is_empty() {
+            return self.refuse(
+                "window",
+                "window functions are not supported: aggregate with GROUP BY, then ORDER BY and LIMIT",
+            );
+        }
+        let ignored = !optimizer_hints.is_empty()
+            || select_modifiers.is_some()
+            || exclude.is_some()
+            || !lateral_views.is_empty()
+            || prewhere.is_some()
+            || !connect_by.is_empty()
+            || !cluster_by.is_empty()
+            || !distribute_by.is_empty()
+            || !sort_by.is_empty()
+            || value_table_mode.is_some();
+        if ignored {
+            return self.refuse("select", "this SELECT has a clause of another dialect that is not supported");
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Visitor for Fence<'_> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        let Query {
+            with,
+            body,
+            order_by: _,
+            limit_clause: _,
+            fetch,
+            locks,
+            for_clause,
+            settings,
+            format_clause,
+            pipe_operators,
+        } = query;
+        if with.as_ref().is_some_and(|w| w.recursive) {
+            return self.refuse("recursive", "WITH RECURSIVE is not supported: write the levels out as joins");
+        }
+        if fetch.is_some() {
+            return self.refuse("fetch", "FETCH is not supported: write LIMIT");
+        }
+        if !locks.is_empty() || for_clause.is_some() {
+            return self.refuse("for", "FOR ... is not supported: a question changes nothing and locks nothing");
+        }
+        if settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty() {
+            return self.refuse("select", "SETTINGS, FORMAT and pipe operators are not supported");
+        }
+        match body.as_ref() {
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::Query(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) => ControlFlow::Continue(()),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
+                self.refuse("with", "only SELECT is answered, and nothing can be changed through SQL")
+            }
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        match factor {
+            TableFactor::Table {
+                args,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+                ..
+            } => {
+                if sample.is_some() {
+                    return self.refuse(
+                        "tablesample",
+                        "TABLESAMPLE is not supported: all rows are read, and bounds sample what is needed",
+                    );
+                }
+                if args.is_some() {
+                    return self.refuse("from", "table functions are not supported: name a table of the dataset");
+                }
+                if version.is_some() {
+                    return self.refuse("for", "reading an older version of a table is not supported");
+                }
+                if !with_hints.is_empty()
+                    || *with_ordinality
+                    || !partitions.is_empty()
+                    || json_path.is_some()
+                    || !index_hints.is_empty()
+                {
+                    return self.refuse("from", "table hints and partitions are not supported: name the table alone");
+                }
+                ControlFlow::Continue(())
+            }
+            TableFactor::Derived { lateral: false, sample: None, .. } | TableFactor::NestedJoin { .. } => {
+                ControlFlow::Continue(())
+            }
+            TableFactor::Derived { lateral: true, .. } => {
+                self.refuse("lateral", "LATERAL is not supported: join on the privacy unit")
+            }
+            _ => self.refuse("from", "only tables, subqueries and joins can stand in FROM"),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        let at = |e: Error| ControlFlow::Break(e.or_at(position(expr.span().start)));
+        let refuse = |message: &str| at(Error::new(Code::UnsupportedSql, message));
+        match expr {
+            Expr::Function(function) => match check_function(function) {
+                Some(message) => at(Error::new(Code::UnsupportedSql, message)),
+                None => ControlFlow::Continue(()),
+            },
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => refuse(
+                "a subquery inside an expression is not supported: put it into FROM and join it on the privacy unit",
+            ),
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => refuse("ANY and ALL are not supported: use a join or IN (...)"),
+            Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } | Expr::RLike { .. } => {
+                refuse("pattern matching is not supported: compare with = or IN (...)")
+            }
+            Expr::Extract { .. } => {
+                refuse("EXTRACT is not supported: compare with date literals such as DATE '2026-01-01'")
+            }
+            Expr::Interval(_) => {
+                refuse("INTERVAL is not supported: write the date as a literal such as DATE '2026-01-01'")
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Functions that have a rule. Everything else is refused by name.
+const FUNCTIONS: [&str; 7] = ["count", "sum", "avg", "min", "max", "coalesce", "nullif"];
+
+fn check_function(function: &Function) -> Option<String> {
+    let name = function.name.to_string().to_lowercase();
+    if !FUNCTIONS.contains(&name.as_str()) {
+        return Some(format!("function {name} is not supported; supported are {}", FUNCTIONS.join(", ")));
+    }
+    if function.over.is_some() {
+        return Some(format!("window function {name}(...) OVER is not supported: aggregate with GROUP BY"));
+    }
+    if function.filter.is_some() {
+        return Some(format!("{name}(...) FILTER is not supported: write {name}(CASE WHEN ... THEN ... END)"));
+    }
+    if !function.within_group.is_empty() || function.null_treatment.is_some() {
+        return Some(format!("{name} takes no WITHIN GROUP, IGNORE NULLS or RESPECT NULLS"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Error {
+        parse(text).err().unwrap_or_else(|| panic!("accepted: {text}"))
+    }
+
+    #[test]
+    fn limits_hold_before_anything_recurses() {
+        let nested = format!("SELECT {}1{}", "(".repeat(4_000), ")".repeat(4_000));
+        assert_eq!(refused(&nested).code, Code::SqlTooDeep);
+        assert_eq!(refused(&format!("SELECT {} true", "NOT ".repeat(5_000))).code, Code::SqlTooDeep);
+        let or = format!("SELECT count(*) FROM t WHERE {}", vec!["x = 1"; 20_000].join(" OR "));
+        assert_eq!(refused(&or).code, Code::SqlTooLong);
+        assert_eq!(refused(&format!("SELECT '{}'", "x".repeat(MAX_BYTES))).code, Code::SqlTooLong);
+    }
+
+    #[test]
+    fn errors_have_places() {
+        for (text, code, at) in [
+            ("SELEC 1", Code::Syntax, Some((1, 1))),
+            ("SELECT count(*)\nFROM t WHERE", Code::Syntax, None),
+            ("SELECT 'abc", Code::Syntax, Some((1, 8))),
+            ("", Code::Syntax, None),
+            ("SELECT 1; SELECT 2", Code::UnsupportedSql, Some((1, 11))),
+            ("DROP TABLE t", Code::UnsupportedSql, Some((1, 1))),
+            ("SELECT count(*) FROM t FOR UPDATE", Code::UnsupportedSql, Some((1, 24))),
+            ("SELECT\n  median(x) FROM t", Code::UnsupportedSql, Some((2, 3))),
+            ("SELECT count(*) FROM t TABLESAMPLE (10 PERCENT)", Code::UnsupportedSql, Some((1, 24))),
+        ] {
+            let e = refused(text);
+            assert_eq!((e.code, e.at.map(|p| (p.line, p.column))), (code, at), "{text}: {e}");
+        }
+    }
+}

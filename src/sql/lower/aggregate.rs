@@ -1,0 +1,315 @@
+//! Aggregates: over public rows, per unit, and across units. The last is a release, the only way out of privacy.
+
+use super::Lowering;
+use super::relation::withheld;
+use super::scope::{Lowered, Noise, Scope, Slot};
+use crate::algebra::{
+    Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Relation, Release, Type, bounds, image,
+};
+use crate::error::{Code, Result};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::Expr as DfExpr;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
+use datafusion::logical_expr::logical_plan::Aggregate;
+
+/// Most groups of one release.
+const MAX_CELLS: usize = 1_000_000;
+
+/// An aggregate call whose parts are lowered.
+struct Call {
+    kind: FoldKind,
+    of: Expr,
+    ty: Type,
+}
+
+impl Lowering<'_> {
+    pub fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Lowered> {
+        let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
+        let Lowered { relation, scope } = self.relation(input)?;
+        let keys = group_expr.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+        let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let is_unit = |e: &Expr| matches!(e, Expr::Column(i) if scope.slot_at(*i).is_some_and(|slot| slot.unit));
+        if !scope.private {
+            Ok(self.public_aggregate(relation, &scope, keys, calls, &names))
+        } else if keys.iter().any(|(e, _)| is_unit(e)) {
+            self.unit_aggregate(relation, &scope, keys, calls, &names)
+        } else {
+            self.release(relation, &scope, keys, calls, &names)
+        }
+    }
+
+    fn call(&self, expr: &DfExpr, schema: &DFSchema, scope: &Scope) -> Result<Call> {
+        let expr = match expr {
+            DfExpr::Alias(alias) => alias.expr.as_ref(),
+            other => other,
+        };
+        let DfExpr::AggregateFunction(AggregateFunction { func, params }) = expr else {
+            return Err(self.unsupported("select", "only aggregate functions can stand beside GROUP BY keys"));
+        };
+        let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = params;
+        let name = func.name();
+        if filter.is_some() || !order_by.is_empty() || null_treatment.is_some() {
+            return Err(self.unsupported(name, format!("{name} takes no FILTER, ORDER BY or IGNORE NULLS: use CASE")));
+        }
+        let [argument] = args.as_slice() else {
+            return Err(self.unsupported(name, format!("{name} takes one argument")));
+        };
+        let (of, ty) = self.expr(argument, schema, scope)?;
+        let constant = matches!(&of, Expr::Literal(l) if !l.is_null());
+        let kind = match (name, distinct) {
+            ("count", false) if constant => FoldKind::Rows,
+            ("count", false) => FoldKind::NonNull,
+            ("count", true) => FoldKind::Distinct,
+            ("sum", false) => FoldKind::Sum,
+            ("avg", false) => FoldKind::Mean,
+            ("min", _) => FoldKind::Min,
+            ("max", _) => FoldKind::Max,
+            (_, true) => return Err(self.unsupported("distinct", format!("{name}(DISTINCT ...) is not supported"))),
+            _ => return Err(self.unsupported(name, format!("aggregate {name} is not supported"))),
+        };
+        if matches!(kind, FoldKind::Sum | FoldKind::Mean) && !ty.is_numeric() {
+            return Err(self.unsupported(name, format!("{name} needs numbers, not {}", ty.sql())));
+        }
+        Ok(Call { kind, of, ty })
+    }
+
+    /// Post-processing: any rows that are public already.
+    fn public_aggregate(
+        &self,
+        relation: Relation,
+        scope: &Scope,
+        keys: Vec<(Expr, Type)>,
+        calls: Vec<Call>,
+        names: &[&str],
+    ) -> Lowered {
+        let noise = |e: &Expr| {
+            let noisy = e.columns().iter().any(|i| scope.slot_at(*i).is_some_and(|s| s.noise != Noise::Exact));
+            if noisy { Noise::Withheld } else { Noise::Exact }
+        };
+        // Which rows are counted may itself follow from noisy values.
+        let any = scope.columns.iter().any(|slot| slot.noise != Noise::Exact);
+        let mut slots = Vec::new();
+        for (expr, ty) in &keys {
+            let known = match expr {
+                Expr::Column(i) => scope.slot_at(*i).cloned(),
+                _ => None,
+            };
+            let at = slots.len();
+            let plain = Slot { noise: noise(expr), ..Slot::plain(at, names[at], *ty) };
+            slots.push(known.map_or(plain, |k| Slot { index: at, noise: withheld(&k.noise), unique: false, ..k }));
+        }
+        for call in &calls {
+            let at = slots.len();
+            let noise = if any { Noise::Withheld } else { Noise::Exact };
+            slots.push(Slot { noise, ..Slot::plain(at, names[at], fold_type(call)) });
+        }
+        let width = slots.len();
+        let keys = keys.into_iter().map(|(e, _)| e).collect();
+        let folds = calls.into_iter().map(fold).collect();
+        Lowered {
+            relation: Relation::Aggregate { input: Box::new(relation), keys, folds },
+            scope: Scope { private: false, columns: slots, width },
+        }
+    }
+
+    /// The unit is among the keys, so each output row is a function of one unit's rows. Only aggregates whose result does not
+    /// depend on the order of rows: no sum of floats.
+    fn unit_aggregate(
+        &self,
+        relation: Relation,
+        scope: &Scope,
+        keys: Vec<(Expr, Type)>,
+        calls: Vec<Call>,
+        names: &[&str],
+    ) -> Result<Lowered> {
+        for call in &calls {
+            let message = match (call.kind, call.ty) {
+                (FoldKind::Sum, Type::Float) => {
+                    "a per-unit SUM of DOUBLE values depends on their order: sum a whole number, for example CAST(x AS BIGINT)"
+                }
+                (FoldKind::Mean, _) => "a per-unit AVG is not supported: use SUM and COUNT of a whole number",
+                (FoldKind::Min | FoldKind::Max, Type::Float) => {
+                    "a per-unit MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first"
+                }
+                _ => continue,
+            };
+            return Err(self.unsupported("group", message));
+        }
+        let mut slots = Vec::new();
+        for (expr, ty) in &keys {
+            let known = match expr {
+                Expr::Column(i) => scope.slot_at(*i).cloned(),
+                _ => None,
+            };
+            let plain = Slot {
+                bounds: bounds(expr, &|i| scope.bounds_at(i)),
+                domain: image(expr, *ty, &|i| scope.domain_at(i)),
+                ..Slot::plain(0, names[slots.len()], *ty)
+            };
+            slots.push(Slot { index: slots.len() + 1, unique: false, ..known.unwrap_or(plain) });
+        }
+        for call in &calls {
+            let at = slots.len();
+            // The least and the greatest are values of the argument; sums and counts have no declared bounds.
+            let kept = match call.kind {
+                FoldKind::Min | FoldKind::Max => bounds(&call.of, &|i| scope.bounds_at(i)),
+                _ => None,
+            };
+            slots.push(Slot { bounds: kept, ..Slot::plain(at + 1, names[at], fold_type(call)) });
+        }
+        let width = slots.len() + 1;
+        let keys = std::iter::once(Expr::Column(0)).chain(keys.into_iter().map(|(e, _)| e)).collect();
+        let folds = calls.into_iter().map(fold).collect();
+        Ok(Lowered {
+            relation: Relation::Aggregate { input: Box::new(relation), keys, folds },
+            scope: Scope { private: true, columns: slots, width },
+        })
+    }
+
+    /// Across units: a release.
+    fn release(
+        &mut self,
+        relation: Relation,
+        scope: &Scope,
+        keys: Vec<(Expr, Type)>,
+        calls: Vec<Call>,
+        names: &[&str],
+    ) -> Result<Lowered> {
+        let mut release_keys = Vec::new();
+        for ((expr, ty), name) in keys.into_iter().zip(names) {
+            let domain = image(&expr, ty, &|i| scope.domain_at(i)).ok_or_else(|| {
+                let message = format!(
+                    "the keys of '{name}' are private: group by a column with a declared domain, a column of a public table, or a CASE with constant results"
+                );
+                self.refuse(Code::PrivateKeys, name, message)
+            })?;
+            release_keys.push(Key { expr, ty, domain });
+        }
+        if cell_count(&release_keys).is_none_or(|n| n > MAX_CELLS) {
+            let message = format!("the keys have more than {MAX_CELLS} combinations: group by fewer columns");
+            return Err(self.unsupported("group", message));
+        }
+        let mut measures = Vec::new();
+        let mut outputs = Vec::new();
+        for call in calls {
+            outputs.push(self.output(call, scope, &mut measures)?);
+        }
+        if outputs.is_empty() {
+            // GROUP BY without an aggregate: the keys are public, and nothing private is asked.
+            outputs.push(Output::Count(measure(&mut measures, Measure::Rows)));
+        }
+        let release = Release {
+            input: relation,
+            keys: release_keys,
+            measures,
+            outputs,
+            contribution: self.dataset.rules.contribution,
+        };
+        let id = match self.releases.iter().position(|known| *known == release) {
+            Some(id) => id,
+            None => {
+                self.releases.push(release.clone());
+                self.releases.len() - 1
+            }
+        };
+        Ok(released(id, &release, names))
+    }
+
+    fn output(&self, call: Call, scope: &Scope, measures: &mut Vec<Measure>) -> Result<Output> {
+        let Call { kind, of, ty } = call;
+        let is_unit = matches!(&of, Expr::Column(i) if scope.slot_at(*i).is_some_and(|slot| slot.unit));
+        match kind {
+            FoldKind::Rows => Ok(Output::Count(measure(measures, Measure::Rows))),
+            FoldKind::NonNull => Ok(Output::Count(measure(measures, Measure::NonNull(of)))),
+            FoldKind::Distinct if is_unit => Ok(Output::Count(measure(measures, Measure::Units))),
+            FoldKind::Distinct => {
+                let message = format!(
+                    "COUNT(DISTINCT ...) counts privacy units ({}): name the unit's column",
+                    self.dataset.privacy_unit
+                );
+                Err(self.unsupported("distinct", message))
+            }
+            FoldKind::Sum => {
+                let bounds = self.value_bounds(&of, scope, "sum")?;
+                let whole = ty == Type::Int;
+                Ok(Output::Sum { sum: measure(measures, Measure::Sum { of, bounds, whole, centred: false }), whole })
+            }
+            FoldKind::Mean => {
+                let bounds = self.value_bounds(&of, scope, "avg")?;
+                let count = measure(measures, Measure::NonNull(of.clone()));
+                let sum = measure(measures, Measure::Sum { of, bounds, whole: false, centred: true });
+                Ok(Output::Mean { sum, count })
+            }
+            FoldKind::Min | FoldKind::Max => {
+                let name = if kind == FoldKind::Min { "min" } else { "max" };
+                let message = format!("{name} over private rows would show one unit's value: use avg, sum or count");
+                Err(self.unsupported(name, message))
+            }
+        }
+    }
+
+    fn value_bounds(&self, of: &Expr, scope: &Scope, name: &str) -> Result<Bounds> {
+        let known = bounds(of, &|i| scope.bounds_at(i)).filter(|b| b.low.abs().max(b.high.abs()) <= 1e15);
+        known.ok_or_else(|| {
+            let columns = of.columns().into_iter().filter_map(|i| scope.slot_at(i)).filter(|s| s.bounds.is_none());
+            let columns: Vec<_> = columns.map(|s| format!("'{}'", s.name)).collect();
+            let cause = match columns.is_empty() {
+                true => "its expression has none".to_owned(),
+                false => format!("{} has none declared", columns.join(", ")),
+            };
+            let message = format!(
+                "{name} needs public bounds of its values and {cause}: ask governance to declare them, or write them down, for example CASE WHEN x < 0 THEN 0 WHEN x > 100 THEN 100 ... over bounded columns"
+            );
+            self.refuse(Code::MissingBounds, name, message)
+        })
+    }
+}
+
+/// The position of a measure, added if it is new: two outputs that need the same noisy number share it.
+fn measure(measures: &mut Vec<Measure>, wanted: Measure) -> usize {
+    match measures.iter().position(|m| *m == wanted) {
+        Some(at) => at,
+        None => {
+            measures.push(wanted);
+            measures.len() - 1
+        }
+    }
+}
+
+/// Number of combinations of key values.
+fn cell_count(keys: &[Key]) -> Option<usize> {
+    keys.iter().try_fold(1usize, |n, key| n.checked_mul(key.domain.len()))
+}
+
+/// The released table's columns: keys, outputs, then own and joint interval ends of each output.
+fn released(id: usize, release: &Release, names: &[&str]) -> Lowered {
+    let (keys, outputs) = (release.keys.len(), release.outputs.len());
+    let mut slots = Vec::new();
+    for (at, key) in release.keys.iter().enumerate() {
+        slots.push(Slot { domain: Some(Domain::clone(&key.domain)), ..Slot::plain(at, names[at], key.ty) });
+    }
+    for (at, output) in release.outputs.iter().enumerate().take(names.len() - keys) {
+        let ends = keys + outputs + 4 * at;
+        let noise = Noise::Known { output: Some((id, at)), own: (ends, ends + 1), joint: (ends + 2, ends + 3) };
+        slots.push(Slot { noise, ..Slot::plain(keys + at, names[keys + at], output.ty()) });
+    }
+    Lowered {
+        relation: Relation::Released(id),
+        scope: Scope { private: false, columns: slots, width: keys + 5 * outputs },
+    }
+}
+
+fn fold_type(call: &Call) -> Type {
+    match call.kind {
+        FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct => Type::Int,
+        FoldKind::Mean => Type::Float,
+        FoldKind::Sum | FoldKind::Min | FoldKind::Max => call.ty,
+    }
+}
+
+fn fold(call: Call) -> Fold {
+    let ty = fold_type(&call);
+    let of = if call.kind == FoldKind::Rows { Expr::Literal(Literal::Int(1)) } else { call.of };
+    Fold { kind: call.kind, of, ty }
+}

@@ -1,0 +1,93 @@
+//! From DataFusion's typed plan to the algebra, by an exhaustive match. What has no rule is refused.
+//!
+//! Each rule keeps a private relation unit-preserving, with the unit in column 0, and says why in its place:
+//! [`relation`] has the operators, [`join`] the joins, [`aggregate`] the per-unit aggregates and the one way out, a
+//! release; [`expr`] has the scalar expressions and [`interval`] the error bars of what is computed from noisy values.
+
+mod aggregate;
+mod expr;
+mod interval;
+mod join;
+mod relation;
+mod scope;
+
+use super::locate::Locator;
+use super::{OutputColumn, OutputNoise, Statement};
+use crate::algebra::{Expr, Query, Release};
+use crate::catalog::Dataset;
+use crate::error::{Code, Error, Result};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
+use scope::Noise;
+use std::collections::HashSet;
+
+/// What lowering knows and collects.
+struct Lowering<'a> {
+    dataset: &'a Dataset,
+    locator: &'a Locator,
+    /// Names of columns that the question mentions; others are not read.
+    mentioned: HashSet<String>,
+    /// Each distinct release once: the same noisy table asked for twice is one draw.
+    releases: Vec<Release>,
+}
+
+impl Lowering<'_> {
+    /// A refusal that points at the first place of `word` in the text.
+    fn refuse(&self, code: Code, word: &str, message: impl Into<String>) -> Error {
+        Error::new(code, message).or_at(self.locator.find(word))
+    }
+
+    fn unsupported(&self, word: &str, message: impl Into<String>) -> Error {
+        self.refuse(Code::UnsupportedSql, word, message)
+    }
+}
+
+/// Lowers a whole question. Its result must be public.
+pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result<Statement> {
+    let mentioned = mentioned_columns(plan)?;
+    let mut lowering = Lowering { dataset, locator, mentioned, releases: Vec::new() };
+    let lowered = lowering.relation(plan)?;
+    if lowered.scope.private {
+        let message = format!(
+            "the answer would hold rows about single units ({}): aggregate them, for example SELECT count(*) ... GROUP BY a column with a declared domain",
+            dataset.privacy_unit
+        );
+        return Err(lowering.refuse(Code::PrivateRows, "select", message));
+    }
+    let slots = lowered.scope.columns;
+    let mut exprs: Vec<Expr> = slots.iter().map(|slot| Expr::Column(slot.index)).collect();
+    let mut columns = Vec::new();
+    for (slot, field) in slots.iter().zip(plan.schema().fields()) {
+        let (noise, ends) = match slot.noise {
+            Noise::Exact => (OutputNoise::Exact, None),
+            Noise::Withheld => (OutputNoise::Derived, None),
+            Noise::Known { output, own, .. } => {
+                (output.map_or(OutputNoise::Derived, |(release, at)| OutputNoise::Output(release, at)), Some(own))
+            }
+        };
+        let interval = ends.map(|(lower, upper)| {
+            exprs.extend([Expr::Column(lower), Expr::Column(upper)]);
+            (exprs.len() - 2, exprs.len() - 1)
+        });
+        columns.push(OutputColumn { name: field.name().clone(), ty: slot.ty, noise, interval });
+    }
+    let post = lowered.relation.project(exprs);
+    Ok(Statement { query: Query { releases: lowering.releases, post }, columns })
+}
+
+/// Every column name in every expression of the plan.
+fn mentioned_columns(plan: &LogicalPlan) -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                if let DfExpr::Column(column) = e {
+                    names.insert(column.name.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(|e| Error::internal(e.to_string()))?;
+    Ok(names)
+}

@@ -1,0 +1,288 @@
+//! Operators other than joins and aggregates.
+
+use super::Lowering;
+use super::interval::projected;
+use super::scope::{Lowered, Noise, Scope, Slot, UNREAD};
+use crate::algebra::{Direction, Expr, Literal, Relation, SortKey, bounds, image};
+use crate::error::{Code, Error, Result};
+use datafusion::common::{DFSchema, JoinType};
+use datafusion::logical_expr::logical_plan::{Join, Limit, Projection, Sort, TableScan, Union, Values};
+use datafusion::logical_expr::{Distinct, EmptyRelation, Expr as DfExpr, Filter, LogicalPlan, SubqueryAlias};
+use std::sync::Arc;
+
+impl Lowering<'_> {
+    pub fn relation(&mut self, plan: &LogicalPlan) -> Result<Lowered> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(SubqueryAlias { input, alias: _, schema: _, .. }) => self.relation(input),
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => self.filter(filter),
+            LogicalPlan::Join(join) => self.join(join, None),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Sort(sort) => self.sort(sort),
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Distinct(Distinct::On(_)) => {
+                Err(self.unsupported("on", "DISTINCT ON is not supported: use GROUP BY"))
+            }
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row, schema: _ }) => {
+                let rows = if *produce_one_row { vec![vec![]] } else { vec![] };
+                Ok(public(Relation::Rows { types: vec![], rows }, vec![], 0))
+            }
+            LogicalPlan::Window(_) => Err(self.unsupported(
+                "over",
+                "window functions are not supported: aggregate with GROUP BY, then ORDER BY and LIMIT",
+            )),
+            LogicalPlan::Subquery(_) | LogicalPlan::Unnest(_) | LogicalPlan::RecursiveQuery(_) => {
+                Err(self.unsupported("select", "this form of subquery is not supported: put it into FROM and join it"))
+            }
+            LogicalPlan::Repartition(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Extension(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Ddl(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::DescribeTable(_) => Err(self.unsupported("select", "only SELECT is answered")),
+        }
+    }
+
+    /// A table of the dataset. A protected one gets its unit in column 0: a row is a function of its unit's rows, because
+    /// the unit is its own column's value, or that of the one parent row it refers to.
+    fn scan(&self, scan: &TableScan) -> Result<Lowered> {
+        let TableScan {
+            table_name,
+            source: _,
+            projection,
+            projected_schema: _,
+            filters,
+            fetch,
+            statistics_requests: _,
+            ..
+        } = scan;
+        if projection.is_some() || !filters.is_empty() || fetch.is_some() {
+            return Err(Error::internal("a scan was rewritten before it was lowered"));
+        }
+        let (id, table) =
+            self.dataset.table(table_name.table()).ok_or_else(|| Error::internal("a scanned table vanished"))?;
+        let offset = usize::from(!table.is_public());
+        let mut columns = Vec::new();
+        let slots = table.columns.iter().enumerate().map(|(at, column)| {
+            // A column that the question does not mention is not read, and cannot be reached.
+            let read = self.mentioned.contains(&column.name);
+            let index = if read { offset + columns.len() } else { UNREAD };
+            if read {
+                columns.push(at);
+            }
+            Slot {
+                unit: table.is_unit(at),
+                unique: column.unique,
+                bounds: column.bounds,
+                domain: column.domain.as_ref().map(|d| d.values.clone()),
+                ..Slot::plain(index, &column.name, column.ty)
+            }
+        });
+        let slots: Vec<Slot> = slots.collect();
+        let width = offset + columns.len();
+        let relation = match table.is_public() {
+            true => Relation::Public { table: id, columns },
+            false => Relation::Protected { table: id, columns },
+        };
+        Ok(Lowered { relation, scope: Scope { private: !table.is_public(), columns: slots, width } })
+    }
+
+    /// Row by row. On a private relation the unit stays in column 0; a projected column is the unit only where it is the
+    /// unit's column unchanged.
+    fn projection(&mut self, projection: &Projection) -> Result<Lowered> {
+        let Projection { expr, input, schema, .. } = projection;
+        let Lowered { relation, scope } = self.relation(input)?;
+        let typed = expr.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+        let first = usize::from(scope.private);
+        let mut exprs: Vec<Expr> = if scope.private { vec![Expr::Column(0)] } else { vec![] };
+        let mut slots = Vec::new();
+        for ((expr, ty), field) in typed.iter().zip(schema.fields()) {
+            let same = match expr {
+                Expr::Column(i) => scope.slot_at(*i),
+                _ => None,
+            };
+            slots.push(Slot {
+                unit: same.is_some_and(|s| s.unit),
+                unique: same.is_some_and(|s| s.unique),
+                bounds: bounds(expr, &|i| scope.bounds_at(i)),
+                domain: image(expr, *ty, &|i| scope.domain_at(i)),
+                ..Slot::plain(first + slots.len(), field.name(), *ty)
+            });
+        }
+        exprs.extend(typed.iter().map(|(e, _)| e.clone()));
+        if !scope.private {
+            projected(&typed, &scope, &mut slots, &mut exprs);
+        }
+        let width = exprs.len();
+        Ok(Lowered {
+            relation: relation.project(exprs),
+            scope: Scope { private: scope.private, columns: slots, width },
+        })
+    }
+
+    /// Row by row. `FROM a, b WHERE a.x = b.y` is the inner join that it means.
+    fn filter(&mut self, filter: &Filter) -> Result<Lowered> {
+        let Filter { predicate, input, .. } = filter;
+        if let LogicalPlan::Join(join @ Join { join_type: JoinType::Inner, on, filter: None, .. }) = input.as_ref()
+            && on.is_empty()
+        {
+            return self.join(join, Some(predicate));
+        }
+        let Lowered { relation, scope } = self.relation(input)?;
+        let condition = self.condition(predicate, input.schema(), &scope)?;
+        Ok(Lowered { relation: relation.filter(condition), scope })
+    }
+
+    /// The order of private rows cannot be seen, so sorting them is nothing; the order of public rows is the answer's.
+    fn sort(&mut self, sort: &Sort) -> Result<Lowered> {
+        let Sort { expr, input, fetch } = sort;
+        let Lowered { mut relation, scope } = self.relation(input)?;
+        if scope.private {
+            return match fetch {
+                None => Ok(Lowered { relation, scope }),
+                Some(_) => Err(self.private_limit()),
+            };
+        }
+        let mut keys = Vec::new();
+        for key in expr {
+            let (expr, _) = self.expr(&key.expr, input.schema(), &scope)?;
+            let direction = if key.asc { Direction::Ascending } else { Direction::Descending };
+            keys.push(SortKey { expr, direction, nulls_first: key.nulls_first });
+        }
+        relation = Relation::Sort { input: Box::new(relation), keys };
+        if fetch.is_some() {
+            relation = Relation::Limit { input: Box::new(relation), skip: 0, fetch: *fetch };
+        }
+        Ok(Lowered { relation, scope })
+    }
+
+    fn private_limit(&self) -> Error {
+        self.unsupported(
+            "limit",
+            "LIMIT over private rows picks single units' rows: aggregate first, and limit the groups",
+        )
+    }
+
+    fn limit(&mut self, limit: &Limit) -> Result<Lowered> {
+        let Limit { skip, fetch, input } = limit;
+        let Lowered { relation, scope } = self.relation(input)?;
+        if scope.private {
+            return Err(self.private_limit());
+        }
+        let skip = self.row_count(skip.as_deref())?.unwrap_or(0);
+        let fetch = self.row_count(fetch.as_deref())?;
+        Ok(Lowered { relation: Relation::Limit { input: Box::new(relation), skip, fetch }, scope })
+    }
+
+    fn row_count(&self, expr: Option<&DfExpr>) -> Result<Option<usize>> {
+        let Some(expr) = expr else { return Ok(None) };
+        let none = Scope { private: false, columns: vec![], width: 0 };
+        match self.expr(expr, &DFSchema::empty(), &none)?.0 {
+            Expr::Literal(Literal::Int(n)) if n >= 0 => Ok(Some(usize::try_from(n).unwrap_or(usize::MAX))),
+            Expr::Literal(l) if l.is_null() => Ok(None),
+            _ => Err(self.unsupported("limit", "LIMIT and OFFSET take a whole number that is not negative")),
+        }
+    }
+
+    /// Distinct public rows, or each unit's distinct rows. Distinct rows across units would be a set of private keys.
+    fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Lowered> {
+        let Lowered { relation, scope } = self.relation(input)?;
+        if scope.private && !scope.columns.iter().any(|slot| slot.unit) {
+            let message = "SELECT DISTINCT over private rows would show private keys: GROUP BY a column with a declared domain, or keep the unit's column";
+            return Err(self.refuse(Code::PrivateKeys, "distinct", message));
+        }
+        let keys = scope.columns.iter().map(Slot::expr);
+        let keys: Vec<Expr> =
+            if scope.private { std::iter::once(Expr::Column(0)).chain(keys).collect() } else { keys.collect() };
+        let first = usize::from(scope.private);
+        let columns = scope.columns.iter().enumerate();
+        let columns = columns.map(|(i, slot)| Slot {
+            index: first + i,
+            noise: withheld(&slot.noise),
+            unique: false,
+            ..slot.clone()
+        });
+        let scope = Scope { private: scope.private, columns: columns.collect(), width: keys.len() };
+        Ok(Lowered { relation: Relation::Aggregate { input: Box::new(relation), keys, folds: vec![] }, scope })
+    }
+
+    /// Public inputs of the same types.
+    fn union(&mut self, union: &Union) -> Result<Lowered> {
+        let Union { inputs, schema } = union;
+        let mut relations = Vec::new();
+        let mut merged: Option<Vec<Slot>> = None;
+        for input in inputs {
+            let Lowered { relation, scope } = self.relation(input)?;
+            if scope.private {
+                return Err(self.unsupported(
+                    "union",
+                    "UNION of private rows is not supported: aggregate each side, then unite the results",
+                ));
+            }
+            relations.push(relation.project(scope.columns.iter().map(Slot::expr).collect()));
+            let columns = scope.columns.iter().enumerate().map(|(i, slot)| Slot {
+                noise: withheld(&slot.noise),
+                ..Slot::plain(i, schema.field(i).name(), slot.ty)
+            });
+            let columns: Vec<Slot> = columns.collect();
+            merged = Some(match merged {
+                None => columns,
+                Some(before) if before.iter().map(|s| s.ty).eq(columns.iter().map(|s| s.ty)) => {
+                    before.into_iter().zip(columns).map(|(a, b)| if a.noise == Noise::Exact { b } else { a }).collect()
+                }
+                Some(_) => return Err(self.unsupported("union", "the sides of UNION have different types: add a CAST")),
+            });
+        }
+        let columns = merged.unwrap_or_default();
+        let width = columns.len();
+        Ok(public(Relation::Union(relations), columns, width))
+    }
+
+    fn values(&self, values: &Values) -> Result<Lowered> {
+        let Values { schema, values } = values;
+        let none = Scope { private: false, columns: vec![], width: 0 };
+        let mut types = Vec::new();
+        let mut rows = Vec::new();
+        for row in values {
+            let typed = row.iter().map(|e| self.expr(e, &DFSchema::empty(), &none)).collect::<Result<Vec<_>>>()?;
+            if types.is_empty() {
+                types = schema
+                    .fields()
+                    .iter()
+                    .zip(&typed)
+                    .map(|(f, (_, ty))| crate::catalog::canonical(f.data_type()).unwrap_or(*ty))
+                    .collect();
+            }
+            rows.push(
+                typed
+                    .into_iter()
+                    .zip(&types)
+                    .map(|((e, from), to)| if from == *to { e } else { e.cast(*to) })
+                    .collect(),
+            );
+        }
+        let slots =
+            schema.fields().iter().zip(&types).enumerate().map(|(i, (f, ty))| Slot::plain(i, f.name(), *ty)).collect();
+        let width = types.len();
+        Ok(public(Relation::Rows { types, rows }, slots, width))
+    }
+}
+
+fn public(relation: Relation, columns: Vec<Slot>, width: usize) -> Lowered {
+    Lowered { relation, scope: Scope { private: false, columns, width } }
+}
+
+/// What is left of error bars where rows are merged: none.
+pub fn withheld(noise: &Noise) -> Noise {
+    match noise {
+        Noise::Exact => Noise::Exact,
+        Noise::Known { .. } | Noise::Withheld => Noise::Withheld,
+    }
+}

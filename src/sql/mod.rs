@@ -1,0 +1,72 @@
+//! From SQL text to the private algebra, in three steps that each refuse what they do not know.
+//!
+//! 1. [`fence`]: tokens are counted, the text is parsed, and syntax that later steps would silently ignore is refused.
+//! 2. [`analyse`]: DataFusion resolves names and types into a logical plan. That plan is never executed.
+//! 3. [`lower`]: an exhaustive match turns the plan into `algebra`. Lowering judges DataFusion's *output*, so a mistake
+//!    there can cost correctness, never privacy.
+//!
+//! All of it is a function of text and catalog. No data is read.
+
+mod analyse;
+mod fence;
+mod locate;
+mod lower;
+
+use crate::algebra::{Query, Type};
+use crate::catalog::Dataset;
+use crate::error::{Code, Error, Result};
+use std::sync::Arc;
+
+/// Stack for parsing and lowering: deep expressions recurse, and the limits on text keep them well below this.
+const STACK_BYTES: usize = 256 << 20;
+
+/// A question that has a private reading.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub query: Query,
+    pub columns: Vec<OutputColumn>,
+}
+
+/// A column of the answer; its values are at the same position of `query.post`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputColumn {
+    pub name: String,
+    pub ty: Type,
+    pub noise: OutputNoise,
+    /// Positions of its interval's lower and upper end in `query.post`, if it has one.
+    pub interval: Option<(usize, usize)>,
+}
+
+/// How a column of the answer came by its noise.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OutputNoise {
+    /// It has none: a key, or public data.
+    Exact,
+    /// It is an output of a release as it is: (release, output).
+    Output(usize, usize),
+    /// It is computed from noisy values.
+    Derived,
+}
+
+/// Reads one SELECT over `dataset`.
+///
+/// Errors: `SYNTAX`, `SQL_TOO_LONG`, `SQL_TOO_DEEP`, `UNKNOWN_TABLE`, `UNKNOWN_COLUMN`, `UNSUPPORTED_SQL`, `PRIVATE_ROWS`,
+/// `PRIVATE_KEYS`, `MISSING_BOUNDS`, each with its place in the text where there is one.
+pub async fn plan(text: String, dataset: Arc<Dataset>) -> Result<Statement> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("plan".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            // The receiver is gone where the caller gave up; then nobody wants the plan.
+            let _ = send.send(plan_here(&text, &dataset));
+        })
+        .map_err(|e| Error::internal(format!("cannot start a planning thread: {e}")))?;
+    receive.await.unwrap_or_else(|_| Err(Error::new(Code::Internal, "planning failed; the question was not charged")))
+}
+
+fn plan_here(text: &str, dataset: &Dataset) -> Result<Statement> {
+    let fenced = fence::parse(text)?;
+    let plan = analyse::analyse(fenced.query, dataset)?;
+    lower::lower(&plan, dataset, &fenced.locator)
+}

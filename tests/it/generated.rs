@@ -1,0 +1,21 @@
+//! The checked-in protobuf code is what the .proto files say. `UPDATE_GENERATED=1` writes it anew.
+
+use std::path::Path;
+
+#[test]
+fn protobuf_code_is_current() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = tempfile::tempdir().unwrap();
+    let descriptors = protox::compile(["undertone/v1/undertone.proto"], [root.join("proto")]).unwrap();
+    let encoded = prost::Message::encode_to_vec(&descriptors);
+    tonic_prost_build::configure().out_dir(out.path()).compile_fds(descriptors).unwrap();
+    let fresh = std::fs::read(out.path().join("undertone.v1.rs")).unwrap();
+    for (name, fresh) in [("undertone.v1.rs", fresh), ("descriptors.bin", encoded)] {
+        let kept = root.join("src/proto").join(name);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(&kept, &fresh).unwrap();
+        }
+        let current = std::fs::read(&kept).unwrap_or_default();
+        assert!(current == fresh, "src/proto/{name} is stale: run UPDATE_GENERATED=1 cargo test --test it protobuf");
+    }
+}
