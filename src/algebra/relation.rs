@@ -119,6 +119,14 @@ impl Relation {
     pub fn project(self, exprs: Vec<Expr>) -> Relation {
         Relation::Project { input: Box::new(self), exprs }
     }
+
+    /// The rows from `skip` on, at most `fetch`. Goes below projections, so that it stands on the sort that gives it a meaning.
+    pub fn limit(self, skip: usize, fetch: Option<usize>) -> Relation {
+        match self {
+            Relation::Project { input, exprs } => input.limit(skip, fetch).project(exprs),
+            other => Relation::Limit { input: Box::new(other), skip, fetch },
+        }
+    }
 }
 
 /// A key of a release with its public values.

@@ -13,7 +13,7 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
 use datafusion::functions_window::row_number::row_number;
 use datafusion::logical_expr::expr::Case;
-use datafusion::logical_expr::logical_plan::Join;
+use datafusion::logical_expr::logical_plan::{Join, Sort};
 use datafusion::logical_expr::{
     EmptyRelation, Expr as DfExpr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, binary_expr,
     lit,
@@ -88,8 +88,14 @@ impl Sources<'_> {
             Relation::Join { left, right, kind, on, filter } => self.join(left, right, *kind, on, filter.as_ref()),
             Relation::Aggregate { input, keys, folds } => aggregate(self.plan(input)?, keys, folds),
             Relation::Cap { input, rows } => self.cap(input, *rows),
-            Relation::Sort { input, keys } => self.plan(input)?.sort(keys.iter().map(sort_key).collect::<Vec<_>>()),
-            Relation::Limit { input, skip, fetch } => self.plan(input)?.limit(*skip, *fetch),
+            Relation::Sort { input, keys } => sort(self.plan(input)?, keys, None),
+            Relation::Limit { input, skip, fetch } => match (input.as_ref(), fetch) {
+                // One operator: the physical rules may move a sort across a limit, but not one that has its own.
+                (Relation::Sort { input, keys }, Some(fetch)) => {
+                    sort(self.plan(input)?, keys, Some(skip.saturating_add(*fetch)))?.limit(*skip, Some(*fetch))
+                }
+                _ => self.plan(input)?.limit(*skip, *fetch),
+            },
             Relation::Union(inputs) => {
                 let mut plans = inputs.iter().map(|input| self.plan(input));
                 let first = plans.next().unwrap_or_else(|| internal_err!("a union of nothing"))?;
@@ -233,8 +239,11 @@ fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<
     project(plan, (0..keys.len()).map(|i| named(&key_name(i))).chain(results).collect::<Vec<_>>())
 }
 
-fn sort_key(key: &SortKey) -> datafusion::logical_expr::SortExpr {
-    scalar(&key.expr, &column).sort(key.direction == Direction::Ascending, key.nulls_first)
+/// The node itself: the builder would look for the keys among the expressions below, where a name means another column.
+fn sort(plan: LogicalPlanBuilder, keys: &[SortKey], fetch: Option<usize>) -> Result<LogicalPlanBuilder> {
+    let key = |k: &SortKey| scalar(&k.expr, &column).sort(k.direction == Direction::Ascending, k.nulls_first);
+    let (expr, input) = (keys.iter().map(key).collect(), Arc::new(plan.build()?));
+    Ok(LogicalPlanBuilder::new(LogicalPlan::Sort(Sort { expr, input, fetch })))
 }
 
 /// A scalar expression; `position` names the columns that it reads.

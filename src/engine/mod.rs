@@ -11,6 +11,8 @@ mod build;
 mod functions;
 mod run;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use run::{Engine, Prepared};
 pub use table::{Confidence, released_table};

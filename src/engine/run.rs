@@ -31,6 +31,14 @@ pub struct Prepared {
     secret: Secret,
 }
 
+impl Prepared {
+    /// A fixed secret, so that a test can compare runs.
+    #[cfg(test)]
+    pub(super) fn fixed() -> Prepared {
+        Prepared { secret: Secret::fixed() }
+    }
+}
+
 impl Engine {
     pub fn new(dataset: Arc<Dataset>, options: ReaderOptions) -> Result<Engine> {
         let session = |partitions| {

@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 const DIGITS: usize = 18;
 const ONE: u128 = 10u128.pow(DIGITS as u32);
-/// The largest amount that text may name. Sums of 10^10 such amounts still fit.
-const MAX: u128 = 10_000_000_000 * ONE;
+/// The largest amount that text may name. Sums of 10^8 such amounts still fit.
+const MAX: u128 = 1_000_000_000_000 * ONE;
 
 /// A non-negative amount of epsilon, rho or delta, in units of 1e-18.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +23,7 @@ pub enum ParseAmountError {
     NotANumber,
     #[error("is negative")]
     Negative,
-    #[error("is above 1e10")]
+    #[error("is above 1e12")]
     TooLarge,
     #[error("has digits below 1e-18")]
     TooFine,
@@ -178,7 +178,7 @@ mod tests {
             ("1.2.3", NotANumber),
             ("0x1", NotANumber),
             ("1e-19", TooFine),
-            ("1e11", TooLarge),
+            ("1e13", TooLarge),
             ("1e400", TooLarge),
             ("99999999999999999999999999999999999999999", TooLarge),
         ] {

@@ -1,6 +1,6 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
-use super::locate::position;
+use super::locate::{Locator, position};
 use crate::catalog::{Dataset, arrow_type};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -23,15 +23,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A typed logical plan. It is judged by lowering and never executed.
-pub fn analyse(query: Box<Query>, dataset: &Dataset) -> Result<LogicalPlan> {
+pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Result<LogicalPlan> {
     let names = Names::new(dataset);
     let options = ParserOptions::new().with_map_string_types_to_utf8view(false).with_collect_spans(true);
     let plan = SqlToRel::new_with_options(&names, options)
         .sql_statement_to_plan(Statement::Query(query))
-        .map_err(|e| explain(e, dataset))?;
+        .map_err(|e| explain(e, dataset, locator))?;
     Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
         .execute_and_check(plan, &names.options, |_, _| {})
-        .map_err(|e| explain(e, dataset))
+        .map_err(|e| explain(e, dataset, locator))
 }
 
 /// The declared tables and the functions that have a rule; nothing else has a name.
@@ -123,11 +123,18 @@ impl ContextProvider for Names {
 const UNKNOWN_TABLE: &str = "unknown table ";
 
 /// DataFusion's planning errors in our words. They are about text and catalog, never about data.
-fn explain(e: DataFusionError, dataset: &Dataset) -> Error {
+fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
     let at = e
         .diagnostic()
         .and_then(|d| d.span)
         .and_then(|span| position(Location { line: span.start.line, column: span.start.column }));
+    let text = e.to_string();
+    if let Some((before, _)) = text.split_once("' failed to match any signature")
+        && let Some((_, function)) = before.rsplit_once('\'')
+    {
+        let message = format!("{function} does not take an argument of this type: add a CAST to a number");
+        return Error::new(Code::UnsupportedSql, message).or_at(locator.find(function));
+    }
     let error = match e.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {

@@ -6,8 +6,9 @@ use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use std::ops::ControlFlow;
 
 /// Most bytes of one statement.
@@ -39,7 +40,10 @@ pub fn parse(text: &str) -> Result<Fenced> {
         );
         return Err(Error::new(Code::SqlTooLong, message));
     }
-    let locator = Locator::new(&tokens);
+    let mut locator = Locator::new(&tokens);
+    if depth(&tokens) > MAX_DEPTH {
+        return Err(too_deep());
+    }
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
     let mut statements = parser.parse_statements().map_err(syntax_error)?;
     match (statements.pop(), statements.pop()) {
@@ -49,6 +53,7 @@ pub fn parse(text: &str) -> Result<Fenced> {
                 .or_at(position(second.span().start)))
         }
         (Some(Statement::Query(query)), None) => {
+            locator.outer = position(query.body.span().start);
             check(&query, &locator)?;
             Ok(Fenced { query, locator })
         }
@@ -61,12 +66,34 @@ pub fn parse(text: &str) -> Result<Fenced> {
     }
 }
 
+fn too_deep() -> Error {
+    let message = format!("the statement nests deeper than {MAX_DEPTH} levels; flatten it or use WITH");
+    Error::new(Code::SqlTooDeep, message)
+}
+
+/// Deepest nesting of brackets and CASE, with runs of prefix operators counted as nesting: the parser reports some of these
+/// as syntax errors when it gives up.
+fn depth(tokens: &[TokenWithSpan]) -> usize {
+    let (mut open, mut run, mut deepest) = (0usize, 0usize, 0usize);
+    for token in tokens {
+        match &token.token {
+            Token::Whitespace(_) => continue,
+            Token::LParen => open += 1,
+            Token::RParen => open = open.saturating_sub(1),
+            Token::Word(word) if word.keyword == Keyword::CASE => open += 1,
+            Token::Word(word) if word.keyword == Keyword::END => open = open.saturating_sub(1),
+            Token::Minus | Token::Plus | Token::Tilde => run += 1,
+            Token::Word(word) if word.keyword == Keyword::NOT => run += 1,
+            _ => run = 0,
+        }
+        deepest = deepest.max(open + run);
+    }
+    deepest
+}
+
 fn syntax_error(e: ParserError) -> Error {
     match e {
-        ParserError::RecursionLimitExceeded => Error::new(
-            Code::SqlTooDeep,
-            format!("the statement nests deeper than {MAX_DEPTH} levels; flatten it or use WITH"),
-        ),
+        ParserError::RecursionLimitExceeded => too_deep(),
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
             let (message, at) = split_position(&message);
             Error::new(Code::Syntax, sentence(message)).or_at(at)
@@ -273,11 +300,10 @@ impl Visitor for Fence<'_> {
                 refuse("pattern matching is not supported: compare with = or IN (...)")
             }
             Expr::Extract { .. } => {
-                refuse("EXTRACT is not supported: compare with date literals such as DATE '2026-01-01'")
+                self.refuse("extract", "EXTRACT is not supported: compare with date literals such as DATE '2026-01-01'")
             }
-            Expr::Interval(_) => {
-                refuse("INTERVAL is not supported: write the date as a literal such as DATE '2026-01-01'")
-            }
+            Expr::Interval(_) => self
+                .refuse("interval", "INTERVAL is not supported: write the date as a literal such as DATE '2026-01-01'"),
             _ => ControlFlow::Continue(()),
         }
     }

@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 /// Finds words of the text again, so that a refusal can point at what it means.
 pub struct Locator {
     words: Vec<(String, Position)>,
+    /// Where the outermost SELECT begins.
+    pub outer: Option<Position>,
 }
 
 impl Locator {
@@ -15,7 +17,7 @@ impl Locator {
             Token::Mul => position(t.span.start).map(|at| ("*".to_owned(), at)),
             _ => None,
         });
-        Locator { words: words.collect() }
+        Locator { words: words.collect(), outer: None }
     }
 
     /// The first place of this word, in any case. `DISTINCT` is found by "distinct", a function by its name.

@@ -67,6 +67,6 @@ pub async fn plan(text: String, dataset: Arc<Dataset>) -> Result<Statement> {
 
 fn plan_here(text: &str, dataset: &Dataset) -> Result<Statement> {
     let fenced = fence::parse(text)?;
-    let plan = analyse::analyse(fenced.query, dataset)?;
+    let plan = analyse::analyse(fenced.query, dataset, &fenced.locator)?;
     lower::lower(&plan, dataset, &fenced.locator)
 }

@@ -221,7 +221,7 @@ impl Lowering<'_> {
         let is_unit = matches!(&of, Expr::Column(i) if scope.slot_at(*i).is_some_and(|slot| slot.unit));
         match kind {
             FoldKind::Rows => Ok(Output::Count(measure(measures, Measure::Rows))),
-            FoldKind::NonNull => Ok(Output::Count(measure(measures, Measure::NonNull(of)))),
+            FoldKind::NonNull => Ok(Output::Count(measure(measures, non_null(of)))),
             FoldKind::Distinct if is_unit => Ok(Output::Count(measure(measures, Measure::Units))),
             FoldKind::Distinct => {
                 let message = format!(
@@ -237,7 +237,7 @@ impl Lowering<'_> {
             }
             FoldKind::Mean => {
                 let bounds = self.value_bounds(&of, scope, "avg")?;
-                let count = measure(measures, Measure::NonNull(of.clone()));
+                let count = measure(measures, non_null(of.clone()));
                 let sum = measure(measures, Measure::Sum { of, bounds, whole: false, centred: true });
                 Ok(Output::Mean { sum, count })
             }
@@ -266,6 +266,14 @@ impl Lowering<'_> {
     }
 }
 
+/// The count of what is not NULL. Making a whole number a fraction loses nothing, so COUNT(x) and AVG(x) share their count.
+fn non_null(of: Expr) -> Measure {
+    match of {
+        Expr::Cast(inner, Type::Float) if matches!(*inner, Expr::Column(_)) => Measure::NonNull(*inner),
+        other => Measure::NonNull(other),
+    }
+}
+
 /// The position of a measure, added if it is new: two outputs that need the same noisy number share it.
 fn measure(measures: &mut Vec<Measure>, wanted: Measure) -> usize {
     match measures.iter().position(|m| *m == wanted) {
@@ -287,7 +295,9 @@ fn released(id: usize, release: &Release, names: &[&str]) -> Lowered {
     let (keys, outputs) = (release.keys.len(), release.outputs.len());
     let mut slots = Vec::new();
     for (at, key) in release.keys.iter().enumerate() {
-        slots.push(Slot { domain: Some(Domain::clone(&key.domain)), ..Slot::plain(at, names[at], key.ty) });
+        // One key has every value once.
+        let unique = release.keys.len() == 1;
+        slots.push(Slot { domain: Some(Domain::clone(&key.domain)), unique, ..Slot::plain(at, names[at], key.ty) });
     }
     for (at, output) in release.outputs.iter().enumerate().take(names.len() - keys) {
         let ends = keys + outputs + 4 * at;

@@ -11,7 +11,7 @@
 use super::Lowering;
 use super::scope::{Lowered, Scope, Slot};
 use crate::algebra::{Comparison, Domain, Expr, JoinKind, Literal, Relation};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::logical_expr::logical_plan::Join;
@@ -24,6 +24,16 @@ impl Lowering<'_> {
         if *null_aware || *null_equality != NullEquality::NullEqualsNothing {
             return Err(self.unsupported("join", "joins in which NULL equals NULL are not supported"));
         }
+        let (kind, swap) = match join_type {
+            JoinType::Inner => (JoinKind::Inner, false),
+            JoinType::Left => (JoinKind::Left, false),
+            JoinType::Right => (JoinKind::Left, true),
+            JoinType::Full => (JoinKind::Full, false),
+            _ => {
+                let message = "semi and anti joins are not supported: write an inner or left join";
+                return Err(self.unsupported("join", message));
+            }
+        };
         let (a, b) = (self.relation(left)?, self.relation(right)?);
         let both = beside(&a.scope, &b.scope);
         let mut conditions = Vec::new();
@@ -49,94 +59,47 @@ impl Lowering<'_> {
             single => vec![single],
         };
         let condition = Condition::split(conjuncts, a.scope.width, b.scope.width);
-        match (a.scope.private, b.scope.private) {
-            (false, false) => self.public_join(a, b, *join_type, condition),
-            (true, false) => self.mixed_join(a, b, *join_type, condition, false),
-            (false, true) => self.mixed_join(b, a, join_type.swap(), condition.mirrored(), true),
-            (true, true) => self.unit_join(a, b, *join_type, condition),
-        }
-    }
-
-    fn public_join(&self, a: Lowered, b: Lowered, join_type: JoinType, condition: Condition) -> Result<Lowered> {
-        let (kind, swapped) = match join_type {
-            JoinType::Inner => (JoinKind::Inner, false),
-            JoinType::Left => (JoinKind::Left, false),
-            JoinType::Right => (JoinKind::Left, true),
-            JoinType::Full => (JoinKind::Full, false),
-            _ => return Err(self.semi_join()),
-        };
-        let (first, second, condition) = if swapped { (b, a, condition.mirrored()) } else { (a, b, condition) };
-        let (first_width, second_width) = (first.scope.width, second.scope.width);
-        let mut scope = beside(&first.scope, &second.scope);
-        if swapped {
-            scope.columns.rotate_left(first.scope.columns.len());
-        }
-        for slot in &mut scope.columns {
-            let optional = kind == JoinKind::Full || (kind == JoinKind::Left && slot.index >= first_width);
-            *slot = Slot { unique: false, ..if optional { nullable(slot) } else { slot.clone() } };
-        }
-        scope.width = first_width + second_width;
-        Ok(Lowered { relation: condition.join(first.relation, second.relation, kind), scope })
-    }
-
-    /// `private` joined with `public`; `swapped`: the text has the public side on the left.
-    fn mixed_join(
-        &self,
-        private: Lowered,
-        public: Lowered,
-        join_type: JoinType,
-        condition: Condition,
-        swapped: bool,
-    ) -> Result<Lowered> {
-        let kind = match join_type {
-            JoinType::Inner => JoinKind::Inner,
-            JoinType::Left => JoinKind::Left,
-            JoinType::Right | JoinType::Full => {
-                return Err(self.unsupported(
-                    "join",
-                    "an outer join that keeps unmatched rows of a public table beside private ones has no private reading: use an inner join; all keys of a declared domain are returned anyway",
-                ));
+        // From here on the side that keeps its unmatched rows is the first one, and of an inner join the private one.
+        let swap = swap || (kind == JoinKind::Inner && b.scope.private && !a.scope.private);
+        let (first, second, condition) = if swap { (b, a, condition.mirrored()) } else { (a, b, condition) };
+        let split = first.scope.columns.len();
+        let mut joined = match (first.scope.private, second.scope.private) {
+            (false, false) => side_by_side(first, second, kind, condition),
+            (true, false) if kind != JoinKind::Full => {
+                let lookup = condition.on.iter().any(|(_, r)| match r {
+                    Expr::Column(i) => second.scope.slot_at(*i).is_some_and(|slot| slot.unique),
+                    _ => false,
+                });
+                let first = if lookup { first } else { self.capped(first) };
+                side_by_side(first, second, kind, condition)
             }
-            _ => return Err(self.semi_join()),
+            (true, true) => self.unit_join(first, second, kind, condition)?,
+            (true, false) | (false, true) => {
+                let message = "an outer join that keeps unmatched rows of a public table beside private ones has no private reading: use an inner join; all keys of a declared domain are returned anyway";
+                return Err(self.unsupported("join", message));
+            }
         };
-        let lookup = condition.on.iter().any(|(_, r)| match r {
-            Expr::Column(i) => public.scope.slot_at(*i).is_some_and(|slot| slot.unique),
-            _ => false,
-        });
-        let private = if lookup { private } else { self.capped(private) };
-        let mut scope = beside(&private.scope, &public.scope);
-        for slot in &mut scope.columns[private.scope.columns.len()..] {
-            *slot = Slot { unique: false, ..if kind == JoinKind::Left { nullable(slot) } else { slot.clone() } };
+        if swap {
+            joined.scope.columns.rotate_left(split);
         }
-        if swapped {
-            scope.columns.rotate_left(private.scope.columns.len());
-        }
-        Ok(Lowered { relation: condition.join(private.relation, public.relation, kind), scope })
+        Ok(joined)
     }
 
-    fn unit_join(&self, a: Lowered, b: Lowered, join_type: JoinType, condition: Condition) -> Result<Lowered> {
+    /// Both sides private: only on the unit.
+    fn unit_join(&self, first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Result<Lowered> {
         let is_unit = |scope: &Scope, e: &Expr| match e {
-            Expr::Column(i) => *i == 0 || scope.slot_at(*i).is_some_and(|slot| slot.unit),
+            Expr::Column(i) => scope.slot_at(*i).is_some_and(|slot| slot.unit),
             _ => false,
         };
-        if !condition.on.iter().any(|(l, r)| is_unit(&a.scope, l) && is_unit(&b.scope, r)) {
+        if !condition.on.iter().any(|(l, r)| is_unit(&first.scope, l) && is_unit(&second.scope, r)) {
             let message = format!(
                 "two protected tables can only be joined on the privacy unit ({}): add `ON a.<unit column> = b.<unit column>`",
                 self.dataset.privacy_unit
             );
             return Err(self.unsupported("join", message));
         }
-        let (kind, swapped) = match join_type {
-            JoinType::Inner => (JoinKind::Inner, false),
-            JoinType::Left => (JoinKind::Left, false),
-            JoinType::Right => (JoinKind::Left, true),
-            JoinType::Full => (JoinKind::Full, false),
-            _ => return Err(self.semi_join()),
-        };
-        let (first, second, condition) = if swapped { (b, a, condition.mirrored()) } else { (a, b, condition) };
-        let (first, second) = (self.capped(first), self.capped(second));
         let (left_width, right_width) = (first.scope.width, second.scope.width);
-        let joined = condition.join(first.relation, second.relation, kind);
+        let Lowered { relation, mut scope } = side_by_side(self.capped(first), self.capped(second), kind, condition);
         // The unit of the preserved side, or of whichever side has one; the other copy is dropped.
         let unit = match kind {
             JoinKind::Inner | JoinKind::Left => Expr::Column(0),
@@ -146,24 +109,12 @@ impl Lowering<'_> {
             },
         };
         let kept = (1..left_width).chain(left_width + 1..left_width + right_width);
-        let relation = joined.project(std::iter::once(unit).chain(kept.map(Expr::Column)).collect());
-        let mut scope = beside(&first.scope, &second.scope);
-        scope.width = left_width + right_width - 1;
-        let split = first.scope.columns.len();
-        for (at, slot) in scope.columns.iter_mut().enumerate() {
-            let of_second = at >= split;
-            let lost = kind == JoinKind::Full || (kind == JoinKind::Left && of_second);
-            let moved = if of_second { slot.moved(&|i| i.saturating_sub(1)) } else { slot.clone() };
-            *slot = if lost { nullable(&moved) } else { moved };
+        let relation = relation.project(std::iter::once(unit).chain(kept.map(Expr::Column)).collect());
+        for slot in &mut scope.columns {
+            *slot = slot.moved(&|i| if i > left_width { i - 1 } else { i });
         }
-        if swapped {
-            scope.columns.rotate_left(split);
-        }
+        scope.width -= 1;
         Ok(Lowered { relation, scope })
-    }
-
-    fn semi_join(&self) -> Error {
-        self.refuse(Code::UnsupportedSql, "join", "semi and anti joins are not supported: write an inner or left join")
     }
 
     fn capped(&self, side: Lowered) -> Lowered {
@@ -216,6 +167,18 @@ impl Condition {
         let filter = (!self.rest.is_empty()).then(|| Expr::and(self.rest));
         Relation::Join { left: Box::new(left), right: Box::new(right), kind, on: self.on, filter }
     }
+}
+
+/// The join itself, with the first side's columns before the second's.
+fn side_by_side(first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Lowered {
+    let mut scope = beside(&first.scope, &second.scope);
+    let split = first.scope.columns.len();
+    for (at, slot) in scope.columns.iter_mut().enumerate() {
+        let optional = kind == JoinKind::Full || (kind == JoinKind::Left && at >= split);
+        // What is unique on its own side may be repeated by the other.
+        *slot = Slot { unique: false, ..if optional { nullable(slot) } else { slot.clone() } };
+    }
+    Lowered { relation: condition.join(first.relation, second.relation, kind), scope }
 }
 
 /// The columns of two relations side by side.

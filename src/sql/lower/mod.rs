@@ -52,7 +52,7 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result
             "the answer would hold rows about single units ({}): aggregate them, for example SELECT count(*) ... GROUP BY a column with a declared domain",
             dataset.privacy_unit
         );
-        return Err(lowering.refuse(Code::PrivateRows, "select", message));
+        return Err(Error::new(Code::PrivateRows, message).or_at(locator.outer));
     }
     let slots = lowered.scope.columns;
     let mut exprs: Vec<Expr> = slots.iter().map(|slot| Expr::Column(slot.index)).collect();

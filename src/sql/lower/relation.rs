@@ -158,7 +158,7 @@ impl Lowering<'_> {
         }
         relation = Relation::Sort { input: Box::new(relation), keys };
         if fetch.is_some() {
-            relation = Relation::Limit { input: Box::new(relation), skip: 0, fetch: *fetch };
+            relation = relation.limit(0, *fetch);
         }
         Ok(Lowered { relation, scope })
     }
@@ -178,7 +178,7 @@ impl Lowering<'_> {
         }
         let skip = self.row_count(skip.as_deref())?.unwrap_or(0);
         let fetch = self.row_count(fetch.as_deref())?;
-        Ok(Lowered { relation: Relation::Limit { input: Box::new(relation), skip, fetch }, scope })
+        Ok(Lowered { relation: relation.limit(skip, fetch), scope })
     }
 
     fn row_count(&self, expr: Option<&DfExpr>) -> Result<Option<usize>> {

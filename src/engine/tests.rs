@@ -1,0 +1,149 @@
+//! The bounded integers before noise: the same whatever the order of rows, partitions and batch size, and within the
+//! claimed sensitivity between neighbours.
+
+use super::run::{Engine, Prepared};
+use crate::algebra::{Contribution, Sensitivity};
+use crate::catalog::{self, ReaderOptions, session};
+use crate::mechanism::{Calibrated, Family, calibrate};
+use crate::sql;
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use datafusion::parquet::arrow::ArrowWriter;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+/// (unit, region, amount, pieces)
+type Event = (i64, Option<&'static str>, Option<f64>, i64);
+
+fn events(seed: u64, units: i64) -> Vec<Event> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut events = Vec::new();
+    for unit in 1..=units {
+        for _ in 0..rng.random_range(1..25) {
+            let region = [Some("north"), Some("south"), Some("east"), Some("nowhere"), None][rng.random_range(0..5)];
+            let amount = match rng.random_range(0..20) {
+                0 => None,
+                1 => Some(f64::NAN),
+                2 => Some(f64::INFINITY),
+                3 => Some(f64::NEG_INFINITY),
+                4 => Some(-0.0),
+                5 => Some(f64::MAX),
+                6 => Some(f64::MIN_POSITIVE),
+                _ => Some(rng.random_range(-20.0..130.0)),
+            };
+            events.push((unit, region, amount, rng.random_range(i64::MIN..=i64::MAX) >> rng.random_range(0..64)));
+        }
+    }
+    events
+}
+
+fn write(dir: &Path, events: &[Event]) {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("unit", Arc::new(Int64Array::from_iter_values(events.iter().map(|e| e.0)))),
+        ("region", Arc::new(events.iter().map(|e| e.1).collect::<StringArray>())),
+        ("amount", Arc::new(events.iter().map(|e| e.2).collect::<Float64Array>())),
+        ("pieces", Arc::new(Int64Array::from_iter_values(events.iter().map(|e| e.3)))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(dir.join("events.parquet")).unwrap(), batch.schema(), None).unwrap();
+    // Several row groups, so that partitions have something to split.
+    for at in (0..batch.num_rows()).step_by(200) {
+        writer.write(&batch.slice(at, 200.min(batch.num_rows() - at))).unwrap();
+        writer.flush().unwrap();
+    }
+    writer.close().unwrap();
+    let file = r#"
+        [dataset]
+        name = "shop"
+        privacy_unit = "one unit"
+        default_epsilon = 1
+        max_epsilon = 1
+        max_groups_contributed = 2
+        max_rows_contributed = 5
+        max_rows_per_unit = 7
+        [[table]]
+        name = "events"
+        path = "events.parquet"
+        format = "parquet"
+        unit = "unit"
+        column = [
+            { name = "unit" },
+            { name = "region", domain = ["north", "south", "east", "west"] },
+            { name = "amount", bounds = [-5, 100] },
+            { name = "pieces", bounds = [-1000, 1000] },
+        ]
+    "#;
+    std::fs::write(dir.join("shop.toml"), file).unwrap();
+}
+
+const QUESTIONS: &[&str] = &[
+    "SELECT region, count(*), count(amount), sum(amount), avg(amount), sum(pieces), count(DISTINCT unit) FROM events GROUP BY region",
+    "SELECT sum(amount * pieces), avg(CASE WHEN pieces > 0 THEN amount END) FROM events WHERE amount < 90",
+    "SELECT a.region, sum(a.amount) FROM events a JOIN events b ON a.unit = b.unit AND a.pieces < b.pieces GROUP BY a.region",
+    "SELECT count(*) FROM (SELECT unit, count(*) AS n, max(pieces) AS p, sum(pieces) AS s FROM events GROUP BY unit) t WHERE n > 8 AND p + s > 0",
+];
+
+/// The first release of a question and its exact integers, over the files in `dir`.
+async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Vec<Vec<i128>>) {
+    let dataset = Arc::new(catalog::load(&dir.join("shop.toml"), &session(options).unwrap()).await.unwrap());
+    let statement = sql::plan(sql.into(), dataset.clone()).await.unwrap();
+    let made = calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), Family::Laplace).unwrap();
+    let engine = Engine::new(dataset, options).unwrap();
+    let columns = engine.exact(&made, &Prepared::fixed(), &[]).await.unwrap().into_columns();
+    (made, columns)
+}
+
+fn options(partitions: usize, batch_size: usize) -> ReaderOptions {
+    ReaderOptions { partitions, batch_size, memory_bytes: 1 << 30 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn integers_do_not_depend_on_order_partitions_or_batches() {
+    let (mut rows, dir) = (events(5, 120), tempfile::tempdir().unwrap());
+    write(dir.path(), &rows);
+    let mut expected = Vec::new();
+    for sql in QUESTIONS {
+        expected.push(exact(dir.path(), sql, options(1, 8192)).await.1);
+    }
+    assert!(expected.iter().all(|columns| columns.iter().flatten().any(|v| *v != 0)));
+    for (seed, (partitions, batch)) in
+        [(2, 8192), (3, 1), (8, 64), (1, 1), (5, 333), (6, 7), (7, 1024), (4, 8192)].into_iter().enumerate()
+    {
+        rows.shuffle(&mut StdRng::seed_from_u64(seed as u64));
+        write(dir.path(), &rows);
+        for (sql, expected) in QUESTIONS.iter().zip(&expected) {
+            let got = exact(dir.path(), sql, options(partitions, batch)).await.1;
+            assert!(got == *expected, "{partitions} partitions, batches of {batch}, order {seed}: {sql}");
+        }
+    }
+}
+
+/// Takes each of some units out and compares: in L1, and in the number of groups that moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_differ_by_no_more_than_the_sensitivity() {
+    let rows = events(6, 60);
+    let (all, less) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(all.path(), &rows);
+    for sql in QUESTIONS {
+        let (made, with) = exact(all.path(), sql, options(2, 512)).await;
+        let Contribution { groups, .. } = made.contribution;
+        let mut moved_any = false;
+        for unit in 1..=12 {
+            write(less.path(), &rows.iter().copied().filter(|e| e.0 != unit).collect::<Vec<_>>());
+            let without = exact(less.path(), sql, options(2, 512)).await.1;
+            for (clamp, (a, b)) in made.clamps.iter().zip(with.iter().zip(&without)) {
+                let moves: Vec<u128> = a.iter().zip(b).map(|(x, y)| x.abs_diff(*y)).collect();
+                let changed = moves.iter().filter(|m| **m > 0).count() as u64;
+                moved_any |= changed > 0;
+                assert!(changed <= groups, "{sql}: {changed} groups moved");
+                assert!(moves.iter().all(|m| *m <= clamp.per_group()), "{sql}: a group moved by more than C");
+                assert!(moves.iter().sum::<u128>() <= Sensitivity::new(clamp, groups).l1, "{sql}: L1");
+            }
+        }
+        assert!(moved_any, "{sql}: no unit moves anything");
+    }
+}

@@ -1,0 +1,190 @@
+//! Answers at an epsilon so large that there is no noise, against plain DataFusion on the same files.
+
+use crate::world::{ANA, Caller, Recipe, World, batch, rows};
+use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
+
+/// Bounds that do not bind, so that the private answer is the plain one.
+fn wide() -> Recipe {
+    Recipe { groups: 100, rows: 1000, ..Recipe::default() }
+}
+
+async fn plain(world: &World) -> SessionContext {
+    let context = SessionContext::new();
+    let path = |name: &str| world.path(name).to_str().unwrap().to_owned();
+    context.register_parquet("visits", path("visits"), ParquetReadOptions::default()).await.unwrap();
+    context.register_parquet("patients", path("patients.parquet"), ParquetReadOptions::default()).await.unwrap();
+    context.register_csv("items", path("items.csv"), CsvReadOptions::default()).await.unwrap();
+    context.register_csv("hospitals", path("hospitals.csv"), CsvReadOptions::default()).await.unwrap();
+    context
+}
+
+/// Questions whose private reading and plain reading agree where bounds do not bind and no group is empty. Each one
+/// exercises another rule.
+const SAME: &[&str] = &[
+    "SELECT count(*) FROM visits",
+    "SELECT count(cost), count(*) FROM visits",
+    "SELECT count(DISTINCT patient_id) FROM visits WHERE age > 30",
+    "SELECT sum(age) FROM visits",
+    "SELECT sum(-age) AS s, sum(age * 2 + 1) AS t FROM visits",
+    "SELECT avg(age) FROM visits WHERE cost IS NOT NULL",
+    "SELECT hospital, count(*) AS n FROM visits WHERE hospital <> 'D' GROUP BY hospital HAVING count(*) > 0 ORDER BY hospital",
+    "SELECT region, count(*) AS n, avg(birth_year) AS y FROM patients WHERE region <> 'moon' GROUP BY region HAVING count(*) > 0 ORDER BY region DESC",
+    "SELECT region FROM patients GROUP BY region HAVING count(*) > 0 ORDER BY region",
+    "SELECT CASE WHEN age < 18 THEN 'child' WHEN age < 65 THEN 'adult' ELSE 'senior' END AS band, count(*) AS n FROM visits GROUP BY band ORDER BY band",
+    "SELECT age >= 18 AS adult, count(*) AS n FROM visits GROUP BY age >= 18 HAVING count(*) > 0 ORDER BY adult",
+    "SELECT p.region, sum(v.age) AS s FROM visits v JOIN patients p ON v.patient_id = p.patient_id GROUP BY p.region HAVING count(*) > 0 ORDER BY 1",
+    "SELECT p.region, count(*) AS n FROM visits v, patients p WHERE v.patient_id = p.patient_id AND v.age > 10 GROUP BY p.region HAVING count(*) > 0 ORDER BY 1",
+    "SELECT count(*) FROM visits JOIN patients USING (patient_id)",
+    "SELECT count(*), count(v.visit_id) FROM patients p LEFT JOIN visits v ON p.patient_id = v.patient_id AND v.age > 100",
+    "SELECT count(*), count(v.visit_id) FROM visits v RIGHT JOIN patients p ON p.patient_id = v.patient_id AND v.age > 100",
+    "SELECT count(*), count(v.visit_id), count(p.region) FROM (SELECT * FROM visits WHERE age > 60) v FULL JOIN (SELECT * FROM patients WHERE birth_year > 1970) p ON v.patient_id = p.patient_id",
+    "SELECT city, count(*) AS n FROM visits JOIN hospitals ON visits.hospital = hospitals.hospital GROUP BY city HAVING count(*) > 0 ORDER BY n DESC, city",
+    "SELECT count(*) FROM visits v JOIN hospitals h ON v.hospital = h.hospital AND h.beds > 300",
+    "SELECT count(*) FROM visits v JOIN hospitals h ON v.cost < h.beds",
+    "SELECT count(h.city) FROM visits v LEFT JOIN hospitals h ON v.hospital = h.hospital AND h.beds > 300",
+    "SELECT sum(price), count(*) FROM items WHERE visit_id > 0",
+    "WITH old AS (SELECT patient_id, age FROM visits WHERE age > 60) SELECT count(*), avg(age) FROM old",
+    "SELECT count(*) FROM (SELECT patient_id, count(*) AS n FROM visits GROUP BY patient_id) t WHERE n >= 3",
+    "SELECT n, count(*) AS patients FROM (SELECT CASE WHEN count(*) > 3 THEN 'many' ELSE 'few' END AS n, patient_id FROM visits GROUP BY patient_id) t GROUP BY n ORDER BY n",
+    "SELECT count(*) FROM (SELECT DISTINCT patient_id, hospital FROM visits) t",
+    "SELECT count(*) FROM (SELECT patient_id, max(age) AS oldest, min(age) AS youngest, sum(age) AS years FROM visits GROUP BY patient_id) t WHERE oldest - youngest > 50 AND years > 100",
+    "SELECT total / n AS mean FROM (SELECT sum(age) AS total, count(*) AS n FROM visits) t",
+    "SELECT max(n), sum(n) FROM (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t",
+    "SELECT a.n - b.n AS d FROM (SELECT count(*) AS n FROM visits) a CROSS JOIN (SELECT count(*) AS n FROM patients) b",
+    "SELECT h.city, t.n FROM hospitals h JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON h.hospital = t.hospital WHERE t.n > 0 ORDER BY t.n DESC, h.city LIMIT 2",
+    "SELECT count(*) FROM visits WHERE age BETWEEN 20 AND 40 OR NOT (hospital IN ('A', 'B')) OR diagnosis = 'flu' AND cost IS NULL",
+    "SELECT count(*) FROM visits WHERE visit_date >= DATE '2021-06-01' AND visit_date < DATE '2022-06-01'",
+    "SELECT count(nullif(age % 2, 0)), count(coalesce(cost, 1.5)), sum(coalesce(cost, 0) * 0) FROM visits",
+    "SELECT count(*) FROM visits WHERE (cost > 1000) IS NOT TRUE AND cost IS DISTINCT FROM 5",
+    "SELECT count(*) FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital WHERE t.n > 0",
+    "SELECT city, beds * 2 AS b FROM hospitals ORDER BY beds",
+    "SELECT sum(beds), min(city), count(DISTINCT city), avg(beds) FROM hospitals",
+    "SELECT count(*) AS n FROM visits UNION ALL SELECT count(*) FROM patients ORDER BY n",
+    "SELECT v.x, count(*) AS n FROM (VALUES (1), (2), (2)) AS v(x) GROUP BY v.x ORDER BY v.x",
+    "SELECT 1 + 1 AS two, 'x' AS t",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_noise_answers_are_plain_datafusions() {
+    let world = World::new(&wide());
+    let (running, context) = (world.serve().await, plain(&world).await);
+    let ana = Caller::to(&running, ANA).await;
+    for sql in SAME {
+        let expected = context.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")).collect().await.unwrap();
+        let expected: Vec<_> = expected.iter().flat_map(rows).collect();
+        let answer = ana.ask(sql, "1e9").await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let got = rows(&batch(&answer.table));
+        assert!(same(&got, &expected), "{sql}\n got {got:?}\n not {expected:?}");
+    }
+    running.stop().await.unwrap();
+}
+
+/// Equal text, or numbers within 1e-6: a mean of private rows is made of integers on a lattice, not of floats.
+fn same(a: &[Vec<String>], b: &[Vec<String>]) -> bool {
+    let cell = |(x, y): (&String, &String)| match (x.parse::<f64>(), y.parse::<f64>()) {
+        (Ok(x), Ok(y)) => (x - y).abs() <= 1e-6 * x.abs().max(1.0),
+        _ => x == y,
+    };
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.len() == y.len() && x.iter().zip(y).all(cell))
+}
+
+/// Bounded contributions, worked out by hand from the plain rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_bind_as_documented() {
+    let world = World::new(&Recipe { groups: 2, rows: 3, ..Recipe::default() });
+    let (running, context) = (world.serve().await, plain(&world).await);
+    let ana = Caller::to(&running, ANA).await;
+    for (private, bounded) in [
+        (
+            "SELECT count(*) FROM visits",
+            "SELECT sum(least(n, 3)) FROM (SELECT patient_id, count(*) AS n FROM visits GROUP BY patient_id)",
+        ),
+        (
+            "SELECT sum(age) FROM visits",
+            "SELECT sum(least(s, 360)) FROM (SELECT patient_id, sum(least(age, 120)) AS s FROM visits GROUP BY patient_id)",
+        ),
+        (
+            "SELECT hospital, sum(CAST(cost AS BIGINT)) AS s FROM visits WHERE patient_id <= 1 GROUP BY hospital ORDER BY hospital",
+            "SELECT h.hospital, coalesce(s, 0) AS s FROM hospitals h LEFT JOIN (SELECT hospital, least(sum(least(CAST(cost AS BIGINT), 5000)), 15000) AS s FROM visits WHERE patient_id <= 1 GROUP BY hospital) t ON h.hospital = t.hospital ORDER BY h.hospital",
+        ),
+    ] {
+        let expected = context.sql(bounded).await.unwrap().collect().await.unwrap();
+        let expected: Vec<_> = expected.iter().flat_map(rows).collect();
+        let got = rows(&batch(&ana.ask(private, "1e9").await.unwrap().table));
+        if private.contains("GROUP BY") {
+            // One patient in more than two hospitals keeps two of them.
+            let kept = got.iter().filter(|row| row[1] != "0").count();
+            assert!(kept <= 2, "{got:?}");
+            assert!(got.iter().zip(&expected).all(|(g, e)| g == e || g[1] == "0"), "{got:?} {expected:?}");
+        } else {
+            assert_eq!(got, expected, "{private}");
+        }
+    }
+    // Every patient counts once, in at most two of the hospitals.
+    let per_hospital = rows(&batch(
+        &ana.ask("SELECT hospital, count(DISTINCT patient_id) AS n FROM visits GROUP BY hospital", "1e9")
+            .await
+            .unwrap()
+            .table,
+    ));
+    let total: i64 = per_hospital.iter().map(|row| row[1].parse::<i64>().unwrap()).sum();
+    let expected = context
+        .sql("SELECT sum(least(n, 2)) FROM (SELECT patient_id, count(DISTINCT hospital) AS n FROM visits GROUP BY patient_id)")
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
+    assert_eq!(total.to_string(), rows(&expected[0])[0][0]);
+    running.stop().await.unwrap();
+}
+
+/// Empty groups are rows like others: no NULL, no missing row, whatever is in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_groups_are_complete() {
+    let world = World::new(&Recipe::default());
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let sql = "SELECT hospital, count(*) AS n, sum(cost) AS s, avg(cost) AS a FROM visits WHERE patient_id = 99999 GROUP BY hospital";
+    let answer = ana.ask(sql, "1e9").await.unwrap();
+    let expected: Vec<Vec<String>> =
+        ["A", "B", "C", "D"].map(|h| [h, "0", "0.000000", "2500.000000"].map(String::from).to_vec()).into();
+    let got = rows(&batch(&answer.table));
+    let close = |text: &str, value: f64| (text.parse::<f64>().unwrap() - value).abs() < 1e-3;
+    assert!(
+        got.iter().zip(&expected).all(|(g, e)| g[..2] == e[..2] && close(&g[2], 0.0) && close(&g[3], 2500.0)),
+        "{got:?}"
+    );
+    // At an ordinary epsilon the same rows come back, each with noise of its own.
+    let noisy = rows(&batch(&ana.ask(sql, "0.5").await.unwrap().table));
+    assert_eq!(noisy.iter().map(|r| r[0].clone()).collect::<Vec<_>>(), ["A", "B", "C", "D"]);
+    assert!(noisy.iter().flatten().all(|cell| cell != "NULL"));
+    running.stop().await.unwrap();
+}
+
+/// Error bars hold as often as they say, for outputs and for what is computed from them.
+#[tokio::test(flavor = "multi_thread")]
+async fn intervals_hold_as_often_as_they_say() {
+    let world = World::new(&Recipe::default());
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let sql = "SELECT count(*) AS n, sum(age) AS s, avg(age) AS a, sum(age) / (count(*) + 1000) AS r FROM visits";
+    let exact = batch(&ana.ask(sql, "1e9").await.unwrap().table);
+    let exact: Vec<f64> = rows(&exact)[0].iter().map(|v| v.parse().unwrap()).collect();
+    let draws = 300;
+    let mut held = [0; 4];
+    for _ in 0..draws {
+        let mut asked = crate::world::request(sql, "4");
+        asked.fresh = true;
+        let ends = rows(&batch(&ana.execute(asked).await.unwrap().intervals)).remove(0);
+        for (i, held) in held.iter_mut().enumerate() {
+            let (low, high): (f64, f64) = (ends[2 * i].parse().unwrap(), ends[2 * i + 1].parse().unwrap());
+            *held += usize::from((low..=high).contains(&exact[i]));
+        }
+    }
+    // 95 % of 300 is 285; five standard deviations below it is 266.
+    assert!(held.iter().all(|h| *h >= 266), "{held:?} of {draws}");
+    // A direct output's interval is exact, so it is not wider than it says either.
+    assert!(held[0] < draws && held[1] < draws, "{held:?} of {draws}");
+    running.stop().await.unwrap();
+}

@@ -1,0 +1,466 @@
+//! What is refused, with which code, where and why; and the algebra of what is accepted.
+
+use crate::world::{Recipe, World};
+use expect_test::{Expect, expect};
+use std::sync::Arc;
+use undertone::algebra::Relation;
+use undertone::catalog::{self, Dataset, ReaderOptions, session};
+use undertone::error::Error;
+use undertone::sql::{self, Statement};
+
+async fn clinic(world: &World) -> Arc<Dataset> {
+    let state = session(ReaderOptions::default()).unwrap();
+    Arc::new(catalog::load(&world.path("clinic.toml"), &state).await.unwrap())
+}
+
+async fn refuse(dataset: &Arc<Dataset>, text: &str) -> Error {
+    match sql::plan(text.into(), dataset.clone()).await {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(e) => e,
+    }
+}
+
+/// (statement, code, place as line:column or empty, words of the message)
+const REFUSED: &[(&str, &str, &str, &str)] = &[
+    // Raw rows, in every disguise.
+    ("SELECT * FROM visits", "PRIVATE_ROWS", "1:1", "aggregate them"),
+    ("SELECT age + 1 FROM visits WHERE patient_id = 4242", "PRIVATE_ROWS", "1:1", "one patient"),
+    ("SELECT 1 FROM visits WHERE patient_id = 4242", "PRIVATE_ROWS", "1:1", ""),
+    ("SELECT h.city FROM visits v JOIN hospitals h ON v.hospital = h.hospital", "PRIVATE_ROWS", "1:1", ""),
+    ("SELECT v.age FROM visits v JOIN (SELECT count(*) AS n FROM visits) t ON true", "PRIVATE_ROWS", "1:1", ""),
+    ("SELECT * FROM (SELECT count(*) AS n FROM visits) t JOIN visits ON n > 0", "PRIVATE_ROWS", "1:1", ""),
+    ("WITH v AS (SELECT * FROM visits) SELECT age FROM v ORDER BY age", "PRIVATE_ROWS", "1:34", ""),
+    ("SELECT age FROM visits LIMIT 1", "UNSUPPORTED_SQL", "1:24", "limit the groups"),
+    (
+        "SELECT count(*) FROM (SELECT * FROM visits ORDER BY cost DESC LIMIT 1) t",
+        "UNSUPPORTED_SQL",
+        "1:63",
+        "limit the groups",
+    ),
+    ("SELECT patient_id, count(*) FROM visits GROUP BY patient_id", "PRIVATE_ROWS", "1:1", ""),
+    ("SELECT min(cost) FROM visits", "UNSUPPORTED_SQL", "1:8", "one unit's value"),
+    ("SELECT max(age), count(*) FROM visits", "UNSUPPORTED_SQL", "1:8", "use avg"),
+    // Private keys.
+    ("SELECT diagnosis, count(*) FROM visits GROUP BY diagnosis", "PRIVATE_KEYS", "1:8", "declared domain"),
+    ("SELECT age % 10 AS a, count(*) FROM visits GROUP BY age % 10", "PRIVATE_KEYS", "", "private"),
+    ("SELECT DISTINCT diagnosis FROM visits", "PRIVATE_KEYS", "1:8", "GROUP BY"),
+    ("SELECT hospital, diagnosis FROM visits GROUP BY hospital, diagnosis", "PRIVATE_KEYS", "1:18", "diagnosis"),
+    (
+        "SELECT CASE WHEN age > 9 THEN diagnosis ELSE 'x' END AS k, count(*) FROM visits GROUP BY k",
+        "PRIVATE_KEYS",
+        "",
+        "",
+    ),
+    // Joins.
+    (
+        "SELECT count(*) FROM visits a JOIN visits b ON a.cost < b.cost",
+        "UNSUPPORTED_SQL",
+        "1:31",
+        "on the privacy unit",
+    ),
+    ("SELECT count(*) FROM visits v, patients p", "UNSUPPORTED_SQL", "", "on the privacy unit"),
+    (
+        "SELECT count(*) FROM visits v JOIN patients p ON v.hospital = p.region",
+        "UNSUPPORTED_SQL",
+        "1:31",
+        "on the privacy unit",
+    ),
+    (
+        "SELECT count(*) FROM visits v JOIN patients p ON v.patient_id = p.patient_id OR v.hospital = p.region",
+        "UNSUPPORTED_SQL",
+        "1:31",
+        "",
+    ),
+    ("SELECT count(*) FROM visits v JOIN patients p ON v.patient_id = p.patient_id + 1", "UNSUPPORTED_SQL", "1:31", ""),
+    (
+        "SELECT count(*) FROM (SELECT patient_id + 0 AS patient_id FROM visits) v JOIN patients p ON v.patient_id = p.patient_id",
+        "UNSUPPORTED_SQL",
+        "1:74",
+        "",
+    ),
+    (
+        "SELECT count(*) FROM (SELECT age AS patient_id FROM visits) v JOIN patients p ON v.patient_id = p.patient_id",
+        "UNSUPPORTED_SQL",
+        "1:63",
+        "",
+    ),
+    (
+        "SELECT count(*) FROM (SELECT visit_id AS patient_id, patient_id AS visit_id FROM visits) v JOIN patients p ON v.patient_id = p.patient_id",
+        "UNSUPPORTED_SQL",
+        "1:92",
+        "",
+    ),
+    (
+        "SELECT count(*) FROM visits v LEFT JOIN patients p ON v.patient_id = p.patient_id JOIN visits w ON w.patient_id = p.patient_id",
+        "UNSUPPORTED_SQL",
+        "1:36",
+        "",
+    ),
+    (
+        "SELECT h.hospital, count(v.patient_id) FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital GROUP BY h.hospital",
+        "UNSUPPORTED_SQL",
+        "1:62",
+        "inner join",
+    ),
+    (
+        "SELECT count(*) FROM visits v FULL JOIN hospitals h ON h.hospital = v.hospital",
+        "UNSUPPORTED_SQL",
+        "1:36",
+        "inner join",
+    ),
+    (
+        "SELECT count(*) FROM hospitals h LEFT ANTI JOIN visits v ON h.hospital = v.hospital",
+        "UNSUPPORTED_SQL",
+        "1:44",
+        "semi and anti",
+    ),
+    (
+        "SELECT count(*) FROM visits v LEFT SEMI JOIN patients p ON v.patient_id = p.patient_id",
+        "UNSUPPORTED_SQL",
+        "1:41",
+        "semi and anti",
+    ),
+    (
+        "SELECT count(*) FROM hospitals h, LATERAL (SELECT * FROM visits v WHERE v.hospital = h.hospital) x",
+        "UNSUPPORTED_SQL",
+        "1:35",
+        "LATERAL",
+    ),
+    // Bounds.
+    ("SELECT sum(visit_id) FROM visits", "MISSING_BOUNDS", "1:8", "'visit_id' has none declared"),
+    ("SELECT avg(age / cost) FROM visits", "MISSING_BOUNDS", "1:8", ""),
+    ("SELECT sum(1 / age) FROM visits", "MISSING_BOUNDS", "1:8", ""),
+    ("SELECT sum(hospital) FROM visits", "UNSUPPORTED_SQL", "1:8", ""),
+    ("SELECT sum(age * 1e200) FROM visits", "MISSING_BOUNDS", "1:8", ""),
+    (
+        "SELECT sum(n) FROM (SELECT patient_id, count(*) AS n FROM visits GROUP BY patient_id) t",
+        "MISSING_BOUNDS",
+        "1:8",
+        "'n' has none declared",
+    ),
+    // Per-unit aggregates whose result would depend on the order of rows.
+    (
+        "SELECT count(*) FROM (SELECT patient_id, sum(cost) AS c FROM visits GROUP BY patient_id) t WHERE c > 9",
+        "UNSUPPORTED_SQL",
+        "",
+        "order",
+    ),
+    (
+        "SELECT count(*) FROM (SELECT patient_id, avg(age) AS c FROM visits GROUP BY patient_id) t WHERE c > 9",
+        "UNSUPPORTED_SQL",
+        "",
+        "AVG",
+    ),
+    // Aggregates and functions without a rule.
+    ("SELECT median(cost) FROM visits", "UNSUPPORTED_SQL", "1:8", "function median is not supported"),
+    ("SELECT array_agg(diagnosis) FROM visits", "UNSUPPORTED_SQL", "1:8", "array_agg"),
+    ("SELECT count(*),\n       stddev(cost)\nFROM visits", "UNSUPPORTED_SQL", "2:8", "stddev"),
+    ("SELECT sum(DISTINCT age) FROM visits", "UNSUPPORTED_SQL", "1:12", "DISTINCT"),
+    ("SELECT count(DISTINCT diagnosis) FROM visits", "UNSUPPORTED_SQL", "1:14", "privacy units"),
+    ("SELECT count(DISTINCT patient_id + 0) FROM visits", "UNSUPPORTED_SQL", "1:14", "privacy units"),
+    ("SELECT count(*) FILTER (WHERE age > 3) FROM visits", "UNSUPPORTED_SQL", "1:8", "CASE"),
+    ("SELECT sum(cost) OVER () FROM visits", "UNSUPPORTED_SQL", "1:8", "window"),
+    (
+        "SELECT count(*) FROM (SELECT patient_id, row_number() OVER (PARTITION BY patient_id) AS n FROM visits) t",
+        "UNSUPPORTED_SQL",
+        "1:42",
+        "row_number",
+    ),
+    ("SELECT count(*) FROM visits WHERE random() < 0.5", "UNSUPPORTED_SQL", "1:35", "random"),
+    ("SELECT count(*) FROM visits WHERE now() > visit_date", "UNSUPPORTED_SQL", "1:35", "now"),
+    ("SELECT count(*) FROM visits WHERE diagnosis LIKE 'h%'", "UNSUPPORTED_SQL", "1:35", "pattern"),
+    ("SELECT count(*) FROM visits WHERE EXTRACT(YEAR FROM visit_date) = 2020", "UNSUPPORTED_SQL", "1:35", "EXTRACT"),
+    (
+        "SELECT count(*) FROM visits WHERE visit_date > DATE '2020-01-01' + INTERVAL '1 day'",
+        "UNSUPPORTED_SQL",
+        "",
+        "INTERVAL",
+    ),
+    ("SELECT count(*) FROM visits WHERE hospital || diagnosis = 'x'", "UNSUPPORTED_SQL", "", "||"),
+    ("SELECT count(CAST(cost AS DECIMAL(5, 2))) FROM visits", "UNSUPPORTED_SQL", "1:14", "DOUBLE"),
+    ("SELECT count(*) FROM visits WHERE visit_date = DATE '2020-13-77'", "UNSUPPORTED_SQL", "", "not a valid DATE"),
+    ("SELECT count(*) FROM visits WHERE age = $1", "UNSUPPORTED_SQL", "1:1", "$1"),
+    ("SELECT count(*) FROM visits WHERE age = 'x'", "UNSUPPORTED_SQL", "", "not a valid BIGINT"),
+    // Subqueries in expressions.
+    (
+        "SELECT count(*) FROM visits WHERE cost > (SELECT avg(cost) FROM visits)",
+        "UNSUPPORTED_SQL",
+        "1:43",
+        "put it into FROM",
+    ),
+    (
+        "SELECT count(*) FROM visits WHERE diagnosis NOT IN (SELECT diagnosis FROM visits)",
+        "UNSUPPORTED_SQL",
+        "1:35",
+        "put it into FROM",
+    ),
+    (
+        "SELECT count(*) FROM hospitals h WHERE EXISTS (SELECT 1 FROM visits v WHERE v.hospital = h.hospital)",
+        "UNSUPPORTED_SQL",
+        "",
+        "put it into FROM",
+    ),
+    (
+        "SELECT h.hospital, (SELECT count(*) FROM visits v WHERE v.hospital = h.hospital) AS n FROM hospitals h",
+        "UNSUPPORTED_SQL",
+        "",
+        "put it into FROM",
+    ),
+    // Set operations and groupings.
+    (
+        "SELECT count(*) FROM (SELECT * FROM visits UNION ALL SELECT * FROM visits) t",
+        "UNSUPPORTED_SQL",
+        "1:44",
+        "aggregate each side",
+    ),
+    ("SELECT patient_id FROM visits INTERSECT SELECT patient_id FROM patients", "UNSUPPORTED_SQL", "", ""),
+    (
+        "SELECT hospital, count(*) FROM visits GROUP BY ROLLUP (hospital)",
+        "UNSUPPORTED_SQL",
+        "1:39",
+        "one question per grouping",
+    ),
+    ("SELECT DISTINCT ON (hospital) hospital, patient_id FROM visits", "UNSUPPORTED_SQL", "1:17", "DISTINCT ON"),
+    // Other statements and clauses.
+    ("EXPLAIN SELECT count(*) FROM visits", "UNSUPPORTED_SQL", "1:1", "EXPLAIN"),
+    ("COPY (SELECT * FROM visits) TO 'leak.csv'", "UNSUPPORTED_SQL", "1:1", "COPY"),
+    ("INSERT INTO visits VALUES (1)", "UNSUPPORTED_SQL", "1:1", "nothing can be changed"),
+    ("SET x = 1", "UNSUPPORTED_SQL", "1:1", "SET"),
+    ("SELECT count(*) FROM visits; SELECT * FROM visits", "UNSUPPORTED_SQL", "1:30", "one statement"),
+    ("SELECT count(*) INTO leak FROM visits", "UNSUPPORTED_SQL", "1:17", "INTO"),
+    ("SELECT count(*) FROM visits TABLESAMPLE (10 PERCENT)", "UNSUPPORTED_SQL", "1:29", "TABLESAMPLE"),
+    ("SELECT count(*) FROM visits FOR UPDATE", "UNSUPPORTED_SQL", "1:29", "locks nothing"),
+    ("SELECT count(*) FROM visits FETCH FIRST 1 ROWS ONLY", "UNSUPPORTED_SQL", "1:29", "LIMIT"),
+    (
+        "WITH RECURSIVE r AS (SELECT patient_id FROM visits UNION ALL SELECT patient_id FROM r) SELECT count(*) FROM r",
+        "UNSUPPORTED_SQL",
+        "1:6",
+        "RECURSIVE",
+    ),
+    ("SELECT count(*) FROM generate_series(1, 10)", "UNSUPPORTED_SQL", "1:17", "table functions"),
+    ("SELECT count(*) FROM unnest(make_array(1, 2))", "UNSUPPORTED_SQL", "", ""),
+    // Names.
+    ("SELECT count(*) FROM visit", "UNKNOWN_TABLE", "", "'visit' in dataset 'clinic'"),
+    ("SELECT count(*) FROM '/etc/passwd'", "UNKNOWN_TABLE", "", "there are visits"),
+    ("SELECT * FROM information_schema.tables", "UNKNOWN_TABLE", "", ""),
+    ("SELECT count(*)\nFROM visits\nWHERE agee > 3", "UNKNOWN_COLUMN", "3:7", "agee"),
+    ("SELECT count(secret) FROM visits", "UNKNOWN_COLUMN", "1:14", "secret"),
+    // Syntax.
+    ("SELEC 1", "SYNTAX", "1:1", ""),
+    ("SELECT count(* FROM visits", "SYNTAX", "1:16", ""),
+    ("", "SYNTAX", "", "empty"),
+    ("SELECT 'abc", "SYNTAX", "1:8", ""),
+];
+
+#[tokio::test]
+async fn refusals_have_code_place_and_remedy() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let dataset = clinic(&world).await;
+    let mut wrong = Vec::new();
+    for (text, code, place, words) in REFUSED {
+        match sql::plan((*text).into(), dataset.clone()).await {
+            Ok(_) => wrong.push(format!("accepted: {text}")),
+            Err(e) => {
+                let at = e.at.map(|p| p.to_string()).unwrap_or_default();
+                let placed = place.is_empty() || at == *place;
+                if e.code.name() != *code || !placed || !e.message.contains(words) {
+                    wrong.push(format!(
+                        "{text}\n   wanted {code} at {place} with '{words}'\n   got    {} at {at}: {}",
+                        e.code.name(),
+                        e.message
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), REFUSED.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn deep_and_long_text_is_refused_and_nothing_falls_over() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let dataset = clinic(&world).await;
+    let select = |condition: String| format!("SELECT count(*) FROM visits WHERE {condition}");
+    let deep = "(".repeat(10_000) + "age" + &")".repeat(10_000) + " > 1";
+    for (text, code) in [
+        (select(deep), "SQL_TOO_LONG"),
+        (select("(".repeat(3_000) + "age" + &")".repeat(3_000) + " > 1"), "SQL_TOO_DEEP"),
+        (select("NOT ".repeat(4_000) + "age > 1"), "SQL_TOO_DEEP"),
+        (select("-".repeat(1_000).replace('-', "- ") + "age > 1"), "SQL_TOO_DEEP"),
+        (select(vec!["age = 1"; 20_000].join(" OR ")), "SQL_TOO_LONG"),
+        (select(vec!["1"; 4_000].join(" + ") + " > age"), "SQL_TOO_DEEP"),
+        (select(format!("age > 1 -- {}", "x".repeat(200_000))), "SQL_TOO_LONG"),
+    ] {
+        let e = refuse(&dataset, &text).await;
+        assert_eq!(e.code.name(), code, "{}...: {e}", &text[..60]);
+    }
+    // What is long and flat is answered.
+    for text in
+        [select(vec!["age = 1"; 2_000].join(" OR ")), select(format!("age IN ({})", vec!["7"; 4_000].join(", ")))]
+    {
+        assert!(sql::plan(text, dataset.clone()).await.is_ok());
+    }
+}
+
+/// The algebra of a statement, in a notation of one line per operator.
+fn check(statement: &Statement, expected: Expect) {
+    let mut text = String::new();
+    for (i, release) in statement.query.releases.iter().enumerate() {
+        let keys: Vec<_> = release.keys.iter().map(|k| format!("{} values", k.domain.len())).collect();
+        text += &format!(
+            "release {i}: keys [{}] measures {} outputs {:?}\n",
+            keys.join(", "),
+            release.measures.len(),
+            release.outputs
+        );
+        draw(&release.input, 1, &mut text);
+    }
+    text += "post:\n";
+    draw(&statement.query.post, 1, &mut text);
+    expected.assert_eq(&text);
+}
+
+fn draw(relation: &Relation, depth: usize, text: &mut String) {
+    let (line, inputs): (String, Vec<&Relation>) = match relation {
+        Relation::Public { table, columns } => (format!("public {table} {columns:?}"), vec![]),
+        Relation::Protected { table, columns } => (format!("protected {table} {columns:?}"), vec![]),
+        Relation::Released(id) => (format!("released {id}"), vec![]),
+        Relation::Rows { rows, .. } => (format!("rows {}", rows.len()), vec![]),
+        Relation::Filter { input, predicate } => (format!("filter {predicate:?}"), vec![input]),
+        Relation::Project { input, exprs } => (format!("project {}", exprs.len()), vec![input]),
+        Relation::Join { left, right, kind, on, filter } => {
+            (format!("join {kind:?} on {on:?} filter {}", filter.is_some()), vec![left, right])
+        }
+        Relation::Aggregate { input, keys, folds } => {
+            (format!("aggregate {keys:?} {:?}", folds.iter().map(|f| f.kind).collect::<Vec<_>>()), vec![input])
+        }
+        Relation::Cap { input, rows } => (format!("cap {rows}"), vec![input]),
+        Relation::Sort { input, keys } => (format!("sort {}", keys.len()), vec![input]),
+        Relation::Limit { input, skip, fetch } => (format!("limit {skip} {fetch:?}"), vec![input]),
+        Relation::Union(inputs) => ("union".into(), inputs.iter().collect()),
+    };
+    *text += &format!("{}{line}\n", "  ".repeat(depth));
+    for input in inputs {
+        draw(input, depth + 1, text);
+    }
+}
+
+#[tokio::test]
+async fn statements_lower_to_the_algebra() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let dataset = clinic(&world).await;
+    let plan = async |text: &str| sql::plan(text.into(), dataset.clone()).await.unwrap();
+
+    // COUNT and AVG share one count of the same column; the key's values come from a public table.
+    check(
+        &plan("SELECT hospital, count(age), avg(age), sum(age) FROM visits WHERE age > 9 GROUP BY hospital ORDER BY 2 LIMIT 3").await,
+        expect![[r#"
+            release 0: keys [4 values] measures 3 outputs [Count(0), Mean { sum: 1, count: 0 }, Sum { sum: 2, whole: true }]
+              filter Compare(Greater, Column(2), Literal(Int(9)))
+                protected 0 [2, 4]
+            post:
+              project 10
+                limit 0 Some(3)
+                  sort 1
+                    project 16
+                      released 0
+        "#]],
+    );
+    // Both sides of a join that could multiply rows are cut down per unit; the unit stays in column 0.
+    check(
+        &plan("SELECT count(DISTINCT v.patient_id) FROM visits v LEFT JOIN patients p ON v.patient_id = p.patient_id AND v.age > p.birth_year").await,
+        expect![[r#"
+            release 0: keys [] measures 1 outputs [Count(0)]
+              project 5
+                join Left on [(Column(1), Column(1))] filter true
+                  cap 100
+                    protected 0 [1, 4]
+                  cap 100
+                    protected 1 [0, 2]
+            post:
+              project 3
+                project 5
+                  released 0
+        "#]],
+    );
+    // A unique public key looks rows up without multiplying them.
+    check(
+        &plan("SELECT city, count(*) FROM visits JOIN hospitals USING (hospital) GROUP BY city").await,
+        expect![[r#"
+            release 0: keys [3 values] measures 1 outputs [Count(0)]
+              join Inner on [(Column(1), Column(0))] filter false
+                protected 0 [2]
+                public 3 [0, 1]
+            post:
+              project 4
+                project 6
+                  released 0
+        "#]],
+    );
+    // A CTE used twice is one draw.
+    check(
+        &plan("WITH n AS (SELECT count(*) AS n FROM visits) SELECT a.n - b.n FROM n a CROSS JOIN n b").await,
+        expect![[r#"
+            release 0: keys [] measures 1 outputs [Count(0)]
+              protected 0 []
+            post:
+              project 3
+                project 5
+                  join Inner on [] filter false
+                    project 5
+                      released 0
+                    project 5
+                      released 0
+        "#]],
+    );
+    // A per-unit aggregate keeps the unit.
+    check(
+        &plan("SELECT count(*) FROM (SELECT patient_id, count(*) AS n FROM visits GROUP BY patient_id) t WHERE n > 2")
+            .await,
+        expect![[r#"
+            release 0: keys [] measures 1 outputs [Count(0)]
+              filter Compare(Greater, Column(2), Literal(Int(2)))
+                project 3
+                  aggregate [Column(0), Column(1)] [Rows]
+                    protected 0 [1]
+            post:
+              project 3
+                project 5
+                  released 0
+        "#]],
+    );
+    // A release that feeds another.
+    check(
+        &plan("SELECT count(*) FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital AND t.n > 3").await,
+        expect![[r#"
+            release 0: keys [4 values] measures 1 outputs [Count(0)]
+              protected 0 [2]
+            release 1: keys [] measures 1 outputs [Count(0)]
+              join Inner on [(Column(1), Column(0))] filter true
+                protected 0 [2]
+                project 6
+                  released 0
+            post:
+              project 3
+                project 5
+                  released 1
+        "#]],
+    );
+}
+
+#[tokio::test]
+async fn names_and_white_space_do_not_make_another_question() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let dataset = clinic(&world).await;
+    let plan = async |text: &str| sql::plan(text.into(), dataset.clone()).await.unwrap().query;
+    let same =
+        ["SELECT count(*) FROM visits WHERE age > 9", "select COUNT( * ) from visits v\n where (v.age > 9) -- hm"];
+    assert_eq!(plan(same[0]).await, plan(same[1]).await);
+    for other in [
+        "SELECT count(*) FROM visits WHERE age > 8",
+        "SELECT count(*) FROM visits WHERE age >= 9",
+        "SELECT count(age) FROM visits WHERE age > 9",
+    ] {
+        assert_ne!(plan(same[0]).await, plan(other).await);
+    }
+}
