@@ -1,6 +1,8 @@
 //! All integration tests in one binary: it links the engine once.
 
 mod answers;
+mod configuration;
 mod generated;
 mod sql;
+mod wire;
 mod world;

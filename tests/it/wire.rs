@@ -1,0 +1,245 @@
+//! The server as a client meets it: credentials, bad input, limits, budgets, replay, restart.
+
+use crate::world::{ANA, BEN, Caller, Recipe, World, batch, code, request, rows};
+use tonic::Code;
+use tonic::transport::Channel;
+use undertone::proto::query_service_client::QueryServiceClient;
+use undertone::proto::{self, catalog_service_client::CatalogServiceClient};
+
+const COUNT: &str = "SELECT count(*) AS n FROM visits";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_but_health_needs_exactly_one_token() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let running = world.serve().await;
+    let channel = Channel::from_shared(format!("http://{}", running.address)).unwrap().connect().await.unwrap();
+    let headers: [&[&str]; 8] = [
+        &[],
+        &[""],
+        &["Bearer "],
+        &["Bearer wrong"],
+        &["Basic YW5hOmFuYQ=="],
+        &["bearer ana-token"],
+        &["Bearer ana-token", "Bearer ben-token"],
+        &["Bearer ana-token "],
+    ];
+    for values in headers {
+        let mut asked = tonic::Request::new(request(COUNT, "1"));
+        for value in values {
+            asked.metadata_mut().append("authorization", value.parse().unwrap());
+        }
+        // Identity comes from the token alone, whatever else is claimed.
+        asked.metadata_mut().insert("x-principal", "ana".parse().unwrap());
+        let refused = QueryServiceClient::new(channel.clone()).execute(asked).await.unwrap_err();
+        assert_eq!((refused.code(), code(&refused)), (Code::Unauthenticated, "UNAUTHENTICATED"), "{values:?}");
+        let refused = CatalogServiceClient::new(channel.clone()).list_datasets(proto::ListDatasetsRequest {}).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+    }
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel.clone());
+    let status = health.check(tonic_health::pb::HealthCheckRequest { service: String::new() }).await.unwrap();
+    assert_eq!(status.into_inner().status, 1);
+
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let list = || {
+        let message_request = Some(MessageRequest::ListServices(String::new()));
+        tokio_stream::once(ServerReflectionRequest { host: String::new(), message_request })
+    };
+    let mut reflection = ServerReflectionClient::new(channel);
+    assert_eq!(reflection.server_reflection_info(list()).await.unwrap_err().code(), Code::Unauthenticated);
+    let mut asked = tonic::Request::new(list());
+    asked.metadata_mut().insert("authorization", format!("Bearer {ANA}").parse().unwrap());
+    let mut answers = reflection.server_reflection_info(asked).await.unwrap().into_inner();
+    match answers.message().await.unwrap().unwrap().message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            assert!(list.service.iter().any(|s| s.name == "undertone.v1.QueryService"));
+        }
+        other => panic!("{other:?}"),
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_for_nothing_and_the_server_goes_on() {
+    let world = World::new(&Recipe { patients: 20, max_epsilon: "2", ..Recipe::default() });
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let before = ana.balance().await;
+    for (epsilon, wanted) in [
+        ("0", "INVALID_EPSILON"),
+        ("-1", "INVALID_EPSILON"),
+        ("NaN", "INVALID_EPSILON"),
+        ("inf", "INVALID_EPSILON"),
+        ("-inf", "INVALID_EPSILON"),
+        ("x", "INVALID_EPSILON"),
+        ("1e-19", "INVALID_EPSILON"),
+        ("2.000000000000000001", "EPSILON_ABOVE_MAXIMUM"),
+        ("1e300", "EPSILON_ABOVE_MAXIMUM"),
+    ] {
+        let refused = ana.ask(COUNT, epsilon).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), code(&refused)),
+            (Code::InvalidArgument, wanted),
+            "{epsilon}: {}",
+            refused.message()
+        );
+        assert_eq!(code(&ana.quote(COUNT, epsilon).await.unwrap_err()), wanted);
+    }
+    let long_or = format!("{COUNT} WHERE {}", vec!["age = 1"; 20_000].join(" OR "));
+    let deep = format!("{COUNT} WHERE {}age{} > 1", "(".repeat(10_000), ")".repeat(10_000));
+    for (sql, wanted) in [
+        ("SELEC", "SYNTAX"),
+        ("SELECT count(*) FROM nowhere", "UNKNOWN_TABLE"),
+        ("SELECT count(nothing) FROM visits", "UNKNOWN_COLUMN"),
+        ("SELECT * FROM visits", "PRIVATE_ROWS"),
+        (&long_or, "SQL_TOO_LONG"),
+        (&deep, "SQL_TOO_LONG"),
+    ] {
+        let refused = ana.ask(sql, "1").await.unwrap_err();
+        assert_eq!(code(&refused), wanted, "{}", refused.message());
+    }
+    let refused = ana.ask(&"x".repeat(2_000_000), "1").await.unwrap_err();
+    assert_eq!((refused.code(), code(&refused)), (Code::OutOfRange, "REQUEST_TOO_LARGE"), "{}", refused.message());
+
+    let mut other = request(COUNT, "1");
+    other.question.as_mut().unwrap().dataset = "secret".into();
+    assert_eq!(code(&ana.execute(other).await.unwrap_err()), "UNKNOWN_DATASET");
+    let mut other = request(COUNT, "1");
+    other.question.as_mut().unwrap().purpose = "marketing".into();
+    assert_eq!(code(&ana.execute(other).await.unwrap_err()), "NO_GRANT");
+    let mut other = request(COUNT, "1");
+    other.question.as_mut().unwrap().max_groups_contributed = 5;
+    assert_eq!(code(&ana.execute(other).await.unwrap_err()), "INVALID_REQUEST");
+    let mut other = request(COUNT, "1");
+    other.question.as_mut().unwrap().mechanism = 77;
+    assert_eq!(code(&ana.execute(other).await.unwrap_err()), "INVALID_REQUEST");
+    let mut other = request(COUNT, "1");
+    other.query_id = "two words".into();
+    assert_eq!(code(&ana.execute(other).await.unwrap_err()), "INVALID_REQUEST");
+
+    assert_eq!(ana.balance().await, before);
+    assert_eq!(batch(&ana.ask(COUNT, "1").await.unwrap().table).num_rows(), 1);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_paid_once_and_replayed_byte_for_byte() {
+    let world = World::new(&Recipe::default());
+    let running = world.serve().await;
+    let (ana, ben) = (Caller::to(&running, ANA).await, Caller::to(&running, BEN).await);
+    let mut asked = request(COUNT, "1");
+    asked.query_id = "first".into();
+
+    let quote = ana.quote(COUNT, "1").await.unwrap();
+    let answer = ana.execute(asked.clone()).await.unwrap();
+    let receipt = answer.receipt.clone().unwrap();
+    assert_eq!((quote.price, quote.columns, quote.releases), (receipt.price, receipt.columns, receipt.releases));
+    let paid = ana.balance().await;
+    assert_eq!((paid.0.spent_epsilon.as_str(), paid.1.spent_epsilon.as_str()), ("1", "1"));
+
+    // The same id: the same bytes, now, at the same time, later, over GetAnswer; nothing is charged.
+    let again = futures::future::join_all((0..8).map(|_| ana.execute(asked.clone()))).await;
+    for replay in again.into_iter().map(Result::unwrap).chain([ana.get_answer("first").await.unwrap()]) {
+        assert!(replay.replayed);
+        assert_eq!(
+            (&replay.table, &replay.intervals, &replay.receipt),
+            (&answer.table, &answer.intervals, &answer.receipt)
+        );
+    }
+    // Another text of the same question is not asked again either.
+    let same = ana.ask("select COUNT(*) AS n from visits v", "1").await.unwrap();
+    assert!(same.replayed && same.table == answer.table);
+    assert_eq!(ana.balance().await, paid);
+
+    // The id stands for one request, and belongs to one principal.
+    let mut other = asked.clone();
+    other.question.as_mut().unwrap().sql = "SELECT count(age) FROM visits".into();
+    assert_eq!(code(&ana.execute(other).await.unwrap_err()), "QUERY_ID_REUSED");
+    assert_eq!(code(&ben.get_answer("first").await.unwrap_err()), "UNKNOWN_QUERY_ID");
+
+    // Many calls at once under one new id are one draw.
+    let mut asked = request("SELECT count(age) AS n FROM visits", "1");
+    asked.query_id = "burst".into();
+    let burst = futures::future::join_all((0..16).map(|_| ana.execute(asked.clone()))).await;
+    let tables: Vec<_> = burst.into_iter().map(|a| a.unwrap().table).collect();
+    assert!(tables.iter().all(|t| *t == tables[0]));
+    assert_eq!(ana.balance().await.0.spent_epsilon, "2");
+
+    // A fresh draw is always paid, and differs.
+    let mut fresh = request("SELECT sum(cost) AS n FROM visits", "0.5");
+    fresh.fresh = true;
+    let draws = futures::future::join_all((0..4).map(|_| ana.execute(fresh.clone()))).await;
+    let values: std::collections::BTreeSet<_> = draws.into_iter().map(|a| rows(&batch(&a.unwrap().table))).collect();
+    assert_eq!(values.len(), 4);
+    assert_eq!(ana.balance().await.0.spent_epsilon, "4");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_ends_a_restart_gives_nothing_back() {
+    let world = World::new(&Recipe::default());
+    let running = world.serve().await;
+    let (ana, ben) = (Caller::to(&running, ANA).await, Caller::to(&running, BEN).await);
+    let mut fresh = request(COUNT, "0.25");
+    fresh.fresh = true;
+    assert!(ben.execute(fresh.clone()).await.is_ok() && ben.execute(fresh.clone()).await.is_ok());
+    assert!(!ben.quote(COUNT, "0.25").await.unwrap().affordable);
+    let refused = ben.execute(fresh.clone()).await.unwrap_err();
+    assert_eq!((refused.code(), code(&refused)), (Code::PermissionDenied, "BUDGET_EXHAUSTED"), "{}", refused.message());
+    assert!(ana.execute(fresh.clone()).await.is_ok());
+    // Gaussian noise has no pure epsilon: from here on only the zCDP ledger counts for Ben, and it is spent.
+    let mut gaussian = fresh.clone();
+    gaussian.question.as_mut().unwrap().mechanism = proto::Mechanism::Gaussian.into();
+    assert_eq!(code(&ben.execute(gaussian.clone()).await.unwrap_err()), "BUDGET_EXHAUSTED");
+    let answer = ana.execute(gaussian).await.unwrap();
+    let receipt = answer.receipt.unwrap();
+    assert_eq!(receipt.price.unwrap().epsilon, "");
+    assert_eq!(receipt.columns[0].mechanism, "discrete Gaussian");
+
+    let before = (ana.balance().await, ben.balance().await);
+    drop((ana, ben));
+    running.stop().await.unwrap();
+    let running = world.serve().await;
+    let (ana, ben) = (Caller::to(&running, ANA).await, Caller::to(&running, BEN).await);
+    assert_eq!((ana.balance().await, ben.balance().await), before);
+    assert_eq!(code(&ben.execute(fresh).await.unwrap_err()), "BUDGET_EXHAUSTED");
+    running.stop().await.unwrap();
+}
+
+/// Charges of many callers at once never exceed a grant, and the last affordable one is not refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_charges_never_oversell() {
+    let world = World::new(&Recipe { patients: 20, grants: ["1", "1"], ..Recipe::default() });
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let mut fresh = request(COUNT, "0.1");
+    fresh.fresh = true;
+    let outcomes = futures::future::join_all((0..40).map(|_| ana.execute(fresh.clone()))).await;
+    let answered = outcomes.iter().filter(|o| o.is_ok()).count();
+    assert!(
+        outcomes
+            .iter()
+            .all(|o| o.as_ref().is_ok_and(|a| !a.replayed) || o.as_ref().is_err_and(|e| code(e) == "BUDGET_EXHAUSTED"))
+    );
+    assert_eq!(answered, 10);
+    assert_eq!(ana.balance().await.0.spent_epsilon, "1");
+    running.stop().await.unwrap();
+}
+
+/// A file that changed under the server is noticed before anything is charged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_stops_questions_until_a_restart() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let before = ana.balance().await;
+    std::fs::write(world.path("hospitals.csv"), "hospital,city,beds\nA,Ulm,1\n").unwrap();
+    assert_eq!(code(&ana.ask(COUNT, "1").await.unwrap_err()), "DATA_CHANGED");
+    assert_eq!(ana.balance().await, before);
+    running.stop().await.unwrap();
+    let running = world.serve().await;
+    assert!(Caller::to(&running, ANA).await.ask(COUNT, "1").await.is_ok());
+    running.stop().await.unwrap();
+}
