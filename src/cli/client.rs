@@ -87,14 +87,18 @@ impl Client {
         let request = proto::ExecuteRequest { question: Some(question), query_id, fresh };
         let mut events = client.execute(request).await.map_err(error)?.into_inner();
         let mut line = ProgressLine { shown: false, on: progress && std::io::stderr().is_terminal() };
+        // To the end of the stream: a call that is dropped early is reset, and a server bears only so many resets.
+        let mut found = None;
         while let Some(event) = events.message().await.map_err(error)? {
             match event.event {
-                Some(Event::Answer(answer)) => return Ok(answer),
+                Some(Event::Answer(answer)) => found = Some(answer),
                 Some(Event::Progress(p)) => line.show(p.elapsed_millis),
                 None => {}
             }
         }
-        Err(Error::internal("the server ended the call without an answer; ask again with the same --query-id"))
+        found.ok_or_else(|| {
+            Error::internal("the server ended the call without an answer; ask again with the same --query-id")
+        })
     }
 }
 

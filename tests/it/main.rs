@@ -2,7 +2,9 @@
 
 mod answers;
 mod configuration;
+mod crash;
 mod generated;
 mod sql;
+mod statistics;
 mod wire;
 mod world;

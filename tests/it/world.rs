@@ -288,12 +288,14 @@ impl Caller {
     pub async fn execute(&self, request: proto::ExecuteRequest) -> Result<proto::Answer, Status> {
         let mut client = QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(1 << 28);
         let mut events = client.execute(request).await?.into_inner();
+        // To the end of the stream: a call that is dropped early is reset, and a server bears only so many resets.
+        let mut answer = None;
         while let Some(event) = events.message().await? {
-            if let Some(Event::Answer(answer)) = event.event {
-                return Ok(answer);
+            if let Some(Event::Answer(found)) = event.event {
+                answer = Some(found);
             }
         }
-        Err(Status::aborted("the stream ended without an answer"))
+        answer.ok_or_else(|| Status::aborted("the stream ended without an answer"))
     }
 
     /// Asks at this epsilon, under a query id of the server's choice.

@@ -1,0 +1,183 @@
+//! What privacy costs: the whole way of a question against plain DataFusion on the same file in the same run, noise per second,
+//! and durable charges per second.
+//!
+//! `cargo bench` measures a release build (over half an hour to build on two cores); `cargo bench --profile dev` shares the
+//! build of the tests, in which the crates that move data are optimised and this crate is not.
+//! `UNDERTONE_BENCH_ROWS` changes the size of the data.
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, LogNormal};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use undertone::accounting::{Charge, Grant};
+use undertone::catalog::{self, ReaderOptions, session};
+use undertone::engine::Engine;
+use undertone::governance::Ask;
+use undertone::ledger::{Account, Claim, Ledger, Setting};
+use undertone::mechanism::Noise;
+use undertone::session::{Limits, Session};
+
+/// Questions with a private and a plain reading, from the cheapest to the dearest.
+const QUESTIONS: &[(&str, &str)] = &[
+    ("count", "SELECT count(*) FROM events"),
+    ("by_12_regions", "SELECT region, count(*), sum(amount), avg(amount) FROM events GROUP BY region"),
+    ("distinct_units", "SELECT region, count(DISTINCT user_id) FROM events GROUP BY region"),
+    ("filter", "SELECT region, count(*) FROM events WHERE amount > 100 GROUP BY region"),
+];
+
+/// Ten rows per user on average, written once per size.
+fn events() -> PathBuf {
+    let rows: usize =
+        std::env::var("UNDERTONE_BENCH_ROWS").map_or(10_000_000, |n| n.parse().expect("a number of rows"));
+    let dir = std::env::temp_dir().join(format!("undertone-bench-{rows}"));
+    let file = dir.join("events.parquet");
+    if file.exists() {
+        return dir;
+    }
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut rng = StdRng::seed_from_u64(1);
+    let amounts = LogNormal::new(3.5f64, 1.2).unwrap();
+    let users = (rows / 10) as i64;
+    let regions: Vec<String> = (0..12).map(|r| format!("region_{r:02}")).collect();
+    let mut writer: Option<ArrowWriter<File>> = None;
+    for at in (0..rows).step_by(1 << 17) {
+        let n = (rows - at).min(1 << 17);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("user_id", Arc::new(Int64Array::from_iter_values((0..n).map(|_| rng.random_range(0..users))))),
+            ("region", Arc::new(StringArray::from_iter_values((0..n).map(|_| &regions[rng.random_range(0..12)])))),
+            (
+                "amount",
+                Arc::new(Float64Array::from_iter_values((0..n).map(|_| amounts.sample(&mut rng).min(10_000.0)))),
+            ),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let writer = writer.get_or_insert_with(|| {
+            ArrowWriter::try_new(File::create(dir.join("part")).unwrap(), batch.schema(), None).unwrap()
+        });
+        writer.write(&batch).unwrap();
+    }
+    writer.unwrap().close().unwrap();
+    let names = regions.iter().map(|r| format!("{r:?}")).collect::<Vec<_>>().join(", ");
+    let declaration = format!(
+        r#"
+        [dataset]
+        name = "bench"
+        privacy_unit = "one user"
+        default_epsilon = 1
+        max_epsilon = 1
+        max_groups_contributed = 4
+        max_rows_contributed = 10
+        [[table]]
+        name = "events"
+        path = "events.parquet"
+        format = "parquet"
+        unit = "user_id"
+        column = [{{ name = "user_id" }}, {{ name = "region", domain = [{names}] }}, {{ name = "amount", bounds = [0, 10000] }}]
+        "#
+    );
+    std::fs::write(dir.join("bench.toml"), declaration).unwrap();
+    std::fs::rename(dir.join("part"), file).unwrap();
+    dir
+}
+
+fn account() -> Account {
+    Account { dataset: "bench".into(), principal: "ana".into(), purpose: "bench".into() }
+}
+
+async fn ledger(path: &Path) -> Ledger {
+    let ledger = Ledger::open(path).await.unwrap();
+    let grant = Grant::new("1e12".parse().unwrap(), "1e-6".parse().unwrap());
+    ledger
+        .apply(vec![Setting { account: Account::pool("bench"), grant }, Setting { account: account(), grant }])
+        .await
+        .unwrap();
+    ledger
+}
+
+async fn private(dir: &Path, ledger_path: &Path) -> Session {
+    let options = ReaderOptions::default();
+    let dataset = catalog::load(&dir.join("bench.toml"), &session(options).unwrap()).await.unwrap();
+    let engine = Engine::new(Arc::new(dataset), options).unwrap();
+    Session::new(vec![engine], ledger(ledger_path).await, Limits { deadline: Duration::from_secs(600), concurrent: 4 })
+}
+
+/// The whole way, from text to the committed answer, beside plain DataFusion.
+fn query(criterion: &mut Criterion) {
+    let (runtime, dir, scratch) = (Runtime::new().unwrap(), events(), tempfile::tempdir().unwrap());
+    let session = runtime.block_on(private(&dir, &scratch.path().join("ledger.sqlite")));
+    let plain = SessionContext::new();
+    let file = dir.join("events.parquet");
+    runtime.block_on(plain.register_parquet("events", file.to_str().unwrap(), ParquetReadOptions::default())).unwrap();
+    let mut group = criterion.benchmark_group("query");
+    group.sample_size(10);
+    let next = AtomicUsize::new(0);
+    for (name, sql) in QUESTIONS {
+        group.bench_function(BenchmarkId::new("plain", name), |b| {
+            b.to_async(&runtime).iter(async || plain.sql(sql).await.unwrap().collect().await.unwrap());
+        });
+        let ask = Ask { dataset: "bench".into(), sql: (*sql).into(), ..Ask::default() };
+        group.bench_function(BenchmarkId::new("private", name), |b| {
+            b.to_async(&runtime).iter(async || {
+                let id = next.fetch_add(1, Ordering::Relaxed).to_string();
+                session.execute("ana", &ask, &id, true).await.unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Exact draws per second.
+fn noise(criterion: &mut Criterion) {
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut group = criterion.benchmark_group("noise");
+    group.throughput(Throughput::Elements(1));
+    for (name, l1) in [("small", 4u64), ("large", 1 << 40)] {
+        let laplace = Noise::laplace(u128::from(l1), "1".parse().unwrap()).unwrap();
+        group.bench_function(BenchmarkId::new("laplace", name), |b| b.iter(|| laplace.draw(&mut rng)));
+        let squared = ruint::aliases::U256::from(l1) * ruint::aliases::U256::from(l1);
+        let gaussian = Noise::gaussian(squared, "0.5".parse().unwrap()).unwrap();
+        group.bench_function(BenchmarkId::new("gaussian", name), |b| b.iter(|| gaussian.draw(&mut rng)));
+    }
+    group.finish();
+}
+
+/// Charges that are on disk, one caller after the other and many at once.
+fn charges(criterion: &mut Criterion) {
+    let (runtime, scratch) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
+    let ledger = runtime.block_on(ledger(&scratch.path().join("ledger.sqlite")));
+    let next = AtomicUsize::new(0);
+    let charge = async || {
+        let id = next.fetch_add(1, Ordering::Relaxed);
+        let claim = Claim {
+            query_id: id.to_string(),
+            account: account(),
+            request: vec![0; 32],
+            question: id.to_be_bytes().to_vec(),
+            charge: Charge::pure("0.1".parse().unwrap()),
+            releases: 1,
+            fresh: true,
+        };
+        ledger.reserve(claim).await.unwrap()
+    };
+    let mut group = criterion.benchmark_group("durable_charges");
+    group.sample_size(10);
+    for together in [1u64, 64] {
+        group.throughput(Throughput::Elements(together));
+        group.bench_function(BenchmarkId::from_parameter(together), |b| {
+            b.to_async(&runtime).iter(|| futures::future::join_all((0..together).map(|_| charge())));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, noise, charges, query);
+criterion_main!(benches);

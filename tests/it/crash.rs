@@ -1,0 +1,184 @@
+//! `kill -9` of the real server under load, over and over.
+//!
+//! The worst that a crash can do is to give an answer that was not paid for, to lose a charge, or to answer one paid
+//! question twice with different noise. So for each query id, over all lives of the server: whatever bytes any client ever saw are the
+//! bytes that every retry gets; what the ledger says was spent is what its charges add up to; every answer has its
+//! charge; and the audit chain is whole.
+//!
+//! Kills are timed so that they land in each stage that the ledger can tell apart: before a charge, between charge and
+//! answer, and after the answer is stored. The test counts them there and wants at least ten of each.
+
+use crate::world::{ANA, Caller, Recipe, World, request};
+use futures::{FutureExt, StreamExt};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sqlx::{Connection, Row, SqliteConnection};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const KILLS: usize = 200;
+const CALLERS: usize = 6;
+const SQL: &str = "SELECT hospital, count(*) AS n, avg(age) AS a FROM visits GROUP BY hospital";
+
+/// The server as a process of its own.
+struct Life {
+    child: Child,
+    address: String,
+}
+
+impl Life {
+    fn begin(world: &World) -> Life {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_undertone"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(world.path("undertone.toml"))
+            .env("UNDERTONE_LOG", "off")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("undertone is listening on ").unwrap_or_else(|| panic!("said '{line}'"));
+        Life { address: address.to_owned(), child }
+    }
+
+    /// SIGKILL: nothing in the process gets a chance to tidy up.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// What clients saw: table and intervals by query id.
+#[derive(Default)]
+struct Seen {
+    answers: BTreeMap<String, (Vec<u8>, Vec<u8>)>,
+    asked: Vec<String>,
+    different: usize,
+}
+
+impl Seen {
+    fn note(&mut self, id: &str, answer: undertone::proto::Answer) {
+        let bytes = (answer.table, answer.intervals);
+        let first = self.answers.entry(id.to_owned()).or_insert_with(|| bytes.clone());
+        self.different += usize::from(*first != bytes);
+    }
+}
+
+fn draw(id: &str) -> undertone::proto::ExecuteRequest {
+    let mut asked = request(SQL, "0.5");
+    asked.query_id = id.to_owned();
+    asked.fresh = true;
+    asked
+}
+
+/// Asks new questions, one after the other, until the server is gone.
+async fn load(address: String, name: String, seen: Arc<Mutex<Seen>>) {
+    let caller = Caller::connect(&address, ANA).await;
+    for n in 0.. {
+        let id = format!("{name}-{n}");
+        seen.lock().unwrap().asked.push(id.clone());
+        match caller.execute(draw(&id)).await {
+            Ok(answer) => seen.lock().unwrap().note(&id, answer),
+            Err(_) => return,
+        }
+    }
+}
+
+/// The ledger as an auditor reads it, from the file.
+struct Audit {
+    states: BTreeMap<String, String>,
+    spent: String,
+    charges: i64,
+}
+
+async fn audit(ledger: &Path) -> Audit {
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", ledger.display())).await.unwrap();
+    let rows = sqlx::query("SELECT query_id, state FROM charges").fetch_all(&mut db).await.unwrap();
+    let states = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let account = sqlx::query("SELECT spent_epsilon, charges FROM accounts WHERE principal = 'ana'")
+        .fetch_one(&mut db)
+        .await
+        .unwrap();
+    Audit { states, spent: account.get(0), charges: account.get(1) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_kills_lose_nothing_and_give_nothing_away() {
+    let world = World::new(&Recipe { patients: 150, ..Recipe::default() });
+    let ledger = world.path("ledger.sqlite");
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let mut rng = StdRng::seed_from_u64(7);
+    // Kills that found a question before its charge, between charge and answer, and after its answer was stored but before
+    // the client had it.
+    let mut stages = [0usize; 3];
+
+    for kill in 0..KILLS {
+        let life = Life::begin(&world);
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|c| tokio::spawn(load(life.address.clone(), format!("k{kill}c{c}"), seen.clone())))
+            .collect();
+        let begun = Instant::now();
+        let wait = Duration::from_millis(rng.random_range(20..120));
+        tokio::time::sleep(wait.saturating_sub(begun.elapsed())).await;
+        life.kill();
+        for caller in callers {
+            // A caller that could not even connect has asked nothing.
+            let _ = caller.await;
+        }
+
+        let audit = audit(&ledger).await;
+        let seen = seen.lock().unwrap();
+        for id in seen.asked.iter().filter(|id| id.starts_with(&format!("k{kill}c")) && !seen.answers.contains_key(*id))
+        {
+            match audit.states.get(id).map(String::as_str) {
+                None => stages[0] += 1,
+                Some("reserved") => stages[1] += 1,
+                Some("answered") => stages[2] += 1,
+                Some(other) => panic!("{id} is {other}"),
+            }
+        }
+        for id in seen.answers.keys() {
+            assert_eq!(
+                audit.states.get(id).map(String::as_str),
+                Some("answered"),
+                "{id} was answered and is not in the ledger"
+            );
+        }
+        assert_eq!(audit.charges as usize, audit.states.len(), "kill {kill}: a charge was lost or made twice");
+        assert_eq!(audit.spent, half(audit.states.len()), "kill {kill}: the account does not add up");
+    }
+    println!("kills before the charge, before the answer, after it: {stages:?}");
+    assert!(stages.iter().all(|n| *n >= 10), "too few kills in a stage: {stages:?}");
+
+    // Every question again, under its id: the same bytes where any were seen, and one charge each whatever happened.
+    let life = Life::begin(&world);
+    let caller = Caller::connect(&life.address, ANA).await;
+    let asked = seen.lock().unwrap().asked.clone();
+    for round in 0..2 {
+        let answers = futures::stream::iter(&asked).map(|id| caller.execute(draw(id)).map(move |answer| (id, answer)));
+        let answers: Vec<_> = answers.buffer_unordered(16).collect().await;
+        for (id, answer) in answers {
+            let answer = answer.unwrap_or_else(|e| panic!("{id} in round {round}: {e}"));
+            assert!(round == 0 || answer.replayed);
+            seen.lock().unwrap().note(id, answer);
+        }
+    }
+    life.kill();
+    let audit = audit(&ledger).await;
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.different, 0, "a retry got other bytes");
+    assert_eq!((audit.states.len(), audit.charges as usize), (asked.len(), asked.len()));
+    assert!(audit.states.values().all(|state| state == "answered"));
+    assert_eq!(audit.spent, half(asked.len()));
+    let whole = undertone::ledger::Ledger::open(&ledger).await.unwrap();
+    assert!(whole.verify_audit().await.unwrap() > 2 * asked.len() as i64);
+}
+
+/// n times 0.5.
+fn half(n: usize) -> String {
+    if n.is_multiple_of(2) { (n / 2).to_string() } else { format!("{}.5", n / 2) }
+}
