@@ -3,6 +3,7 @@
 
 use crate::algebra::{Literal, Type};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -24,7 +25,7 @@ pub struct ReaderOptions {
     pub partitions: usize,
     /// Rows per batch.
     pub batch_size: usize,
-    /// Bytes that operators may hold before they spill.
+    /// Bytes that all operators of all queries may hold together; a query that needs more fails.
     pub memory_bytes: usize,
 }
 
@@ -62,8 +63,12 @@ pub fn session(options: ReaderOptions) -> datafusion::error::Result<SessionState
         Arc::new(EnsureCooperative::new()),
         Arc::new(SanityCheckPlan::new()),
     ];
-    let runtime =
-        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes))).build_arc()?;
+    // Nothing spills: a file of private rows on disk would have to be encrypted first.
+    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
+        .with_disk_manager_builder(no_disk)
+        .build_arc()?;
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)

@@ -6,10 +6,14 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Serves until SIGINT or SIGTERM, then lets running calls finish. The address is printed once the server answers.
 pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
-    log_to_stderr();
+    log_to_stderr()?;
     let mut config = server::load(config)?;
     if let Some(address) = listen {
         config.listen_at(address)?;
@@ -21,16 +25,20 @@ pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
     running.stop().await
 }
 
-/// Logs hold names, codes and times; no SQL text, no literal, no value.
-fn log_to_stderr() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("UNDERTONE_LOG").unwrap_or_else(|_| "undertone=info".into());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    // Set twice only where one process serves twice, and then the first one stays.
-    let _ = log.try_init();
+/// Logs hold names, codes and times; no SQL text, no literal, no value. So only this crate may write any: what libraries
+/// log may quote plans. `UNDERTONE_LOG` is off, error, warn, info or debug.
+fn log_to_stderr() -> Result<()> {
+    let level = match std::env::var("UNDERTONE_LOG") {
+        Ok(text) => text.parse().map_err(|_| {
+            Error::configuration(format!("UNDERTONE_LOG '{text}' is not off, error, warn, info or debug"))
+        })?,
+        Err(_) => LevelFilter::INFO,
+    };
+    let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), level);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
+    Ok(())
 }
 
 /// Until SIGINT or SIGTERM.

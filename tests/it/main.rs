@@ -4,6 +4,7 @@ mod answers;
 mod configuration;
 mod crash;
 mod generated;
+mod known_answers;
 mod sql;
 mod statistics;
 mod wire;

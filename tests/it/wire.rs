@@ -228,6 +228,37 @@ async fn concurrent_charges_never_oversell() {
     running.stop().await.unwrap();
 }
 
+/// What the real server logs about an answer and a refusal: who, what became of it, how long; no text, no literal.
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_hold_no_literal_and_sigterm_ends_in_order() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_undertone"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(world.path("undertone.toml"))
+        .env("UNDERTONE_LOG", "debug")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+    let ana = Caller::connect(line.trim().strip_prefix("undertone is listening on ").unwrap(), ANA).await;
+    ana.ask("SELECT count(*) FROM visits WHERE diagnosis = 'whisper'", "1").await.unwrap();
+    ana.ask("SELECT whisper FROM visits WHERE age = 4711", "1").await.unwrap_err();
+    drop(ana);
+    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    for word in ["whisper", "4711", "SELECT", "visits", ANA] {
+        assert!(!log.contains(word), "{word} in {log}");
+    }
+    for word in ["execute", "principal=\"ana\"", "code=\"OK\"", "code=\"UNKNOWN_COLUMN\"", "stopping"] {
+        assert!(log.contains(word), "no {word} in {log}");
+    }
+}
+
 /// A file that changed under the server is noticed before anything is charged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_stops_questions_until_a_restart() {
