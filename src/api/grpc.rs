@@ -158,7 +158,11 @@ impl query_service_server::QueryService for QueryApi {
         request: Request<proto::GetAnswerRequest>,
     ) -> Result<Response<proto::GetAnswerResponse>, Status> {
         let (who, started) = (principal(&request)?, Instant::now());
-        let id = query_id(request.into_inner().query_id)?;
+        let wanted = request.into_inner().query_id;
+        if wanted.is_empty() {
+            return Err(status(&Error::new(Code::InvalidRequest, "name the query id of the answer")));
+        }
+        let id = query_id(wanted)?;
         let found = async {
             let stored = self.0.ledger().answer(&who, &id).await?;
             let stored = stored

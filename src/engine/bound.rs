@@ -1,7 +1,8 @@
 //! The bounding of contributions: from a private relation to one bounded integer per measure and group.
 //!
 //! 1. each row gets its cell (the number of its group; rows outside the public keys are dropped) and its values in lattice steps;
-//! 2. rows are added up per (unit, cell);
+//! 2. rows are added up per (unit, cell); the sum behind a mean is weighed down to m rows where there are more, so that it and
+//!    the count below it, which is clamped to m, keep the unit's own mean;
 //! 3. a unit keeps at most k cells, the least of a keyed hash: a uniform sample that depends on its own rows alone;
 //! 4. what it adds to each kept cell is clamped;
 //! 5. cells are added up over units.
@@ -13,7 +14,7 @@
 //! The cell, not the key's own bytes, is hashed in step 3: it is a function of the key and of public key sets alone.
 
 use super::build::{Sources, column, keep_first, named, scalar};
-use super::functions::{STEPS, cell, clamp, quantise, rank};
+use super::functions::{STEPS, cell, clamp, quantise, rank, weigh};
 use crate::algebra::Measure;
 use crate::mechanism::Calibrated;
 use datafusion::error::Result;
@@ -47,7 +48,18 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         };
         total.alias(format!("t{i}"))
     });
-    let per_unit = rows.aggregate(vec![column(0), named("cell")], totals.collect::<Vec<_>>())?;
+    // The rows behind each centred sum, for its weight.
+    let is_centred = |measure: &Measure| matches!(measure, Measure::Sum { centred: true, .. });
+    let counts = measures().filter(|(_, m)| is_centred(m)).map(|(i, _)| count(named(&value(i))).alias(format!("n{i}")));
+    let summed = rows.aggregate(vec![column(0), named("cell")], totals.chain(counts).collect::<Vec<_>>())?;
+    let weighed = measures().map(|(i, measure)| {
+        let total = named(&format!("t{i}"));
+        match is_centred(measure) {
+            true => weigh(calibrated.contribution.rows, total, named(&format!("n{i}"))).alias(format!("t{i}")),
+            false => total,
+        }
+    });
+    let per_unit = summed.project([column(0), named("cell")].into_iter().chain(weighed).collect::<Vec<_>>())?;
 
     let kept = if calibrated.contribution.groups < calibrated.cells {
         // Two totals of one unit differ in their cell, so the order is total without the values.

@@ -73,8 +73,8 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
 /// The limits on one unit's contribution to one group, in words.
 fn bounds(measure: &Measure, clamp: &Clamp, rows: u64) -> String {
     match measure {
-        Measure::Rows => format!("at most {rows} rows per unit and group"),
-        Measure::NonNull(_) => format!("at most {rows} values per unit and group"),
+        Measure::Rows => format!("rows per unit and group: at most {rows}"),
+        Measure::NonNull(_) => format!("values per unit and group: at most {rows}"),
         Measure::Units => "each unit once per group".into(),
         Measure::Sum { bounds: Bounds { low, high }, centred: false, .. } => format!(
             "each row within [{low}, {high}], each unit's sum per group within [{}, {}]",
@@ -82,7 +82,7 @@ fn bounds(measure: &Measure, clamp: &Clamp, rows: u64) -> String {
             clamp.lattice.value(clamp.unit_high)
         ),
         Measure::Sum { bounds: Bounds { low, high }, centred: true, .. } => {
-            format!("each row within [{low}, {high}], the weight of {rows} rows per unit and group")
+            format!("each row within [{low}, {high}], rows' weight per unit and group: at most {rows}")
         }
     }
 }

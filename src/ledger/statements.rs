@@ -180,7 +180,9 @@ fn same_request(row: &SqliteRow, query_id: &str, request: &[u8]) -> Result<()> {
     }
     Err(Error::new(
         Code::QueryIdReused,
-        format!("query id '{query_id}' was used for another question: choose a new one"),
+        format!(
+            "query id '{query_id}' was used for another request (text, epsilon, limits and `fresh` count): choose a new one"
+        ),
     ))
 }
 

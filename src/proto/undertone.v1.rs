@@ -37,14 +37,16 @@ pub struct Price {
 pub struct NoisyColumn {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// "discrete Laplace" or "discrete Gaussian", "post-processing" for a value computed from those.
+    /// "discrete Laplace" or "discrete Gaussian"; "ratio of a discrete Laplace sum and count" (or Gaussian) for
+    /// a mean; "post-processing of noisy values" for what is computed from those.
     #[prost(string, tag = "2")]
     pub mechanism: ::prost::alloc::string::String,
     /// Scale b of Laplace or standard deviation of Gaussian noise, in the column's unit. 0 where the
     /// column is post-processing.
     #[prost(double, tag = "3")]
     pub noise_scale: f64,
-    /// Half of the interval's width where it is the same in every row, in the column's unit; else 0, and
+    /// Half of the interval's width, which covers the noise and not what the limits on contributions cut
+    /// off, where it is the same in every row, in the column's unit; else 0, and
     /// the interval is found in `intervals` row by row, or is withheld.
     #[prost(double, tag = "4")]
     pub half_width: f64,
@@ -131,13 +133,14 @@ pub struct Progress {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Answer {
+    /// The id under which it was paid: for a replay of the same question, not the id of this call.
     #[prost(string, tag = "1")]
     pub query_id: ::prost::alloc::string::String,
     /// Arrow IPC stream: the columns asked for.
     #[prost(bytes = "vec", tag = "2")]
     pub table: ::prost::alloc::vec::Vec<u8>,
     /// Arrow IPC stream with the same rows: `<column>_lower` and `<column>_upper` for each noisy column
-    /// that has an interval.
+    /// that has an interval. Together with `table` this may exceed a client's default limit on messages.
     #[prost(bytes = "vec", tag = "3")]
     pub intervals: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "4")]
@@ -221,9 +224,11 @@ pub struct AccountState {
     pub granted_epsilon: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub granted_delta: ::prost::alloc::string::String,
-    /// Pure ledger. Empty epsilon once anything without a pure epsilon was charged.
+    /// Pure ledger. Empty once anything without a pure epsilon was charged.
     #[prost(string, tag = "3")]
     pub spent_epsilon: ::prost::alloc::string::String,
+    /// The largest epsilon of one more question with Laplace noise that is still accepted, by whichever
+    /// ledger accepts more. Never empty.
     #[prost(string, tag = "4")]
     pub remaining_epsilon: ::prost::alloc::string::String,
     /// zCDP ledger.

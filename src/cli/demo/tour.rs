@@ -126,7 +126,7 @@ fn title(title: &str, command: &str) -> Result<()> {
 
 async fn keep_serving(running: &Running, shop: &Shop) -> Result<()> {
     show(&format!(
-        "\n== The server keeps running until Ctrl-C. In another terminal:\n\n  export UNDERTONE_URL=http://{} UNDERTONE_TOKEN={} UNDERTONE_DATASET={DATASET}\n  undertone query \"SELECT region, count(*) AS customers FROM customers GROUP BY region\"\n\nor from Python:\n\n  import undertone\n  client = undertone.connect(dataset=\"{DATASET}\", purpose=\"{PURPOSE}\")\n  client.query(\"SELECT region, count(*) AS customers FROM customers GROUP BY region\")\n",
+        "\n== The server keeps running until Ctrl-C. In another terminal:\n\n  export UNDERTONE_URL=http://{} UNDERTONE_TOKEN={} UNDERTONE_DATASET={DATASET}\n  cargo run -q -- query \"SELECT region, count(*) AS customers FROM customers GROUP BY region\"\n\nor from Python:\n\n  import undertone\n  client = undertone.connect(dataset=\"{DATASET}\", purpose=\"{PURPOSE}\")\n  client.query(\"SELECT region, count(*) AS customers FROM customers GROUP BY region\")\n",
         running.address, shop.ana
     ))?;
     serve::wait_for_signal().await

@@ -22,6 +22,14 @@ pub fn quantise(clamp: &Clamp, value: Expr) -> Expr {
     ScalarUDF::from(function).call(vec![value])
 }
 
+/// A unit's centred `total` over `count` rows with the weight of at most `rows` of them: total * rows / count, towards zero, where
+/// there are more. The unit's own mean is kept, so that a limit on rows does not move an average towards the middle of its
+/// bounds; and it is within rows times the largest row, since the total is within count times that.
+pub fn weigh(rows: u64, total: Expr, count: Expr) -> Expr {
+    let function = Weigh { rows: i128::from(rows), signature: Signature::any(2, Volatility::Immutable) };
+    ScalarUDF::from(function).call(vec![total, count])
+}
+
 /// What one unit adds to one group, within its limits; nothing (NULL) is 0.
 pub fn clamp(clamp: &Clamp, total: Expr) -> Expr {
     let function =
@@ -83,6 +91,36 @@ impl ScalarUDFImpl for Quantise {
             }
             _ => steps_array(as_float64_array(&values)?.iter().map(|v| Some(self.steps(lattice.quantise(v?))))),
         }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Weigh {
+    rows: i128,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Weigh {
+    fn name(&self) -> &str {
+        "weigh"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(STEPS)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (totals, counts) = (args.args[0].to_array(args.number_rows)?, args.args[1].to_array(args.number_rows)?);
+        let weighed = |total: Option<i128>, count: Option<i64>| {
+            let (total, count) = (total?, i128::from(count?));
+            // Within 2^52 steps a row and 2^30 rows of weight, the product of a real total fits in 128 bits.
+            Some(if count > self.rows { total.saturating_mul(self.rows) / count } else { total })
+        };
+        steps_array(as_decimal128_array(&totals)?.iter().zip(as_int64_array(&counts)?).map(|(t, c)| weighed(t, c)))
     }
 }
 

@@ -8,7 +8,7 @@ mod rank;
 
 pub use arithmetic::arithmetic;
 pub use cell::cell;
-pub use lattice::{clamp, quantise};
+pub use lattice::{clamp, quantise, weigh};
 pub use rank::{Secret, rank};
 
 use datafusion::arrow::datatypes::DataType;

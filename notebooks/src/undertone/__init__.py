@@ -1,0 +1,43 @@
+"""Ask a differentially private database in SQL, and get error bars, a price and a receipt.
+
+import undertone
+
+with undertone.connect(dataset="shop", purpose="service-quality") as shop:
+    print(shop.quote("SELECT COUNT(*) AS n FROM orders", epsilon="0.1"))
+    print(shop.query("SELECT COUNT(*) AS n FROM orders", epsilon="0.1"))
+"""
+
+from importlib.metadata import version as _version
+
+from .answer import Answer
+from .budget import AccountState, Balance
+from .catalog import Column, Dataset, Table
+from .client import Client, connect
+from .errors import AuthError, BudgetError, Position, RefusedError, UndertoneError
+from .pricing import NoisyColumn, Price, Quote, Receipt, ReleaseNote
+from .progress import ProgressLine
+
+__version__ = _version("undertone")
+
+__all__ = [
+    "AccountState",
+    "Answer",
+    "AuthError",
+    "Balance",
+    "BudgetError",
+    "Client",
+    "Column",
+    "Dataset",
+    "NoisyColumn",
+    "Position",
+    "Price",
+    "ProgressLine",
+    "Quote",
+    "Receipt",
+    "RefusedError",
+    "ReleaseNote",
+    "Table",
+    "UndertoneError",
+    "__version__",
+    "connect",
+]

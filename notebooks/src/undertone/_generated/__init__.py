@@ -1,0 +1,1 @@
+"""Code generated from undertone.proto by generate.py. Do not edit."""

@@ -1,0 +1,289 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Mechanism(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MECHANISM_UNSPECIFIED: _ClassVar[Mechanism]
+    MECHANISM_LAPLACE: _ClassVar[Mechanism]
+    MECHANISM_GAUSSIAN: _ClassVar[Mechanism]
+MECHANISM_UNSPECIFIED: Mechanism
+MECHANISM_LAPLACE: Mechanism
+MECHANISM_GAUSSIAN: Mechanism
+
+class Question(_message.Message):
+    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    SQL_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    sql: str
+    purpose: str
+    epsilon: str
+    max_groups_contributed: int
+    max_rows_contributed: int
+    mechanism: Mechanism
+    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ...) -> None: ...
+
+class Price(_message.Message):
+    __slots__ = ("epsilon", "rho", "delta")
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    RHO_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    epsilon: str
+    rho: str
+    delta: str
+    def __init__(self, epsilon: _Optional[str] = ..., rho: _Optional[str] = ..., delta: _Optional[str] = ...) -> None: ...
+
+class NoisyColumn(_message.Message):
+    __slots__ = ("name", "mechanism", "noise_scale", "half_width", "has_interval", "bounds")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    NOISE_SCALE_FIELD_NUMBER: _ClassVar[int]
+    HALF_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HAS_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    mechanism: str
+    noise_scale: float
+    half_width: float
+    has_interval: bool
+    bounds: str
+    def __init__(self, name: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., has_interval: bool = ..., bounds: _Optional[str] = ...) -> None: ...
+
+class ReleaseNote(_message.Message):
+    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price")
+    MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    max_groups_contributed: int
+    max_rows_contributed: int
+    keys: str
+    groups: int
+    price: Price
+    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ...) -> None: ...
+
+class QuoteRequest(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: Question
+    def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ...) -> None: ...
+
+class QuoteResponse(_message.Message):
+    __slots__ = ("price", "columns", "releases", "confidence", "balance", "affordable")
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    RELEASES_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    BALANCE_FIELD_NUMBER: _ClassVar[int]
+    AFFORDABLE_FIELD_NUMBER: _ClassVar[int]
+    price: Price
+    columns: _containers.RepeatedCompositeFieldContainer[NoisyColumn]
+    releases: _containers.RepeatedCompositeFieldContainer[ReleaseNote]
+    confidence: float
+    balance: Balance
+    affordable: bool
+    def __init__(self, price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., affordable: bool = ...) -> None: ...
+
+class ExecuteRequest(_message.Message):
+    __slots__ = ("question", "query_id", "fresh")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_ID_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
+    question: Question
+    query_id: str
+    fresh: bool
+    def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ..., query_id: _Optional[str] = ..., fresh: bool = ...) -> None: ...
+
+class ExecuteResponse(_message.Message):
+    __slots__ = ("progress", "answer")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    answer: Answer
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("elapsed_millis",)
+    ELAPSED_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    elapsed_millis: int
+    def __init__(self, elapsed_millis: _Optional[int] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("query_id", "table", "intervals", "receipt", "balance", "replayed")
+    QUERY_ID_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    INTERVALS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    BALANCE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    query_id: str
+    table: bytes
+    intervals: bytes
+    receipt: Receipt
+    balance: Balance
+    replayed: bool
+    def __init__(self, query_id: _Optional[str] = ..., table: _Optional[bytes] = ..., intervals: _Optional[bytes] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., replayed: bool = ...) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise")
+    QUERY_ID_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    RELEASES_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_AT_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_FIELD_NUMBER: _ClassVar[int]
+    query_id: str
+    dataset: str
+    principal: str
+    purpose: str
+    price: Price
+    columns: _containers.RepeatedCompositeFieldContainer[NoisyColumn]
+    releases: _containers.RepeatedCompositeFieldContainer[ReleaseNote]
+    confidence: float
+    policy_version: str
+    charged_at: int
+    promise: str
+    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ...) -> None: ...
+
+class GetAnswerRequest(_message.Message):
+    __slots__ = ("query_id",)
+    QUERY_ID_FIELD_NUMBER: _ClassVar[int]
+    query_id: str
+    def __init__(self, query_id: _Optional[str] = ...) -> None: ...
+
+class GetAnswerResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
+
+class GetBalancesRequest(_message.Message):
+    __slots__ = ("dataset",)
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    def __init__(self, dataset: _Optional[str] = ...) -> None: ...
+
+class GetBalancesResponse(_message.Message):
+    __slots__ = ("balances",)
+    BALANCES_FIELD_NUMBER: _ClassVar[int]
+    balances: _containers.RepeatedCompositeFieldContainer[Balance]
+    def __init__(self, balances: _Optional[_Iterable[_Union[Balance, _Mapping]]] = ...) -> None: ...
+
+class Balance(_message.Message):
+    __slots__ = ("dataset", "principal", "purpose", "account", "pool")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    principal: str
+    purpose: str
+    account: AccountState
+    pool: AccountState
+    def __init__(self, dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., account: _Optional[_Union[AccountState, _Mapping]] = ..., pool: _Optional[_Union[AccountState, _Mapping]] = ...) -> None: ...
+
+class AccountState(_message.Message):
+    __slots__ = ("granted_epsilon", "granted_delta", "spent_epsilon", "remaining_epsilon", "spent_rho", "rho_limit", "spent_delta", "charges")
+    GRANTED_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_DELTA_FIELD_NUMBER: _ClassVar[int]
+    SPENT_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    SPENT_RHO_FIELD_NUMBER: _ClassVar[int]
+    RHO_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SPENT_DELTA_FIELD_NUMBER: _ClassVar[int]
+    CHARGES_FIELD_NUMBER: _ClassVar[int]
+    granted_epsilon: str
+    granted_delta: str
+    spent_epsilon: str
+    remaining_epsilon: str
+    spent_rho: str
+    rho_limit: str
+    spent_delta: str
+    charges: int
+    def __init__(self, granted_epsilon: _Optional[str] = ..., granted_delta: _Optional[str] = ..., spent_epsilon: _Optional[str] = ..., remaining_epsilon: _Optional[str] = ..., spent_rho: _Optional[str] = ..., rho_limit: _Optional[str] = ..., spent_delta: _Optional[str] = ..., charges: _Optional[int] = ...) -> None: ...
+
+class ListDatasetsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDatasetsResponse(_message.Message):
+    __slots__ = ("datasets",)
+    DATASETS_FIELD_NUMBER: _ClassVar[int]
+    datasets: _containers.RepeatedCompositeFieldContainer[Dataset]
+    def __init__(self, datasets: _Optional[_Iterable[_Union[Dataset, _Mapping]]] = ...) -> None: ...
+
+class Dataset(_message.Message):
+    __slots__ = ("name", "description", "privacy_unit", "tables", "default_epsilon", "max_epsilon", "max_groups_contributed", "max_rows_contributed", "default_mechanism", "policy_version", "purposes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_UNIT_FIELD_NUMBER: _ClassVar[int]
+    TABLES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    MAX_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PURPOSES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    privacy_unit: str
+    tables: _containers.RepeatedCompositeFieldContainer[Table]
+    default_epsilon: str
+    max_epsilon: str
+    max_groups_contributed: int
+    max_rows_contributed: int
+    default_mechanism: Mechanism
+    policy_version: str
+    purposes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., privacy_unit: _Optional[str] = ..., tables: _Optional[_Iterable[_Union[Table, _Mapping]]] = ..., default_epsilon: _Optional[str] = ..., max_epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., default_mechanism: _Optional[_Union[Mechanism, str]] = ..., policy_version: _Optional[str] = ..., purposes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Table(_message.Message):
+    __slots__ = ("name", "description", "protected", "columns")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    protected: bool
+    columns: _containers.RepeatedCompositeFieldContainer[Column]
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., protected: bool = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
+
+class Column(_message.Message):
+    __slots__ = ("name", "description", "type", "privacy_unit", "lower", "upper", "domain", "tier")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_UNIT_FIELD_NUMBER: _ClassVar[int]
+    LOWER_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    type: str
+    privacy_unit: bool
+    lower: float
+    upper: float
+    domain: str
+    tier: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., type: _Optional[str] = ..., privacy_unit: bool = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., domain: _Optional[str] = ..., tier: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,183 @@
+"""Translation between the messages of the wire and the types of this library."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Literal
+
+from . import _amounts
+from ._generated import undertone_pb2 as pb
+from .answer import Answer
+from .budget import AccountState, Balance
+from .catalog import Column, Dataset, Table
+from .pricing import NoisyColumn, Price, Quote, Receipt, ReleaseNote
+
+Mechanism = Literal["laplace", "gaussian"]
+
+_MECHANISMS = {
+    None: pb.MECHANISM_UNSPECIFIED,
+    "laplace": pb.MECHANISM_LAPLACE,
+    "gaussian": pb.MECHANISM_GAUSSIAN,
+}
+_MECHANISM_NAMES = {number: name for name, number in _MECHANISMS.items() if name is not None}
+
+
+def question(
+    sql: str,
+    *,
+    dataset: str,
+    purpose: str,
+    epsilon: _amounts.Amount | None,
+    mechanism: Mechanism | None,
+    max_groups_contributed: int | None,
+    max_rows_contributed: int | None,
+) -> pb.Question:
+    """Build a question. None leaves a choice to the dataset.
+
+    Raises:
+        TypeError: The epsilon is of a type that has no exact decimal form.
+        ValueError: There is no such mechanism, or a bound does not fit an unsigned 64-bit integer.
+    """
+    if mechanism not in _MECHANISMS:
+        raise ValueError(f"mechanism is 'laplace', 'gaussian' or None, not {mechanism!r}")
+    return pb.Question(
+        dataset=dataset,
+        sql=sql,
+        purpose=purpose,
+        epsilon=_amounts.to_wire(epsilon),
+        max_groups_contributed=max_groups_contributed or 0,
+        max_rows_contributed=max_rows_contributed or 0,
+        mechanism=_MECHANISMS[mechanism],
+    )
+
+
+def answer(message: pb.Answer) -> Answer:
+    """Read an answer."""
+    return Answer(
+        query_id=message.query_id,
+        table_ipc=message.table,
+        intervals_ipc=message.intervals,
+        receipt=_receipt(message.receipt),
+        balance=balance(message.balance),
+        replayed=message.replayed,
+    )
+
+
+def quote(message: pb.QuoteResponse) -> Quote:
+    """Read a quote."""
+    return Quote(
+        price=_price(message.price),
+        columns=tuple(map(_noisy_column, message.columns)),
+        releases=tuple(map(_release, message.releases)),
+        confidence=message.confidence,
+        balance=balance(message.balance),
+        affordable=message.affordable,
+    )
+
+
+def balance(message: pb.Balance) -> Balance:
+    """Read a balance."""
+    return Balance(
+        dataset=message.dataset,
+        principal=message.principal,
+        purpose=message.purpose,
+        account=_account_state(message.account),
+        pool=_account_state(message.pool),
+    )
+
+
+def dataset(message: pb.Dataset) -> Dataset:
+    """Read a dataset's description."""
+    return Dataset(
+        name=message.name,
+        description=message.description,
+        privacy_unit=message.privacy_unit,
+        tables=tuple(map(_table, message.tables)),
+        default_epsilon=_amounts.from_wire(message.default_epsilon),
+        max_epsilon=_amounts.from_wire(message.max_epsilon),
+        max_groups_contributed=message.max_groups_contributed,
+        max_rows_contributed=message.max_rows_contributed,
+        default_mechanism=_MECHANISM_NAMES.get(message.default_mechanism, "unknown"),
+        policy_version=message.policy_version,
+        purposes=tuple(message.purposes),
+    )
+
+
+def _receipt(message: pb.Receipt) -> Receipt:
+    return Receipt(
+        query_id=message.query_id,
+        dataset=message.dataset,
+        principal=message.principal,
+        purpose=message.purpose,
+        price=_price(message.price),
+        columns=tuple(map(_noisy_column, message.columns)),
+        releases=tuple(map(_release, message.releases)),
+        confidence=message.confidence,
+        policy_version=message.policy_version,
+        charged_at=datetime.fromtimestamp(message.charged_at, timezone.utc),
+        promise=message.promise,
+    )
+
+
+def _price(message: pb.Price) -> Price:
+    return Price(
+        epsilon=_amounts.optional_from_wire(message.epsilon),
+        rho=_amounts.from_wire(message.rho),
+        delta=_amounts.from_wire(message.delta),
+    )
+
+
+def _noisy_column(message: pb.NoisyColumn) -> NoisyColumn:
+    return NoisyColumn(
+        name=message.name,
+        mechanism=message.mechanism,
+        noise_scale=message.noise_scale or None,
+        half_width=message.half_width or None,
+        has_interval=message.has_interval,
+        bounds=message.bounds,
+    )
+
+
+def _release(message: pb.ReleaseNote) -> ReleaseNote:
+    return ReleaseNote(
+        max_groups_contributed=message.max_groups_contributed,
+        max_rows_contributed=message.max_rows_contributed,
+        keys=message.keys,
+        groups=message.groups,
+        price=_price(message.price),
+    )
+
+
+def _account_state(message: pb.AccountState) -> AccountState:
+    return AccountState(
+        granted_epsilon=_amounts.from_wire(message.granted_epsilon),
+        granted_delta=_amounts.from_wire(message.granted_delta),
+        spent_epsilon=_amounts.optional_from_wire(message.spent_epsilon),
+        remaining_epsilon=_amounts.optional_from_wire(message.remaining_epsilon),
+        spent_rho=_amounts.from_wire(message.spent_rho),
+        rho_limit=_amounts.from_wire(message.rho_limit),
+        spent_delta=_amounts.from_wire(message.spent_delta),
+        charges=message.charges,
+    )
+
+
+def _table(message: pb.Table) -> Table:
+    return Table(
+        name=message.name,
+        description=message.description,
+        protected=message.protected,
+        columns=tuple(map(_column, message.columns)),
+    )
+
+
+def _column(message: pb.Column) -> Column:
+    return Column(
+        name=message.name,
+        description=message.description,
+        type=message.type,
+        privacy_unit=message.privacy_unit,
+        lower=message.lower if message.HasField("lower") else None,
+        upper=message.upper if message.HasField("upper") else None,
+        domain=message.domain,
+        tier=message.tier,
+    )

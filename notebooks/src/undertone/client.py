@@ -1,0 +1,286 @@
+"""The client: one object per server and caller."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from . import _wire
+from ._amounts import Amount
+from ._channel import open_channel
+from ._endpoint import parse_endpoint
+from ._generated import undertone_pb2 as pb
+from ._generated.undertone_pb2_grpc import (
+    BudgetServiceStub,
+    CatalogServiceStub,
+    QueryServiceStub,
+)
+from ._listing import Listing
+from ._retry import with_retries
+from ._wire import Mechanism
+from .answer import Answer
+from .budget import Balance
+from .catalog import Dataset
+from .errors import UndertoneError, error_from_rpc
+from .pricing import Quote
+from .progress import ProgressLine
+
+T = TypeVar("T")
+
+
+def connect(
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    dataset: str | None = None,
+    purpose: str | None = None,
+    timeout: float | None = None,
+    insecure: bool = False,
+) -> Client:
+    """Get a client for a server. The connection is made by the first call.
+
+    Args:
+        url: Where the server is: `https://host:port`, or `http://127.0.0.1:port` for one on this
+            machine. `UNDERTONE_URL` from the environment unless given.
+        token: Who is asking. `UNDERTONE_TOKEN` from the environment unless given.
+        dataset: Dataset of questions that name none.
+        purpose: Purpose of questions that name none.
+        timeout: Seconds that one call may take, retries included. None: no limit.
+        insecure: Allow the token to travel in plain text to another machine. Only where the way
+            there is protected by other means.
+
+    Raises:
+        ValueError: The address or the token is missing or malformed, or the token would travel in
+            plain text.
+    """
+    url = url if url is not None else os.environ.get("UNDERTONE_URL")
+    if not url:
+        raise ValueError("no server to connect to: pass url, or set UNDERTONE_URL")
+    token = (token if token is not None else os.environ.get("UNDERTONE_TOKEN", "")).strip()
+    if not token:
+        raise ValueError("no token to show to the server: pass token, or set UNDERTONE_TOKEN")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("the token holds characters that a bearer token cannot have")
+    endpoint = parse_endpoint(url, insecure=insecure)
+    return Client(
+        open_channel(endpoint),
+        token,
+        address=endpoint.authority,
+        dataset=dataset,
+        purpose=purpose,
+        timeout=timeout,
+    )
+
+
+class Client:
+    """Asks one server on behalf of one caller. Made by `connect`; may be shared by threads.
+
+    Every method raises `UndertoneError`, or a subclass that tells more, if its call fails. A call
+    that broke on the way is tried a few times more first, which costs nothing: a query is charged
+    once, however often it is asked under one query id.
+
+    Args:
+        channel: Channel to the server. Closed together with the client.
+        token: Bearer token of the caller.
+        address: What to call the server in messages.
+        dataset: Dataset of questions that name none.
+        purpose: Purpose of questions that name none.
+        timeout: Seconds that one call may take, retries included. None: no limit.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        token: str,
+        *,
+        address: str,
+        dataset: str | None = None,
+        purpose: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._channel = channel
+        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._address = address
+        self._dataset = dataset
+        self._purpose = purpose
+        self._timeout = timeout
+        self._queries = QueryServiceStub(channel)
+        self._budgets = BudgetServiceStub(channel)
+        self._catalog = CatalogServiceStub(channel)
+
+    def query(
+        self,
+        sql: str,
+        *,
+        epsilon: Amount | None = None,
+        query_id: str | None = None,
+        fresh: bool = False,
+        mechanism: Mechanism | None = None,
+        max_groups_contributed: int | None = None,
+        max_rows_contributed: int | None = None,
+        dataset: str | None = None,
+        purpose: str | None = None,
+        progress: bool | Callable[[float], object] | None = None,
+    ) -> Answer:
+        """Ask a question, pay for it and get the answer.
+
+        The same question again is answered with the same bytes and charges nothing, unless `fresh`
+        is set.
+
+        Args:
+            sql: The question.
+            epsilon: What the question may cost in all. More buys smaller errors. None: the
+                dataset's default. A float is taken as it prints, so 0.1 is 0.1.
+            query_id: Name of this query, at most 64 of [A-Za-z0-9._-]. Made up unless given. Asking
+                again under the same id gets the same bytes and pays once.
+            fresh: Pay for a new draw of the noise even where this question was answered before.
+            mechanism: "laplace" or "gaussian". None: the dataset's.
+            max_groups_contributed: Groups that one privacy unit may take part in. None: the
+                dataset's, which is also the most.
+            max_rows_contributed: Rows that one privacy unit may add to one group. None: the
+                dataset's, which is also the most.
+            dataset: Dataset to ask. None: the client's.
+            purpose: Why it is asked. None: the client's.
+            progress: True shows the elapsed time on stderr if that is a terminal. A function is
+                called with the elapsed seconds now and then.
+
+        Raises:
+            BudgetError: The budget does not hold the price.
+            RefusedError: The question cannot be answered privately as it stands.
+            AuthError: The server does not accept the token.
+            UndertoneError: Anything else. Its `query_id` fetches the answer if it was paid for.
+            ValueError: No dataset or purpose is known, or an argument is out of range.
+            TypeError: The epsilon is of a type that has no exact decimal form.
+        """
+        question = self._question(
+            sql,
+            epsilon=epsilon,
+            mechanism=mechanism,
+            max_groups_contributed=max_groups_contributed,
+            max_rows_contributed=max_rows_contributed,
+            dataset=dataset,
+            purpose=purpose,
+        )
+        query_id = query_id or uuid.uuid4().hex
+        request = pb.ExecuteRequest(question=question, query_id=query_id, fresh=fresh)
+        report = ProgressLine() if progress is True else progress or None
+
+        def attempt(timeout: float | None) -> pb.Answer:
+            events = self._queries.Execute(request, timeout=timeout, metadata=self._metadata)
+            answer: pb.Answer | None = None
+            try:
+                for event in events:
+                    if event.WhichOneof("event") == "answer":
+                        answer = event.answer
+                    elif report is not None:
+                        report(event.progress.elapsed_millis / 1000)
+            finally:
+                events.cancel()  # Lets go of a stream that the caller interrupted.
+            if answer is None:
+                raise UndertoneError(
+                    "INTERNAL", "the server ended the stream without an answer", query_id=query_id
+                )
+            return answer
+
+        try:
+            return _wire.answer(self._call(attempt, sql=sql, query_id=query_id))
+        finally:
+            if isinstance(report, ProgressLine):
+                report.clear()
+
+    def quote(
+        self,
+        sql: str,
+        *,
+        epsilon: Amount | None = None,
+        mechanism: Mechanism | None = None,
+        max_groups_contributed: int | None = None,
+        max_rows_contributed: int | None = None,
+        dataset: str | None = None,
+        purpose: str | None = None,
+    ) -> Quote:
+        """Ask what a question would cost and how accurate the answer would be. Charges nothing.
+
+        The arguments and errors are those of `query`, except that no budget is too small.
+        """
+        question = self._question(
+            sql,
+            epsilon=epsilon,
+            mechanism=mechanism,
+            max_groups_contributed=max_groups_contributed,
+            max_rows_contributed=max_rows_contributed,
+            dataset=dataset,
+            purpose=purpose,
+        )
+        request = pb.QuoteRequest(question=question)
+        return _wire.quote(self._unary(self._queries.Quote, request, sql=sql))
+
+    def answer(self, query_id: str) -> Answer:
+        """Fetch an answer that was paid for earlier, byte for byte. Charges nothing."""
+        request = pb.GetAnswerRequest(query_id=query_id)
+        response = self._unary(self._queries.GetAnswer, request)
+        return _wire.answer(response.answer)
+
+    def budget(self, dataset: str | None = None) -> Listing[Balance]:
+        """See what is left in the caller's accounts.
+
+        Args:
+            dataset: Only the accounts for this dataset. None: all of them, whatever the client's
+                dataset is.
+        """
+        request = pb.GetBalancesRequest(dataset=dataset or "")
+        response = self._unary(self._budgets.GetBalances, request)
+        return Listing(map(_wire.balance, response.balances))
+
+    def datasets(self) -> Listing[Dataset]:
+        """See what may be asked: the datasets with their tables and columns."""
+        response = self._unary(self._catalog.ListDatasets, pb.ListDatasetsRequest())
+        return Listing(map(_wire.dataset, response.datasets))
+
+    def close(self) -> None:
+        """Close the connection. The client cannot be used afterwards."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self._address!r}, dataset={self._dataset!r}, purpose={self._purpose!r})"
+
+    def _question(
+        self, sql: str, *, dataset: str | None, purpose: str | None, **choices: Any
+    ) -> pb.Question:
+        dataset = dataset if dataset is not None else self._dataset
+        if dataset is None:
+            raise ValueError("no dataset to ask: pass dataset here or to connect")
+        purpose = purpose if purpose is not None else self._purpose
+        if purpose is None:
+            raise ValueError("no purpose to ask for: pass purpose here or to connect")
+        return _wire.question(sql, dataset=dataset, purpose=purpose, **choices)
+
+    def _unary(self, method: Callable[..., T], request: object, *, sql: str | None = None) -> T:
+        def attempt(timeout: float | None) -> T:
+            return method(request, timeout=timeout, metadata=self._metadata)
+
+        return self._call(attempt, sql=sql)
+
+    def _call(
+        self,
+        attempt: Callable[[float | None], T],
+        *,
+        sql: str | None = None,
+        query_id: str | None = None,
+    ) -> T:
+        try:
+            return with_retries(attempt, self._timeout)
+        except grpc.RpcError as failure:
+            raise error_from_rpc(
+                failure, address=self._address, sql=sql, query_id=query_id
+            ) from failure

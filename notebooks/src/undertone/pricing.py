@@ -1,0 +1,212 @@
+"""What a question costs and how its answer is made: quotes before, receipts after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from ._amounts import show
+from ._layout import html_heading, html_notes, html_table, text_table
+from ._numbers import error, number, percent
+from .budget import Balance
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a question costs, in both ledgers.
+
+    Attributes:
+        epsilon: Price in the pure ledger; None where the mechanism has no pure epsilon.
+        rho: Price in the zCDP ledger.
+        delta: Delta of the answer itself.
+    """
+
+    epsilon: Decimal | None
+    rho: Decimal
+    delta: Decimal
+
+    def __str__(self) -> str:
+        amounts = [f"ρ = {show(self.rho)}"]
+        if self.epsilon is not None:
+            amounts.insert(0, f"ε = {show(self.epsilon)}")
+        if self.delta:
+            amounts.append(f"δ = {show(self.delta)}")
+        return ", ".join(amounts)
+
+
+@dataclass(frozen=True)
+class NoisyColumn:
+    """How one noisy column was, or would be, made.
+
+    Attributes:
+        name: Name of the column.
+        mechanism: `discrete Laplace`, `discrete Gaussian`, or how the value is computed from such,
+            in words: `post-processing` and the like.
+        noise_scale: Scale of Laplace or standard deviation of Gaussian noise, in the column's unit.
+            None for post-processing.
+        half_width: Half of the interval's width where that is the same in every row, in the
+            column's unit; else None.
+        has_interval: Whether the answer has an interval for this column.
+        bounds: Per-unit, per-group bounds that the values are clamped to, in words.
+    """
+
+    name: str
+    mechanism: str
+    noise_scale: float | None
+    half_width: float | None
+    has_interval: bool
+    bounds: str
+
+    def _row(self) -> list[str]:
+        if self.half_width is not None:
+            width = f"± {error(self.half_width)}"
+        else:
+            width = "varies by row" if self.has_interval else "withheld"
+        scale = "–" if self.noise_scale is None else number(self.noise_scale)
+        return [self.name, width, self.mechanism, scale, self.bounds]
+
+
+@dataclass(frozen=True)
+class ReleaseNote:
+    """One noisy table within a question.
+
+    Attributes:
+        max_groups_contributed: Groups that one privacy unit takes part in at most.
+        max_rows_contributed: Rows that one privacy unit adds to one group at most.
+        keys: How the keys were made public, in words.
+        groups: Number of groups, all of which appear, empty ones too.
+        price: The share of the question's price.
+    """
+
+    max_groups_contributed: int
+    max_rows_contributed: int
+    keys: str
+    groups: int
+    price: Price
+
+    def describe(self) -> str:
+        """One line: the groups, the contribution bounds and the share of the price."""
+        groups = f"{_count(self.groups, 'group')}{f' ({self.keys})' if self.keys else ''}"
+        rows = f"with at most {_count(self.max_rows_contributed, 'row')}"
+        if self.groups == 1:
+            limits = f"one privacy unit counts {rows}"
+        else:
+            limits = (
+                f"one privacy unit counts in at most {self.max_groups_contributed:,} of them, "
+                f"{rows} in each"
+            )
+        return f"{groups}. Limits: {limits}. Price: {self.price}"
+
+
+@dataclass(frozen=True, repr=False)
+class Quote:
+    """What a question would cost and how accurate the answer would be. Nothing is charged for it.
+
+    Attributes:
+        price: What the answer would cost.
+        columns: The noisy columns with their expected errors.
+        releases: The noisy tables that the question is made of.
+        confidence: Confidence of the intervals, for example 0.95.
+        balance: The caller's balance now.
+        affordable: Whether account and pool can pay this price now.
+    """
+
+    price: Price
+    columns: tuple[NoisyColumn, ...]
+    releases: tuple[ReleaseNote, ...]
+    confidence: float
+    balance: Balance
+    affordable: bool
+
+    def _notes(self) -> list[str]:
+        verdict = "affordable" if self.affordable else "not affordable"
+        return [*_notes(self.releases), f"Left: {self.balance.describe_left()} ({verdict})."]
+
+    def __repr__(self) -> str:
+        lines = [f"Quote: {self.price}", *_text_columns(self.columns, self.confidence)]
+        return "\n".join([*lines, *self._notes()])
+
+    def _repr_html_(self) -> str:
+        heading = html_heading(f"Quote: {self.price}")
+        return heading + _html_columns(self.columns, self.confidence) + html_notes(self._notes())
+
+
+@dataclass(frozen=True, repr=False)
+class Receipt:
+    """What was paid and how the answer was made. Stored with the answer.
+
+    Attributes:
+        query_id: Id of the query that paid.
+        dataset: Name of the dataset.
+        principal: Who asked.
+        purpose: Why.
+        price: What was paid.
+        columns: How each noisy column was made.
+        releases: The noisy tables that the answer is made of.
+        confidence: Confidence of the intervals, for example 0.95.
+        policy_version: SHA-256 of the dataset's declaration that priced and bounded this answer.
+        charged_at: When the charge became durable, in UTC.
+        promise: What the promise does and does not cover, in words.
+    """
+
+    query_id: str
+    dataset: str
+    principal: str
+    purpose: str
+    price: Price
+    columns: tuple[NoisyColumn, ...]
+    releases: tuple[ReleaseNote, ...]
+    confidence: float
+    policy_version: str
+    charged_at: datetime
+    promise: str
+
+    def _title(self) -> str:
+        return f"Receipt: {self.price}"
+
+    def _notes(self) -> list[str]:
+        return [
+            *_notes(self.releases),
+            f"Paid by {self.principal} for {self.dataset}, {self.purpose}, "
+            f"on {self.charged_at:%Y-%m-%d at %H:%M:%S} UTC.",
+            f"Query {self.query_id} under policy {self.policy_version}.",
+            *([self.promise] if self.promise else []),
+        ]
+
+    def __repr__(self) -> str:
+        lines = [self._title(), *_text_columns(self.columns, self.confidence)]
+        return "\n".join([*lines, *self._notes()])
+
+    def _repr_html_(self) -> str:
+        heading = html_heading(self._title())
+        return heading + _html_columns(self.columns, self.confidence) + html_notes(self._notes())
+
+
+_RIGHT = [3]
+
+
+def _headers(confidence: float) -> list[str]:
+    return ["column", f"error at {percent(confidence)}", "mechanism", "noise scale", "bounds"]
+
+
+def _text_columns(columns: tuple[NoisyColumn, ...], confidence: float) -> list[str]:
+    rows = [column._row() for column in columns]
+    return [text_table(_headers(confidence), rows, _RIGHT)] if rows else []
+
+
+def _html_columns(columns: tuple[NoisyColumn, ...], confidence: float) -> str:
+    rows = [column._row() for column in columns]
+    return html_table(_headers(confidence), rows, _RIGHT) if rows else ""
+
+
+def _notes(releases: tuple[ReleaseNote, ...]) -> list[str]:
+    if not releases:
+        return ["No private row is read: the answer is exact and free."]
+    if len(releases) == 1:
+        return [f"{releases[0].describe()}."]
+    return [f"Release {number}: {note.describe()}." for number, note in enumerate(releases, 1)]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,210 @@
+"""A server made of cardboard: it answers from a script and remembers what it was asked."""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent import futures
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pyarrow as pa
+
+from undertone._generated import undertone_pb2 as pb
+from undertone._generated import undertone_pb2_grpc as stubs
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a call is to fail."""
+
+    status: grpc.StatusCode
+    message: str = "no"
+    code: str | None = None
+    position: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as it arrived."""
+
+    method: str
+    request: Any
+    metadata: dict[str, str]
+
+
+def ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def account(epsilon: str = "9.5", rho: str = "0.125") -> pb.AccountState:
+    return pb.AccountState(
+        granted_epsilon="10",
+        granted_delta="0.000001",
+        spent_epsilon="0.5",
+        remaining_epsilon=epsilon,
+        spent_rho=rho,
+        rho_limit="1.5",
+        spent_delta="0",
+        charges=1,
+    )
+
+
+BALANCE = pb.Balance(
+    dataset="shop", principal="ana", purpose="testing", account=account(), pool=account()
+)
+PRICE = pb.Price(epsilon="0.5", rho="0.125", delta="0")
+COLUMN = pb.NoisyColumn(
+    name="n",
+    mechanism="discrete Laplace",
+    noise_scale=4,
+    half_width=12,
+    has_interval=True,
+    bounds="0 to 1",
+)
+RELEASE = pb.ReleaseNote(
+    max_groups_contributed=1,
+    max_rows_contributed=3,
+    keys="declared",
+    groups=2,
+    price=PRICE,
+)
+TABLE = pa.table({"region": ["north", "south"], "n": pa.array([1234, 3], pa.int64())})
+INTERVALS = pa.table(
+    {"n_lower": pa.array([1222, 0], pa.int64()), "n_upper": pa.array([1246, 15], pa.int64())}
+)
+
+
+def receipt(query_id: str = "q", **changes: Any) -> pb.Receipt:
+    fields = {
+        "query_id": query_id,
+        "dataset": "shop",
+        "principal": "ana",
+        "purpose": "testing",
+        "price": PRICE,
+        "columns": [COLUMN],
+        "releases": [RELEASE],
+        "confidence": 0.95,
+        "policy_version": "5eed",
+        "charged_at": 1_700_000_000,
+        "promise": "It covers this.",
+    }
+    return pb.Receipt(**(fields | changes))
+
+
+def answer(query_id: str = "q", **changes: Any) -> pb.Answer:
+    fields = {
+        "query_id": query_id,
+        "table": ipc(TABLE),
+        "intervals": ipc(INTERVALS),
+        "receipt": receipt(query_id),
+        "balance": BALANCE,
+    }
+    return pb.Answer(**(fields | changes))
+
+
+DATASET = pb.Dataset(
+    name="shop",
+    description="A shop",
+    privacy_unit="one customer",
+    tables=[
+        pb.Table(
+            name="orders",
+            description="one order",
+            protected=True,
+            columns=[
+                pb.Column(name="customer_id", type="BIGINT", privacy_unit=True, tier="general"),
+                pb.Column(name="amount", type="DOUBLE", lower=0, upper=500, tier="general"),
+                pb.Column(name="category", type="VARCHAR", domain="declared", tier="general"),
+            ],
+        )
+    ],
+    default_epsilon="0.1",
+    max_epsilon="2",
+    max_groups_contributed=4,
+    max_rows_contributed=8,
+    default_mechanism=pb.MECHANISM_LAPLACE,
+    policy_version="5eed",
+    purposes=["testing"],
+)
+
+
+class Fake(stubs.QueryServiceServicer, stubs.BudgetServiceServicer, stubs.CatalogServiceServicer):
+    """Fails as often as `failures` says, and else answers always the same."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.calls: list[Call] = []
+        self.failures: deque[Failure] = deque()
+        self.charged: set[str] = set()
+        self.hold: threading.Event | None = None
+        """Set: queries show a sign of life, then wait for this."""
+
+    def _enter(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
+        self.calls.append(Call(method, request, dict(context.invocation_metadata())))
+        if not self.failures:
+            return
+        failure = self.failures.popleft()
+        trailers = {"undertone-code": failure.code, "undertone-position": failure.position}
+        context.set_trailing_metadata(
+            tuple((key, value) for key, value in trailers.items() if value is not None)
+        )
+        context.abort(failure.status, failure.message)
+
+    def Execute(self, request, context):
+        self._enter("Execute", request, context)
+        yield pb.ExecuteResponse(progress=pb.Progress(elapsed_millis=0))
+        yield pb.ExecuteResponse(progress=pb.Progress(elapsed_millis=1500))
+        if self.hold is not None:
+            self.hold.wait(10)
+        replayed = request.query_id in self.charged
+        self.charged.add(request.query_id)
+        yield pb.ExecuteResponse(answer=answer(request.query_id, replayed=replayed))
+
+    def Quote(self, request, context):
+        self._enter("Quote", request, context)
+        return pb.QuoteResponse(
+            price=PRICE,
+            columns=[COLUMN],
+            releases=[RELEASE],
+            confidence=0.95,
+            balance=BALANCE,
+            affordable=True,
+        )
+
+    def GetAnswer(self, request, context):
+        self._enter("GetAnswer", request, context)
+        return pb.GetAnswerResponse(answer=answer(request.query_id, replayed=True))
+
+    def GetBalances(self, request, context):
+        self._enter("GetBalances", request, context)
+        return pb.GetBalancesResponse(balances=[BALANCE])
+
+    def ListDatasets(self, request, context):
+        self._enter("ListDatasets", request, context)
+        return pb.ListDatasetsResponse(datasets=[DATASET])
+
+
+@contextlib.contextmanager
+def serving(
+    fake: Fake, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
+    """Serve the fake until the block ends. Gives its URL."""
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    stubs.add_QueryServiceServicer_to_server(fake, server)
+    stubs.add_BudgetServiceServicer_to_server(fake, server)
+    stubs.add_CatalogServiceServicer_to_server(fake, server)
+    host = address.rpartition(":")[0]
+    if credentials is None:
+        url = f"http://{host}:{server.add_insecure_port(address)}"
+    else:
+        url = f"https://{host}:{server.add_secure_port(address, credentials)}"
+    server.start()
+    try:
+        yield url
+    finally:
+        server.stop(None).wait()

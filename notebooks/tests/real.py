@@ -1,0 +1,113 @@
+"""The real server, run as a user would run it."""
+
+import contextlib
+import queue
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import undertone
+
+DATASET = "shop"
+PURPOSE = "service-quality"
+
+READY = re.compile(r"undertone is listening on (127\.0\.0\.1:\d+)")
+PREPARE_SECONDS = 300
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+def prepare(binary: Path, directory: Path, *, customers: int) -> None:
+    """Write the demo's configuration, data and tokens."""
+    command = [binary, "demo", "--dir", directory, "--prepare", "--customers", str(customers)]
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PREPARE_SECONDS,
+    )
+    assert done.returncode == 0, f"demo --prepare ended with {done.returncode}:\n{done.stdout}"
+
+
+class Server:
+    """A server on a port of its own choosing. Its state outlives a restart, its port does not."""
+
+    def __init__(self, binary: Path, directory: Path) -> None:
+        self._binary = binary
+        self.directory = directory
+        self._log = directory / "server.log"
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        config = self.directory / "undertone.toml"
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [self._binary, "serve", "--config", config, "--listen", "127.0.0.1:0"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        # The pipe is read to its end in any case, so that the server never waits for a reader.
+        lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, args=(self._process, lines), daemon=True).start()
+        while True:
+            try:
+                line = lines.get(timeout=START_SECONDS)
+            except queue.Empty:
+                self.stop(signal.SIGKILL)
+                raise AssertionError(f"no server in {START_SECONDS} s:\n{self.log()}") from None
+            assert line is not None, f"the server ended before it listened:\n{self.log()}"
+            if ready := READY.search(line):
+                self.url = f"http://{ready[1]}"
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        assert self._process is not None
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"{how.name} did not end the server:\n{self.log()}") from None
+
+    def restart(self, how: signal.Signals = signal.SIGTERM) -> None:
+        self.stop(how)
+        self.start()
+
+    @contextlib.contextmanager
+    def another(self, directory: Path, *, customers: int) -> Iterator["Server"]:
+        """A server with data and budgets of its own, until the block ends."""
+        prepare(self._binary, directory, customers=customers)
+        other = Server(self._binary, directory)
+        other.start()
+        try:
+            yield other
+        finally:
+            other.stop()
+
+    def token(self, principal: str) -> str:
+        return (self.directory / f"{principal}.token").read_text().strip()
+
+    def connect(self, principal: str) -> undertone.Client:
+        return undertone.connect(
+            self.url, self.token(principal), dataset=DATASET, purpose=PURPOSE, timeout=60
+        )
+
+    def log(self) -> str:
+        return self._log.read_text()[-4000:]
+
+    @staticmethod
+    def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+        assert process.stdout is not None
+        with contextlib.closing(process.stdout):
+            for line in process.stdout:
+                lines.put(line)
+        lines.put(None)

@@ -1,0 +1,275 @@
+"""The client against the real server. Every question that must be charged is asked only once."""
+
+import signal
+from decimal import Decimal
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+import undertone
+from real import DATASET, PURPOSE
+from undertone import AuthError, BudgetError, Position, RefusedError, UndertoneError
+
+CUSTOMERS = 2000
+
+
+def balance_of(client):
+    (balance,) = (one for one in client.budget(DATASET) if one.purpose == PURPOSE)
+    return balance
+
+
+def test_the_catalogue(ana):
+    (shop,) = (dataset for dataset in ana.datasets() if dataset.name == DATASET)
+    tables = {table.name: table for table in shop.tables}
+    assert tables.keys() >= {"customers", "orders", "tickets", "categories"}
+    assert tables["orders"].protected
+    assert not tables["categories"].protected
+    orders = {column.name: column for column in tables["orders"].columns}
+    assert (orders["amount"].lower, orders["amount"].upper) == (0, 500)
+    assert orders["customer_id"].privacy_unit
+    assert orders["category"].domain
+    assert not orders["ordered_on"].privacy_unit
+    assert PURPOSE in shop.purposes
+    assert len(shop.policy_version) == 64
+
+
+def test_a_count(ana):
+    answer = ana.query("SELECT COUNT(*) AS n FROM customers", epsilon="0.5", max_rows_contributed=1)
+    assert answer.table.column_names == ["n"]
+    assert answer.table.num_rows == 1
+    (count,) = answer.table.column("n").to_pylist()
+    assert count == pytest.approx(CUSTOMERS, abs=200)
+    assert answer.receipt.principal == "ana"
+    assert (answer.receipt.dataset, answer.receipt.purpose) == (DATASET, PURPOSE)
+    assert answer.receipt.price.epsilon == Decimal("0.5")
+    assert answer.receipt.query_id == answer.query_id
+    assert not answer.replayed
+
+
+def test_groups_with_intervals(ana):
+    answer = ana.query(
+        "SELECT region, COUNT(*) AS n FROM customers GROUP BY region",
+        epsilon="0.5",
+        max_groups_contributed=1,
+        max_rows_contributed=1,
+    )
+    (release,) = answer.receipt.releases
+    assert answer.table.column_names == ["region", "n"]
+    assert answer.table.num_rows == release.groups > 1
+    assert answer.intervals.column_names == ["n_lower", "n_upper"]
+    assert answer.intervals.num_rows == answer.table.num_rows
+    assert answer.to_arrow().column_names == ["region", "n", "n_lower", "n_upper"]
+    rows = answer.to_arrow().to_pylist()
+    assert len({row["region"] for row in rows}) == len(rows)
+    for row in rows:
+        assert row["n_lower"] <= row["n"] <= row["n_upper"]
+        assert 0 < row["n_upper"] - row["n_lower"] < CUSTOMERS / 10
+    assert sum(row["n"] for row in rows) == pytest.approx(CUSTOMERS, abs=200)
+    assert 0.5 < answer.receipt.confidence < 1
+    assert "±" in repr(answer)
+
+
+def test_a_quote_is_the_price_and_the_budget_falls_by_it(ana):
+    question = {
+        "sql": "SELECT category, SUM(quantity) AS units FROM orders GROUP BY category",
+        "epsilon": "0.25",
+        "mechanism": "laplace",
+    }
+    before = balance_of(ana)
+    quote = ana.quote(**question)
+    assert quote.affordable
+    assert balance_of(ana) == before == quote.balance
+
+    answer = ana.query(**question)
+    assert not answer.replayed
+    assert answer.receipt.price == quote.price
+    assert answer.receipt.columns == quote.columns
+    assert answer.receipt.releases == quote.releases
+
+    after = balance_of(ana)
+    assert after == answer.balance
+    for name in ("account", "pool"):
+        was, is_now = getattr(before, name), getattr(after, name)
+        assert is_now.spent_epsilon - was.spent_epsilon == quote.price.epsilon == Decimal("0.25")
+        assert was.remaining_epsilon - is_now.remaining_epsilon == quote.price.epsilon
+        assert is_now.spent_rho - was.spent_rho == quote.price.rho
+        assert is_now.charges == was.charges + 1
+
+
+def test_an_answer_is_fetched_again_for_nothing(ana):
+    sql = "SELECT AVG(amount) AS amount FROM orders"
+    paid = ana.query(sql, epsilon="0.25", query_id="average-amount")
+    assert paid.query_id == "average-amount"
+    after = balance_of(ana)
+
+    by_id = ana.answer("average-amount")
+    retried = ana.query(sql, epsilon="0.25", query_id="average-amount")
+    asked_again = ana.query(sql, epsilon="0.25")
+    for answer in (by_id, retried, asked_again):
+        assert answer.replayed
+        assert answer.table_ipc == paid.table_ipc
+        assert answer.intervals_ipc == paid.intervals_ipc
+        assert answer.receipt == paid.receipt
+    assert balance_of(ana) == after
+
+
+@pytest.mark.parametrize("rows", [10, 1])
+def test_the_limits_do_not_move_an_average(server, ana, rows):
+    # Orders cost the same whoever places them, so the average over some of a customer's orders is
+    # the average over all.
+    amounts = pq.read_table(server.directory / "data" / "orders").column("amount")
+    truth = pc.mean(pc.min_element_wise(amounts, 500)).as_py()
+    sql = "SELECT AVG(amount) AS amount FROM orders"
+    answer = ana.query(sql, epsilon="0.5", max_rows_contributed=rows)
+    (row,) = answer.to_arrow().to_pylist()
+    assert row["amount_lower"] <= row["amount"] <= row["amount_upper"]
+    assert row["amount_upper"] - row["amount_lower"] < 25
+    assert row["amount"] == pytest.approx(truth, abs=10)
+
+
+def test_a_fresh_draw_is_paid_for(ana):
+    sql = "SELECT SUM(amount) AS amount FROM orders"
+    first = ana.query(sql, epsilon="0.1")
+    second = ana.query(sql, epsilon="0.1", fresh=True)
+    assert not second.replayed
+    assert second.query_id != first.query_id
+    assert second.balance.account.charges == first.balance.account.charges + 1
+
+
+def test_gaussian_noise_has_no_pure_price(ana):
+    quote = ana.quote("SELECT COUNT(*) AS n FROM orders", epsilon="0.5", mechanism="gaussian")
+    assert quote.price.epsilon is None
+    assert quote.price.rho > 0
+    assert quote.columns[0].mechanism == "discrete Gaussian"
+
+
+def test_gaussian_noise_closes_the_pure_ledger(tmp_path, server):
+    # A server of its own, since nothing opens that ledger again.
+    with server.another(tmp_path, customers=100) as other, other.connect("ana") as ana:
+        answer = ana.query("SELECT COUNT(*) AS n FROM orders", epsilon="0.5", mechanism="gaussian")
+        assert answer.receipt.price.epsilon is None
+        assert balance_of(ana) == answer.balance
+        for state in (answer.balance.account, answer.balance.pool):
+            assert state.spent_rho == answer.receipt.price.rho
+            assert state.spent_epsilon is None
+            # What is left is what the zCDP ledger still takes.
+            assert 0 < state.remaining_epsilon < state.granted_epsilon
+
+
+def test_a_question_costs_the_default_unless_it_says_otherwise(ana):
+    (shop,) = (dataset for dataset in ana.datasets() if dataset.name == DATASET)
+    assert ana.quote("SELECT COUNT(*) AS n FROM orders").price.epsilon == shop.default_epsilon
+    with pytest.raises(UndertoneError) as caught:
+        ana.quote("SELECT COUNT(*) AS n FROM orders", epsilon=shop.max_epsilon + 1)
+    assert caught.value.code == "EPSILON_ABOVE_MAXIMUM"
+
+
+def test_public_tables_are_free_and_exact(ana):
+    before = balance_of(ana)
+    answer = ana.query("SELECT category, department FROM categories")
+    assert answer.table.num_rows > 1
+    assert answer.intervals.num_columns == 0
+    assert answer.receipt.columns == answer.receipt.releases == ()
+    after = balance_of(ana)
+    assert after.account.spent_epsilon == before.account.spent_epsilon
+    assert after.account.spent_rho == before.account.spent_rho
+
+
+def test_an_id_stands_for_one_question(ana):
+    ana.query("SELECT COUNT(*) AS n FROM orders", epsilon="0.05", query_id="taken")
+    before = balance_of(ana)
+    with pytest.raises(UndertoneError) as caught:
+        ana.query("SELECT COUNT(*) AS n FROM tickets", epsilon="0.05", query_id="taken")
+    assert caught.value.code == "QUERY_ID_REUSED"
+    assert balance_of(ana) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("SELECT joined, COUNT(*) AS n FROM customers GROUP BY joined", "PRIVATE_KEYS"),
+        ("SELECT SUM(order_id) AS n FROM orders", "MISSING_BOUNDS"),
+        ("SELECT MAX(amount) AS n FROM orders", "UNSUPPORTED_SQL"),
+    ],
+)
+def test_refusals_point_at_what_is_refused(ana, sql, code):
+    with pytest.raises(RefusedError) as caught:
+        ana.query(sql)
+    assert caught.value.code == code
+    assert caught.value.position == Position(line=1, column=8)
+    assert "(line" not in str(caught.value)
+
+
+def test_private_rows_are_refused_with_advice(ana):
+    before = balance_of(ana)
+    with pytest.raises(RefusedError, match=r"(?i)count|sum|avg|aggregat|group by") as caught:
+        ana.query("SELECT * FROM orders")
+    assert caught.value.code == "PRIVATE_ROWS"
+    assert balance_of(ana) == before
+
+
+@pytest.mark.parametrize("ask", ["query", "quote"])
+def test_an_unknown_column_is_pointed_at(ana, ask):
+    before = balance_of(ana)
+    sql = "SELECT COUNT(*) AS n\nFROM orders\nWHERE amont > 3"
+    with pytest.raises(UndertoneError, match="amont") as caught:
+        getattr(ana, ask)(sql, epsilon="0.1")
+    assert caught.value.position == Position(line=3, column=7)
+    assert str(caught.value).endswith("  3 | WHERE amont > 3\n    |       ^")
+    assert balance_of(ana) == before
+
+
+@pytest.mark.parametrize("epsilon", ["much", "0", "-1", float("nan"), float("inf")])
+def test_the_server_judges_epsilon(ana, epsilon):
+    before = balance_of(ana)
+    with pytest.raises(UndertoneError) as caught:
+        ana.query("SELECT COUNT(*) AS n FROM orders", epsilon=epsilon)
+    assert caught.value.code not in ("INTERNAL", "UNAVAILABLE", "UNKNOWN")
+    assert balance_of(ana) == before
+
+
+def test_a_bad_token_is_turned_away(server):
+    with undertone.connect(server.url, "not-a-token") as stranger:
+        for call in (stranger.budget, stranger.datasets):
+            with pytest.raises(AuthError) as caught:
+                call()
+            assert caught.value.code == "UNAUTHENTICATED"
+
+
+def test_answers_are_for_those_who_paid(ana, ben):
+    paid = ana.query("SELECT COUNT(*) AS n FROM tickets", epsilon="0.1")
+    assert ana.answer(paid.query_id).table_ipc == paid.table_ipc
+    with pytest.raises(UndertoneError):
+        ben.answer(paid.query_id)
+
+
+def test_one_runs_out_and_the_other_goes_on(ana, ben):
+    sql = "SELECT COUNT(*) AS n FROM orders"
+    answers = []
+    with pytest.raises(BudgetError) as caught:
+        for _ in range(20):
+            answers.append(ben.query(sql, epsilon="0.2", mechanism="laplace", fresh=True))
+    assert caught.value.code == "BUDGET_EXHAUSTED"
+    assert len(answers) == 2
+    assert balance_of(ben) == answers[-1].balance
+    assert not ben.quote(sql, epsilon="0.2", mechanism="laplace").affordable
+    # What was paid for stays, and so does what others have.
+    assert ben.answer(answers[0].query_id).table_ipc == answers[0].table_ipc
+    assert not ana.query(sql, epsilon="0.2", mechanism="laplace", fresh=True).replayed
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_a_restart_forgets_nothing(server, how):
+    sql = "SELECT topic, COUNT(*) AS n FROM tickets GROUP BY topic"
+    with server.connect("ana") as ana:
+        paid = ana.query(sql, epsilon="0.1", fresh=True)
+        before = balance_of(ana)
+    server.restart(how)
+    with server.connect("ana") as ana:
+        assert balance_of(ana) == before
+        again = ana.answer(paid.query_id)
+        assert again.replayed
+        assert again.table_ipc == paid.table_ipc
+        assert again.intervals_ipc == paid.intervals_ipc
+        assert balance_of(ana) == before
