@@ -157,7 +157,7 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
                         dataset.name,
                         names.join(", ")
                     );
-                    Error::new(Code::UnknownTable, message)
+                    Error::new(Code::UnknownTable, message).or_at(locator.find(name))
                 }
                 None => Error::new(Code::UnsupportedSql, plain(message)),
             }

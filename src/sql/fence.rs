@@ -3,7 +3,8 @@
 use super::locate::{Locator, position};
 use crate::error::{Code, Error, Position, Result};
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
+    Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, Spanned, Statement, TableFactor, Visit,
+    Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -232,7 +233,12 @@ impl Visitor for Fence<'_> {
         }
         match body.as_ref() {
             SetExpr::Select(select) => self.select(select),
-            SetExpr::Query(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) => ControlFlow::Continue(()),
+            SetExpr::SetOperation { op: SetOperator::Union, .. } => ControlFlow::Continue(()),
+            SetExpr::SetOperation { op, .. } => {
+                let message = format!("{op} is not supported: aggregate each side and join the results");
+                self.refuse(&op.to_string(), &message)
+            }
+            SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
                 self.refuse("with", "only SELECT is answered, and nothing can be changed through SQL")
             }

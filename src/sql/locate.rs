@@ -12,15 +12,19 @@ pub struct Locator {
 
 impl Locator {
     pub fn new(tokens: &[TokenWithSpan]) -> Self {
-        let words = tokens.iter().filter_map(|t| match &t.token {
-            Token::Word(word) => position(t.span.start).map(|at| (word.value.to_lowercase(), at)),
-            Token::Mul => position(t.span.start).map(|at| ("*".to_owned(), at)),
-            _ => None,
+        let words = tokens.iter().filter_map(|t| {
+            let text = match &t.token {
+                Token::Whitespace(_) => return None,
+                Token::Word(word) => word.value.to_lowercase(),
+                Token::SingleQuotedString(text) => text.to_lowercase(),
+                other => other.to_string().to_lowercase(),
+            };
+            position(t.span.start).map(|at| (text, at))
         });
         Locator { words: words.collect(), outer: None }
     }
 
-    /// The first place of this word, in any case. `DISTINCT` is found by "distinct", a function by its name.
+    /// The first place of this token, in any case: a keyword, a name, an operator, or a string without its quotes.
     pub fn find(&self, word: &str) -> Option<Position> {
         let wanted = word.to_lowercase();
         self.words.iter().find(|(found, _)| *found == wanted).map(|(_, at)| *at)

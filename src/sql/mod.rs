@@ -67,6 +67,8 @@ pub async fn plan(text: String, dataset: Arc<Dataset>) -> Result<Statement> {
 
 fn plan_here(text: &str, dataset: &Dataset) -> Result<Statement> {
     let fenced = fence::parse(text)?;
-    let plan = analyse::analyse(fenced.query, dataset, &fenced.locator)?;
-    lower::lower(&plan, dataset, &fenced.locator)
+    let fence::Fenced { query, locator } = fenced;
+    let plan = analyse::analyse(query, dataset, &locator);
+    // A refusal that has no place of its own points at the question.
+    plan.and_then(|plan| lower::lower(&plan, dataset, &locator)).map_err(|e| e.or_at(locator.outer))
 }

@@ -179,10 +179,14 @@ impl Lowering<'_> {
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(names) {
             let domain = image(&expr, ty, &|i| scope.domain_at(i)).ok_or_else(|| {
+                let what = match &expr {
+                    Expr::Column(_) => format!("'{name}'"),
+                    _ => "this expression".to_owned(),
+                };
                 let message = format!(
-                    "the keys of '{name}' are private: group by a column with a declared domain, a column of a public table, or a CASE with constant results"
+                    "the keys of {what} are private: group by a column with a declared domain, a column of a public table, or a CASE with constant results"
                 );
-                self.refuse(Code::PrivateKeys, name, message)
+                self.refuse(Code::PrivateKeys, name, message).or_at(self.locator.find("group"))
             })?;
             release_keys.push(Key { expr, ty, domain });
         }

@@ -267,7 +267,10 @@ impl Scalars<'_> {
                 let cast = crate::catalog::literal_value(&literal).cast_to(&arrow_type(ty));
                 match cast.ok().filter(|value| !value.is_null()) {
                     Some(value) => self.literal(&value),
-                    None => Err(self.unsupported("cast", format!("a literal here is not a valid {}", ty.sql()))),
+                    None => {
+                        let word = if let Literal::Text(text) = &literal { text.as_str() } else { "cast" };
+                        Err(self.unsupported(word, format!("this literal is not a valid {}", ty.sql())))
+                    }
                 }
             }
             (expr, from) if from == ty => Ok((expr, ty)),

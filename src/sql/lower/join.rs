@@ -96,7 +96,7 @@ impl Lowering<'_> {
                 "two protected tables can only be joined on the privacy unit ({}): add `ON a.<unit column> = b.<unit column>`",
                 self.dataset.privacy_unit
             );
-            return Err(self.unsupported("join", message));
+            return Err(self.unsupported("join", message).or_at(self.locator.find("from")));
         }
         let (left_width, right_width) = (first.scope.width, second.scope.width);
         let Lowered { relation, mut scope } = side_by_side(self.capped(first), self.capped(second), kind, condition);
