@@ -139,6 +139,14 @@ fn open_column(entry: &ColumnEntry, source: &Source) -> Result<Column> {
         })?,
         None => natural,
     };
+    // What the file holds as something else is read as text or number only where that cannot fail.
+    let readable = natural == ty || natural == Type::Text || (natural == Type::Int && ty == Type::Float);
+    if !readable {
+        return Err(in_column(
+            name,
+            format_args!("the file has {}, which cannot be read as {}", natural.sql(), ty.sql()),
+        ));
+    }
     let bounds = match entry.bounds {
         Some(_) if !ty.is_numeric() => return Err(in_column(name, "bounds are for BIGINT and DOUBLE columns")),
         Some([low, high]) => Some(

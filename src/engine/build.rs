@@ -3,7 +3,7 @@
 //! Every relation's columns are named c0, c1, ... by position, so no name of a user or a file can be confused with
 //! another. Casts and arithmetic are the total ones.
 
-use super::functions::{Secret, arithmetic, rank};
+use super::functions::{STEPS, Secret, arithmetic, cast, rank};
 use crate::algebra::{Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
 use crate::catalog::{Dataset, Protection, arrow_type, literal_value};
 use datafusion::arrow::datatypes::DataType;
@@ -78,10 +78,7 @@ impl Sources<'_> {
                     rows.iter().map(|row| row.iter().map(|e| scalar(e, &column)).collect()).collect(),
                 )?;
                 let columns = plan.schema().columns();
-                project(
-                    plan,
-                    columns.into_iter().zip(types).map(|(c, ty)| try_cast(DfExpr::Column(c), arrow_type(*ty))),
-                )
+                project(plan, columns.into_iter().zip(types).map(|(c, ty)| cast(DfExpr::Column(c), *ty)))
             }
             Relation::Filter { input, predicate } => self.plan(input)?.filter(scalar(predicate, &column)),
             Relation::Project { input, exprs } => project(self.plan(input)?, exprs.iter().map(|e| scalar(e, &column))),
@@ -116,7 +113,7 @@ impl Sources<'_> {
             LogicalPlanBuilder::scan(table.name.as_str(), provider_as_source(table.source.provider()), Some(read))?;
         let cast = |c: &crate::catalog::Column| {
             let file = Column::new(Some(table.name.as_str()), schema.field(c.source_index).name());
-            try_cast(DfExpr::Column(file), arrow_type(c.ty))
+            cast(DfExpr::Column(file), c.ty)
         };
         Ok((plan, wanted().map(cast).collect()))
     }
@@ -223,7 +220,7 @@ fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<
         let folded = match f.kind {
             FoldKind::Rows | FoldKind::NonNull => count(value),
             FoldKind::Distinct => count_distinct(value),
-            FoldKind::Sum if f.ty == Type::Int => sum(try_cast(value, super::functions::STEPS)),
+            FoldKind::Sum if f.ty == Type::Int => sum(try_cast(value, STEPS)),
             FoldKind::Sum => sum(value),
             FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
             FoldKind::Min => min(value),
@@ -235,7 +232,7 @@ fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<
         (0..keys.len()).map(|i| named(&key_name(i))),
         folds.iter().enumerate().map(fold).collect::<Vec<_>>(),
     )?;
-    let results = folds.iter().enumerate().map(|(i, f)| try_cast(named(&format!("f{i}")), arrow_type(f.ty)));
+    let results = folds.iter().enumerate().map(|(i, f)| cast(named(&format!("f{i}")), f.ty));
     project(plan, (0..keys.len()).map(|i| named(&key_name(i))).chain(results).collect::<Vec<_>>())
 }
 
@@ -273,7 +270,7 @@ pub fn scalar(expr: &Expr, position: &impl Fn(usize) -> DfExpr) -> DfExpr {
             branches.iter().map(|(when, then)| (boxed(when), boxed(then))).collect(),
             otherwise.as_ref().map(|e| boxed(e)),
         )),
-        Expr::Cast(e, ty) => try_cast(scalar(e, position), arrow_type(*ty)),
+        Expr::Cast(e, ty) => cast(scalar(e, position), *ty),
     }
 }
 

@@ -54,6 +54,7 @@ const SAME: &[&str] = &[
     "SELECT h.city, t.n FROM hospitals h JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON h.hospital = t.hospital WHERE t.n > 0 ORDER BY t.n DESC, h.city LIMIT 2",
     "SELECT count(*) FROM visits WHERE age BETWEEN 20 AND 40 OR NOT (hospital IN ('A', 'B')) OR diagnosis = 'flu' AND cost IS NULL",
     "SELECT count(*) FROM visits WHERE visit_date >= DATE '2021-06-01' AND visit_date < DATE '2022-06-01'",
+    "SELECT count(*) FROM visits WHERE CAST(visit_date AS TIMESTAMP) >= TIMESTAMP '2021-06-01T00:00:00' AND visit_date < TIMESTAMP '2022-01-01T12:00:00'",
     "SELECT count(nullif(age % 2, 0)), count(coalesce(cost, 1.5)), sum(coalesce(cost, 0) * 0) FROM visits",
     "SELECT count(*) FROM visits WHERE (cost > 1000) IS NOT TRUE AND cost IS DISTINCT FROM 5",
     "SELECT count(*) FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital WHERE t.n > 0",

@@ -178,6 +178,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ),
     ("SELECT count(*) FROM visits WHERE hospital || diagnosis = 'x'", "UNSUPPORTED_SQL", "1:44", "||"),
     ("SELECT count(CAST(cost AS DECIMAL(5, 2))) FROM visits", "UNSUPPORTED_SQL", "1:14", "DOUBLE"),
+    ("SELECT count(CAST(visit_date AS VARCHAR)) FROM visits", "UNSUPPORTED_SQL", "1:14", "CAST of DATE"),
     ("SELECT count(*) FROM visits WHERE visit_date = DATE '2020-13-77'", "UNSUPPORTED_SQL", "1:53", "not a valid DATE"),
     ("SELECT count(*) FROM visits WHERE age = $1", "UNSUPPORTED_SQL", "1:1", "$1"),
     ("SELECT count(*) FROM visits WHERE age = 'x'", "UNSUPPORTED_SQL", "1:41", "not a valid BIGINT"),

@@ -2,11 +2,13 @@
 //! allocates by value.
 
 mod arithmetic;
+mod cast;
 mod cell;
 mod lattice;
 mod rank;
 
 pub use arithmetic::arithmetic;
+pub use cast::cast;
 pub use cell::cell;
 pub use lattice::{clamp, quantise, weigh};
 pub use rank::{Secret, rank};

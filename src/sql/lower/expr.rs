@@ -274,6 +274,13 @@ impl Scalars<'_> {
                 }
             }
             (expr, from) if from == ty => Ok((expr, ty)),
+            (_, from @ (Type::Date | Type::Timestamp)) if ty == Type::Text => Err(self.unsupported(
+                "cast",
+                format!(
+                    "CAST of {} to VARCHAR is not supported: compare with literals such as DATE '2026-01-01'",
+                    from.sql()
+                ),
+            )),
             (expr, _) => Ok((expr.cast(ty), ty)),
         }
     }
