@@ -5,7 +5,7 @@
 
 use super::functions::{STEPS, Secret, arithmetic, cast, rank};
 use crate::algebra::{Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
-use crate::catalog::{Dataset, Protection, arrow_type, literal_value};
+use crate::catalog::{Dataset, Protection, literal_value};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEquality, internal_err};
 use datafusion::datasource::{TableProvider, provider_as_source};
