@@ -3,8 +3,8 @@
 use super::locate::{Locator, position};
 use crate::error::{Code, Error, Position, Result};
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, Spanned, Statement, TableFactor, Visit,
-    Visitor,
+    BinaryOperator, Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, Spanned, Statement,
+    TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -68,7 +68,9 @@ pub fn parse(text: &str) -> Result<Fenced> {
 }
 
 fn too_deep() -> Error {
-    let message = format!("the statement nests deeper than {MAX_DEPTH} levels; flatten it or use WITH");
+    let message = format!(
+        "the statement nests deeper than {MAX_DEPTH} brackets or {MAX_OPERATORS} operators; flatten it or use WITH"
+    );
     Error::new(Code::SqlTooDeep, message)
 }
 
@@ -121,7 +123,7 @@ fn sentence(message: &str) -> String {
 }
 
 fn check(query: &Query, locator: &Locator) -> Result<()> {
-    match query.visit(&mut Fence { locator }) {
+    match query.visit(&mut Fence { locator, depth: 0 }) {
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -129,6 +131,15 @@ fn check(query: &Query, locator: &Locator) -> Result<()> {
 
 struct Fence<'a> {
     locator: &'a Locator,
+    /// Expressions that are open, runs of AND and OR aside: those become flat, other runs cost planning time.
+    depth: usize,
+}
+
+/// Deepest expression after the parser, which follows runs of operators without nesting.
+const MAX_OPERATORS: usize = 100;
+
+fn is_flat(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
 }
 
 impl Fence<'_> {
@@ -290,7 +301,16 @@ impl Visitor for Fence<'_> {
         }
     }
 
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.depth -= usize::from(!is_flat(expr));
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.depth += usize::from(!is_flat(expr));
+        if self.depth > MAX_OPERATORS {
+            return ControlFlow::Break(too_deep().or_at(position(expr.span().start)));
+        }
         let at = |e: Error| ControlFlow::Break(e.or_at(position(expr.span().start)));
         let refuse = |message: &str| at(Error::new(Code::UnsupportedSql, message));
         match expr {
