@@ -17,6 +17,7 @@ pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod governance;
+mod hex;
 pub mod ledger;
 pub mod mechanism;
 pub mod num;

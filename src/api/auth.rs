@@ -5,6 +5,7 @@
 
 use super::status::status;
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -72,8 +73,4 @@ pub fn new_token() -> Result<String> {
 /// What is stored of a token: SHA-256 in lower-case hexadecimal.
 pub fn digest(token: &str) -> String {
     hex(&Sha256::digest(token))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -6,6 +6,7 @@ use crate::accounting::Charge;
 use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
 use crate::governance::{self, ALPHA, Ask};
+use crate::hex::hex;
 use crate::ledger::{Balance, StoredAnswer};
 use crate::mechanism::Family;
 use crate::proto::{
@@ -76,7 +77,7 @@ fn ask(question: Option<proto::Question>) -> Result<Ask, Status> {
 fn query_id(wanted: String) -> Result<String, Status> {
     if wanted.is_empty() {
         let bytes: [u8; 16] = rand::random();
-        return Ok(bytes.iter().map(|b| format!("{b:02x}")).collect());
+        return Ok(hex(&bytes));
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if wanted.len() <= MAX_QUERY_ID && wanted.bytes().all(plain) {

@@ -6,6 +6,7 @@ use super::reader::{arrow_type, canonical};
 use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
 use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
@@ -64,7 +65,7 @@ async fn build(file: DatasetFile, text: &str, base: &Path, state: &SessionState)
 }
 
 fn hex_digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 fn in_table(entry: &TableEntry, e: Error) -> Error {

@@ -4,6 +4,7 @@
 use super::{Account, Balance, Claim, MAX_ATTEMPTS, Setting, StoredAnswer, audit};
 use crate::accounting::{Charge, Grant, Spent};
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use crate::num::Amount;
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
@@ -374,8 +375,4 @@ fn exhausted(balance: &Balance, charge: Charge) -> Error {
         Code::BudgetExhausted,
         format!("this question costs {price} and {whose} cannot pay it; {remedy}. Nothing was charged"),
     )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
