@@ -38,6 +38,8 @@ pub enum Code {
     NoGrant,
     /// The account or the dataset's pool cannot pay.
     BudgetExhausted,
+    /// A charged question of the principal failed, and nobody has looked into it yet.
+    AccountFrozen,
     /// The query id was used for another question.
     QueryIdReused,
     /// No paid answer under this query id.
@@ -58,7 +60,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 24] = [
         Code::Syntax,
         Code::SqlTooLong,
         Code::SqlTooDeep,
@@ -74,6 +76,7 @@ impl Code {
         Code::UnknownDataset,
         Code::NoGrant,
         Code::BudgetExhausted,
+        Code::AccountFrozen,
         Code::QueryIdReused,
         Code::UnknownQueryId,
         Code::Unauthenticated,
@@ -102,6 +105,7 @@ impl Code {
             Code::UnknownDataset => "UNKNOWN_DATASET",
             Code::NoGrant => "NO_GRANT",
             Code::BudgetExhausted => "BUDGET_EXHAUSTED",
+            Code::AccountFrozen => "ACCOUNT_FROZEN",
             Code::QueryIdReused => "QUERY_ID_REUSED",
             Code::UnknownQueryId => "UNKNOWN_QUERY_ID",
             Code::Unauthenticated => "UNAUTHENTICATED",

@@ -3,16 +3,25 @@
 //! ```text
 //! text --sql::plan--> Statement --governance::price--> Priced       functions of text and policy
 //!      --engine.prepare--> Prepared                                 every plan is built; nothing can fail to plan later
+//!      --a free place-->                                            what waits has not been charged
 //!      --ledger.reserve--> Reservation                              durable: from here on it is spent
 //!      --engine.exact--> ExactAggregates                            the only place where private rows are read
 //!      --mechanism::release (takes a Token of the Reservation)--> Released
-//!      --engine.post--> RecordBatch                                 post-processing of public tables
-//!      --ledger.commit--> StoredAnswer                              only what is read back is sent
+//!      --engine.public_table--> RecordBatch                         post-processing of public tables
+//!      --the next moment--> --ledger.commit--> StoredAnswer         only what is read back is sent
 //! ```
+//!
+//! *Time.* How long a question takes depends on the rows it reads. So an answer is stored, and can be seen, only at one of few
+//! moments after the charge ([`Limits::time_bucket`], twice that, four times, ...), and a failure only at the deadline. What a single
+//! unit can add to the work is bounded too: by its rows at every join that multiplies them, and by the rows of a public table that
+//! one row can meet. Still time is not within epsilon, and receipts say so.
+//!
+//! *Threads.* Questions are planned and run on threads of their own ([`Workers`]), so that none of them keeps the server from
+//! answering others, from beating, or from stopping.
 
 use crate::accounting::{Charge, Reservation};
 use crate::catalog::Dataset;
-use crate::engine::{Confidence, Engine, Prepared, released_table};
+use crate::engine::{Confidence, Engine, Prepared, Workers, released_table};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, ALPHA, Ask, Priced};
 use crate::ledger::{Account, Balance, Claim, Ledger, Reserved, StoredAnswer};
@@ -27,7 +36,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Limits on running questions.
@@ -35,27 +44,52 @@ use tokio::time::Instant;
 pub struct Limits {
     /// From the charge to the answer. A failure is told only when it is over, so that its moment says nothing.
     pub deadline: Duration,
-    /// Questions that read data at the same time.
+    /// Questions that read data at the same time; others wait, uncharged.
     pub concurrent: usize,
+    /// The first moment after the charge at which an answer can be seen; each further one is twice as late.
+    pub time_bucket: Duration,
+    /// Threads that plan and run questions.
+    pub threads: usize,
+}
+
+impl Limits {
+    /// The first moment for an answer that is ready `elapsed` after its charge.
+    fn moment(&self, elapsed: Duration) -> Duration {
+        let mut moment = self.time_bucket;
+        while moment < elapsed && moment < self.deadline {
+            moment *= 2;
+        }
+        moment.min(self.deadline)
+    }
 }
 
 /// The engine's front desk: everything that a server offers, without a wire.
 pub struct Session {
-    engines: BTreeMap<String, Engine>,
+    engines: BTreeMap<String, Arc<Engine>>,
     ledger: Ledger,
     limits: Limits,
-    running: Semaphore,
+    workers: Workers,
+    running: Arc<Semaphore>,
     inflight: Inflight,
 }
 
 /// A question that was understood and priced.
-pub struct Planned<'a> {
+pub struct Planned {
     pub account: Account,
     pub statement: Statement,
     pub priced: Priced,
-    engine: &'a Engine,
+    engine: Arc<Engine>,
     /// Digest of all that the answer depends on.
     question: Vec<u8>,
+}
+
+/// A question that was paid for.
+struct Paid {
+    planned: Arc<Planned>,
+    prepared: Prepared,
+    reservation: Reservation,
+    query_id: String,
+    charged_at: i64,
 }
 
 /// An answer's bytes, and whether this call paid for them.
@@ -66,9 +100,10 @@ pub struct Delivered {
 }
 
 impl Session {
-    pub fn new(engines: Vec<Engine>, ledger: Ledger, limits: Limits) -> Session {
-        let engines = engines.into_iter().map(|e| (e.dataset().name.clone(), e)).collect();
-        Session { engines, ledger, limits, running: Semaphore::new(limits.concurrent), inflight: Inflight::default() }
+    pub fn new(engines: Vec<Engine>, ledger: Ledger, limits: Limits) -> Result<Session> {
+        let engines = engines.into_iter().map(|e| (e.dataset().name.clone(), Arc::new(e))).collect();
+        let (workers, running) = (Workers::start(limits.threads)?, Arc::new(Semaphore::new(limits.concurrent)));
+        Ok(Session { engines, ledger, limits, workers, running, inflight: Inflight::default() })
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -87,14 +122,18 @@ impl Session {
     }
 
     /// Understands and prices a question. Reads no data and charges nothing.
-    pub async fn plan(&self, principal: &str, ask: &Ask) -> Result<Planned<'_>> {
+    pub async fn plan(&self, principal: &str, ask: &Ask) -> Result<Planned> {
         let account = self.account(principal, ask).await?;
-        let engine = self.engines.get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?;
-        let dataset = engine.dataset();
-        let statement = sql::plan(ask.sql.clone(), dataset.clone()).await?;
-        let priced = governance::price(&statement, ask, &dataset.rules)?;
-        let question = question_digest(dataset, &statement, &priced);
-        Ok(Planned { account, statement, priced, engine, question })
+        let engine = self.engines.get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
+        let ask = ask.clone();
+        let plan = move || {
+            let dataset = engine.dataset();
+            let statement = sql::plan(&ask.sql, dataset)?;
+            let priced = governance::price(&statement, &ask, &dataset.rules)?;
+            let question = question_digest(dataset, &statement, &priced);
+            Ok(Planned { account, statement, priced, engine, question })
+        };
+        self.workers.compute(plan).await
     }
 
     /// Answers a question: charges it, or finds it paid.
@@ -104,8 +143,10 @@ impl Session {
         if let Some(stored) = self.ledger.replay(principal, query_id, &request).await? {
             return Ok(Delivered { stored, replayed: true });
         }
-        let planned = self.plan(principal, ask).await?;
-        let prepared = planned.engine.prepare(&planned.statement.query, &planned.priced.releases).await?;
+        let planned = Arc::new(self.plan(principal, ask).await?);
+        let prepared = self.prepare(planned.clone()).await?;
+        let closing = |_| Error::internal("the server is shutting down");
+        let place = self.running.clone().acquire_owned().await.map_err(closing)?;
         let claim = Claim {
             query_id: query_id.to_owned(),
             account: planned.account.clone(),
@@ -118,70 +159,44 @@ impl Session {
         match self.ledger.reserve(claim).await? {
             Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
             Reserved::Run { reservation, charged_at } => {
-                let stored = self.run(&planned, prepared, reservation, query_id, charged_at).await?;
-                Ok(Delivered { stored, replayed: false })
+                let paid = Paid { planned, prepared, reservation, query_id: query_id.to_owned(), charged_at };
+                Ok(Delivered { stored: self.run(paid, place).await?, replayed: false })
             }
         }
     }
 
-    /// Runs what was paid for. Whatever goes wrong is one failure, told at the deadline.
-    async fn run(
-        &self,
-        planned: &Planned<'_>,
-        prepared: Prepared,
-        paid: Reservation,
-        query_id: &str,
-        charged_at: i64,
-    ) -> Result<StoredAnswer> {
-        let deadline = Instant::now() + self.limits.deadline;
+    async fn prepare(&self, planned: Arc<Planned>) -> Result<Prepared> {
+        let build = async move { planned.engine.prepare(&planned.statement.query, &planned.priced.releases).await };
+        self.workers.run(build).await
+    }
+
+    /// Runs what was paid for. Whatever goes wrong, a panic included, is one failure, told at the deadline.
+    async fn run(&self, paid: Paid, place: OwnedSemaphorePermit) -> Result<StoredAnswer> {
+        let (charged, planned, query_id) = (Instant::now(), paid.planned.clone(), paid.query_id.clone());
         let principal = &planned.account.principal;
-        let made = tokio::time::timeout_at(deadline, self.answer(planned, &prepared, paid, query_id, charged_at)).await;
-        match made {
-            Ok(Ok(bytes)) => self.ledger.commit(principal, query_id, bytes).await,
+        let answering = self.workers.run(async move {
+            // Held by the task: what was cancelled and still winds down keeps its place until it is gone.
+            let _place = place;
+            answer(paid).await
+        });
+        match tokio::time::timeout_at(charged + self.limits.deadline, answering).await {
+            Ok(Ok(bytes)) => {
+                if !planned.priced.releases.is_empty() {
+                    tokio::time::sleep_until(charged + self.limits.moment(charged.elapsed())).await;
+                }
+                self.ledger.commit(principal, &query_id, bytes).await
+            }
             Ok(Err(_)) | Err(_) => {
                 tracing::error!(
                     query_id,
                     dataset = planned.account.dataset,
                     "a charged question could not be answered"
                 );
-                tokio::time::sleep_until(deadline).await;
-                self.ledger.fail(principal, query_id).await?;
-                let message =
-                    "the question was charged and could not be answered; the operator's log names the query id";
-                Err(Error::new(Code::ExecutionFailed, message))
+                tokio::time::sleep_until(charged + self.limits.deadline).await;
+                self.ledger.fail(principal, &query_id).await?;
+                Err(failed())
             }
         }
-    }
-
-    /// From the reservation to the answer's bytes.
-    async fn answer(
-        &self,
-        planned: &Planned<'_>,
-        prepared: &Prepared,
-        paid: Reservation,
-        query_id: &str,
-        charged_at: i64,
-    ) -> Result<Vec<u8>> {
-        let _slot = self.running.acquire().await.map_err(|_| Error::internal("the server is shutting down"))?;
-        let releases = &planned.priced.releases;
-        let outputs = releases.iter().map(|r| r.release.outputs.len()).sum();
-        let confidence = Confidence::new(ALPHA, outputs);
-        let mut tables = Vec::new();
-        for (made, token) in releases.iter().zip(paid.split()) {
-            let exact = planned.engine.exact(made, prepared, &tables).await?;
-            let released = mechanism::release(exact, &made.noise, token).map_err(|e| Error::internal(e.to_string()))?;
-            tables.push(released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))?);
-        }
-        let batch = planned.engine.post(&planned.statement.query, prepared, &tables).await?;
-        let answer = proto::Answer {
-            query_id: query_id.to_owned(),
-            table: ipc(&batch, answer_columns(&planned.statement))?,
-            intervals: ipc(&batch, interval_columns(&planned.statement))?,
-            receipt: Some(receipt(planned, query_id, charged_at)),
-            balance: None,
-            replayed: false,
-        };
-        Ok(answer.encode_to_vec())
     }
 
     /// The account that a question is asked from. A caller without any grant cannot tell a dataset from none.
@@ -209,6 +224,37 @@ impl Session {
         };
         Ok(Account { dataset: ask.dataset.clone(), principal: principal.to_owned(), purpose: purpose.to_owned() })
     }
+}
+
+/// From the reservation to the answer's bytes.
+async fn answer(paid: Paid) -> Result<Vec<u8>> {
+    let Paid { planned, prepared, reservation, query_id, charged_at } = paid;
+    let (query, releases) = (&planned.statement.query, &planned.priced.releases);
+    let confidence = Confidence::new(ALPHA, releases);
+    let mut tables = Vec::new();
+    for (made, token) in releases.iter().zip(reservation.split()) {
+        let exact = planned.engine.exact(query, made, &prepared, &tables).await?;
+        let released = mechanism::release(exact, &made.noise, token).map_err(|e| Error::internal(e.to_string()))?;
+        tables.push(released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))?);
+    }
+    let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;
+    let answer = proto::Answer {
+        table: ipc(&batch, answer_columns(&planned.statement))?,
+        intervals: ipc(&batch, interval_columns(&planned.statement))?,
+        receipt: Some(receipt(&planned, &query_id, charged_at)),
+        query_id,
+        balance: None,
+        replayed: false,
+    };
+    Ok(answer.encode_to_vec())
+}
+
+/// What is told of any failure after the charge.
+fn failed() -> Error {
+    Error::new(
+        Code::ExecutionFailed,
+        "the question was charged and could not be answered; your accounts of this dataset are frozen until an operator has looked into it: the log names the query id",
+    )
 }
 
 fn unknown_dataset(name: &str) -> Error {
@@ -284,9 +330,9 @@ fn question_digest(dataset: &Dataset, statement: &Statement, priced: &Priced) ->
     Sha256::digest(text).to_vec()
 }
 
-/// Whether both of an account's ledgers and its pool's could pay now.
+/// Whether an account and its pool could pay now.
 pub fn affordable(balances: &(Balance, Balance), charge: Charge) -> bool {
-    [&balances.0, &balances.1].iter().all(|b| b.spent.accepts(&b.grant, charge))
+    [&balances.0, &balances.1].iter().all(|b| !b.frozen && b.spent.accepts(&b.grant, charge))
 }
 
 /// Lets one call at a time work on a query id; a second one waits and then finds the first one's answer.

@@ -31,11 +31,12 @@ impl Type {
     }
 }
 
-/// A constant. Floats compare and hash by bits, so that two plans are equal only where they mean the same.
-#[derive(Clone, Debug, PartialEq)]
+/// A constant.
+#[derive(Clone, Debug)]
 pub enum Literal {
     Null(Type),
     Int(i64),
+    /// Made by [`Literal::float`], so that values which SQL takes for equal have the same bits.
     Float(f64),
     Text(String),
     Bool(bool),
@@ -45,7 +46,29 @@ pub enum Literal {
     Timestamp(i64),
 }
 
+/// Floats are equal where their bits are, so that NaN is itself and two plans are equal only where they mean the same.
+impl PartialEq for Literal {
+    fn eq(&self, other: &Literal) -> bool {
+        match (self, other) {
+            (Literal::Null(a), Literal::Null(b)) => a == b,
+            (Literal::Int(a), Literal::Int(b)) => a == b,
+            (Literal::Float(a), Literal::Float(b)) => a.to_bits() == b.to_bits(),
+            (Literal::Text(a), Literal::Text(b)) => a == b,
+            (Literal::Bool(a), Literal::Bool(b)) => a == b,
+            (Literal::Date(a), Literal::Date(b)) => a == b,
+            (Literal::Timestamp(a), Literal::Timestamp(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
 impl Literal {
+    /// A float with one zero and one NaN.
+    pub fn float(value: f64) -> Literal {
+        // -0.0 + 0.0 is 0.0.
+        Literal::Float(if value.is_nan() { f64::NAN } else { value + 0.0 })
+    }
+
     pub fn ty(&self) -> Type {
         match self {
             Literal::Null(ty) => *ty,
@@ -146,6 +169,11 @@ impl Expr {
                 branches.iter().flat_map(|(when, then)| [when, then]).chain(otherwise.as_deref()).collect()
             }
         }
+    }
+
+    /// Number of nodes.
+    pub fn size(&self) -> usize {
+        1 + self.children().into_iter().map(Expr::size).sum::<usize>()
     }
 
     /// The positions that this expression reads, in the order of their first use.

@@ -1,6 +1,7 @@
 //! Relations, releases and whole questions.
 
 use super::{Bounds, Contribution, Domain, Expr, Type};
+use std::collections::BTreeSet;
 
 /// Position of a table in the dataset's catalog.
 pub type TableId = usize;
@@ -63,8 +64,10 @@ pub enum Relation {
         columns: Vec<usize>,
     },
     /// The table that an earlier release of the same question made: its keys, then its outputs, then for each
-    /// output its four interval columns (see `session`).
+    /// output the ends of its intervals: lower and upper for itself, for its row and for all.
     Released(usize),
+    /// The rows of `Query::fixed` at this position.
+    Fixed(usize),
     /// Constant rows.
     Rows {
         types: Vec<Type>,
@@ -112,6 +115,41 @@ pub enum Relation {
 }
 
 impl Relation {
+    /// The relations that this one is made of.
+    pub fn inputs(&self) -> Vec<&Relation> {
+        match self {
+            Relation::Public { .. }
+            | Relation::Protected { .. }
+            | Relation::Released(_)
+            | Relation::Fixed(_)
+            | Relation::Rows { .. } => vec![],
+            Relation::Filter { input, .. }
+            | Relation::Project { input, .. }
+            | Relation::Aggregate { input, .. }
+            | Relation::Cap { input, .. }
+            | Relation::Sort { input, .. }
+            | Relation::Limit { input, .. } => vec![input],
+            Relation::Join { left, right, .. } => vec![left, right],
+            Relation::Union(inputs) => inputs.iter().collect(),
+        }
+    }
+
+    /// The positions in `Query::fixed` that this relation reads, each once.
+    pub fn fixed(&self) -> BTreeSet<usize> {
+        match self {
+            Relation::Fixed(id) => BTreeSet::from([*id]),
+            other => other.inputs().into_iter().flat_map(Relation::fixed).collect(),
+        }
+    }
+
+    /// Whether each row is made of one row of one table, so that no order of rows matters.
+    pub fn is_row_wise(&self) -> bool {
+        match self {
+            Relation::Filter { input, .. } | Relation::Project { input, .. } => input.is_row_wise(),
+            other => other.inputs().is_empty(),
+        }
+    }
+
     pub fn filter(self, predicate: Expr) -> Relation {
         Relation::Filter { input: Box::new(self), predicate }
     }
@@ -189,6 +227,9 @@ pub struct Release {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub releases: Vec<Release>,
+    /// Public relations that releases read beside private rows. Each is computed once, by one thread, so that it has the same rows
+    /// whatever the number of partitions: a LIMIT without an order, or a sum of floats, would not.
+    pub fixed: Vec<Relation>,
     /// Public.
     pub post: Relation,
 }

@@ -184,7 +184,7 @@ async fn answer_message(
     let balance = session.ledger().balance(&stored.account).await?;
     let answer = proto::Answer::decode(stored.bytes.as_slice())
         .map_err(|_| Error::internal("a stored answer cannot be read"))?;
-    Ok(proto::Answer { balance: balance.map(|b| balance_message(&b)), replayed, ..answer })
+    Ok(proto::Answer { query_id: stored.query_id, balance: balance.map(|b| balance_message(&b)), replayed, ..answer })
 }
 
 #[tonic::async_trait]
@@ -217,6 +217,7 @@ fn balance_message((account, pool): &(Balance, Balance)) -> proto::Balance {
         purpose: account.account.purpose.clone(),
         account: Some(state_message(account)),
         pool: Some(state_message(pool)),
+        frozen: account.frozen,
     }
 }
 

@@ -40,7 +40,7 @@ fn grpc_code(code: Code) -> Grpc {
         | Code::EpsilonAboveMaximum
         | Code::InvalidRequest
         | Code::QueryIdReused => Grpc::InvalidArgument,
-        Code::NoGrant | Code::BudgetExhausted => Grpc::PermissionDenied,
+        Code::NoGrant | Code::BudgetExhausted | Code::AccountFrozen => Grpc::PermissionDenied,
         Code::UnknownDataset | Code::UnknownQueryId => Grpc::NotFound,
         Code::Unauthenticated => Grpc::Unauthenticated,
         Code::DataChanged | Code::Configuration => Grpc::FailedPrecondition,

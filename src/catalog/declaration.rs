@@ -25,7 +25,7 @@ pub struct Header {
     pub mechanism: Family,
     pub max_groups_contributed: u64,
     pub max_rows_contributed: u64,
-    #[serde(default = "thousand")]
+    #[serde(default = "three_hundred")]
     pub max_rows_per_unit: u64,
 }
 
@@ -33,8 +33,8 @@ fn laplace() -> Family {
     Family::Laplace
 }
 
-fn thousand() -> u64 {
-    1000
+fn three_hundred() -> u64 {
+    300
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -53,6 +53,9 @@ pub struct TableEntry {
     /// A file, a directory or a glob, relative to the dataset file.
     pub path: String,
     pub format: Format,
+    /// Whether quoted fields of a CSV file may hold line ends. One that is not expected is more likely a quote left open.
+    #[serde(default)]
+    pub newlines_in_values: bool,
     /// True: no privacy unit has anything to do with it.
     #[serde(default)]
     pub public: bool,

@@ -7,13 +7,17 @@ use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
 use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::compute::max as arrow_max;
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TryCast, col, ident, lit};
 use datafusion::scalar::ScalarValue;
+use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -50,6 +54,10 @@ async fn build(file: DatasetFile, text: &str, base: &Path, state: &SessionState)
     for (id, entry) in file.tables.iter().enumerate() {
         check_path(id, &tables).map_err(|e| in_table(entry, e))?;
         verify_parent(id, &tables, state).await.map_err(|e| in_table(entry, e))?;
+        let rows = read_through(&tables[id], state).await.map_err(|e| in_table(entry, e))?;
+        if tables[id].is_public() {
+            tables[id].rows = rows;
+        }
     }
     resolve_domains(&file, &mut tables, state).await?;
     let data_version = hex_digest(tables.iter().map(|t| t.source.fingerprint()).collect::<String>().as_bytes());
@@ -103,7 +111,7 @@ async fn open_table(entry: &TableEntry, base: &Path, state: &SessionState) -> Re
     if entry.consent.is_some() || entry.retention.is_some() {
         return Err(Error::configuration("consent and retention rules are not enforced yet, so they are refused"));
     }
-    let source = Source::open(state, base, &entry.path, entry.format).await?;
+    let source = Source::open(state, base, &entry.path, entry.format, entry.newlines_in_values).await?;
     let mut columns: Vec<Column> = Vec::new();
     for column in &entry.columns {
         let opened = open_column(column, &source)?;
@@ -118,6 +126,7 @@ async fn open_table(entry: &TableEntry, base: &Path, state: &SessionState) -> Re
         protection: Protection::Public,
         columns,
         source,
+        rows: u64::MAX,
     })
 }
 
@@ -164,7 +173,7 @@ fn open_column(entry: &ColumnEntry, source: &Source) -> Result<Column> {
         source_index,
         bounds,
         domain: None,
-        unique: false,
+        repeats: u64::MAX,
         tier: entry.tier.clone(),
     })
 }
@@ -269,6 +278,25 @@ async fn verify_parent(id: TableId, tables: &[Table], state: &SessionState) -> R
     }
 }
 
+/// Reads every row of every column that can be asked for, so that no question is the first to meet what cannot be read: the number
+/// of rows.
+async fn read_through(table: &Table, state: &SessionState) -> Result<u64> {
+    let mut wanted: Vec<usize> = table.columns.iter().map(|c| c.source_index).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let run = async {
+        let provider = provider_as_source(table.source.provider());
+        let plan = LogicalPlanBuilder::scan("source", provider, Some(wanted))?.build()?;
+        let mut batches = DataFrame::new(state.clone(), plan).execute_stream().await?;
+        let mut rows = 0;
+        while let Some(batch) = batches.try_next().await? {
+            rows += batch.num_rows() as u64;
+        }
+        Ok::<_, DataFusionError>(rows)
+    };
+    run.await.map_err(unreadable)
+}
+
 /// Plan with one column `value`: the values of a table's column that are not NULL.
 fn column_values(table: &Table, column: usize) -> datafusion::error::Result<LogicalPlanBuilder> {
     let column = &table.columns[column];
@@ -284,7 +312,11 @@ async fn collect(
     plan: datafusion::error::Result<LogicalPlanBuilder>,
 ) -> Result<Vec<RecordBatch>> {
     let run = async { DataFrame::new(state.clone(), plan?.build()?).collect().await };
-    run.await.map_err(|e| Error::configuration(format!("cannot be read: {}", e.strip_backtrace())))
+    run.await.map_err(unreadable)
+}
+
+fn unreadable(e: DataFusionError) -> Error {
+    Error::configuration(format!("cannot be read: {}", e.strip_backtrace()))
 }
 
 /// Every column's public values: declared lists, lists by reference, and whatever public tables hold.
@@ -293,10 +325,10 @@ async fn resolve_domains(file: &DatasetFile, tables: &mut [Table], state: &Sessi
     for table in tables.iter_mut() {
         let mut row = Vec::new();
         for i in 0..table.columns.len() {
-            let found = if table.is_public() { public_values(table, i, state).await? } else { None };
+            let found = if table.is_public() { public_values(table, i, state).await? } else { PublicValues::unknown() };
             let origin = format!("values of public column {}.{}", table.name, table.columns[i].name);
-            table.columns[i].unique = found.as_ref().is_some_and(|found| found.unique);
-            row.push(found.map(|found| DeclaredDomain { values: found.values.into(), origin }));
+            table.columns[i].repeats = found.repeats;
+            row.push(found.values.map(|values| DeclaredDomain { values: values.into(), origin }));
         }
         public.push(row);
     }
@@ -347,33 +379,38 @@ fn with_null(domain: DeclaredDomain, nullable: bool, ty: Type) -> DeclaredDomain
 
 /// What a public table's column holds.
 struct PublicValues {
-    /// Distinct and not NULL, in ascending order.
-    values: Vec<Literal>,
-    /// No value stands twice.
-    unique: bool,
+    /// Distinct and not NULL, in ascending order, unless they are too many.
+    values: Option<Vec<Literal>>,
+    /// Most rows that share one of them.
+    repeats: u64,
 }
 
-/// The values of a public table's column, unless they are too many or floats.
-async fn public_values(table: &Table, column: usize, state: &SessionState) -> Result<Option<PublicValues>> {
+impl PublicValues {
+    fn unknown() -> PublicValues {
+        PublicValues { values: None, repeats: u64::MAX }
+    }
+}
+
+/// The values of a public table's column. Of floats nothing is said: they are no keys.
+async fn public_values(table: &Table, column: usize, state: &SessionState) -> Result<PublicValues> {
     if table.columns[column].ty == Type::Float {
-        return Ok(None);
+        return Ok(PublicValues::unknown());
     }
     let plan = column_values(table, column)
         .and_then(|b| b.aggregate(vec![col("value")], vec![count(lit(1)).alias("rows")]))
-        .and_then(|b| b.sort(vec![col("value").sort(true, true)]))
-        .and_then(|b| b.limit(0, Some(MAX_DOMAIN + 1)));
+        .and_then(|b| b.sort(vec![col("value").sort(true, true)]));
     let batches = collect(state, plan).await.map_err(|e| in_column(&table.columns[column].name, e.message))?;
-    let mut found = PublicValues { values: Vec::new(), unique: true };
-    for batch in &batches {
-        for row in 0..batch.num_rows() {
-            let cell = |i: usize| {
-                ScalarValue::try_from_array(batch.column(i), row).map_err(|e| Error::internal(e.to_string()))
-            };
-            found.values.extend(literal_of(&cell(0)?));
-            found.unique &= cell(1)? == ScalarValue::Int64(Some(1));
-        }
+    let counts = |batch: &RecordBatch| batch.column(1).as_primitive_opt::<Int64Type>().and_then(arrow_max).unwrap_or(0);
+    let repeats = batches.iter().map(counts).max().unwrap_or(0).unsigned_abs();
+    if batches.iter().map(RecordBatch::num_rows).sum::<usize>() > MAX_DOMAIN {
+        return Ok(PublicValues { values: None, repeats });
     }
-    Ok((found.values.len() <= MAX_DOMAIN).then_some(found))
+    let mut values = Vec::new();
+    for (batch, row) in batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))) {
+        let value = ScalarValue::try_from_array(batch.column(0), row).map_err(|e| Error::internal(e.to_string()))?;
+        values.extend(literal_of(&value));
+    }
+    Ok(PublicValues { values: Some(values), repeats })
 }
 
 fn literal_of(scalar: &ScalarValue) -> Option<Literal> {

@@ -5,6 +5,7 @@
 //! a file is checked when the dataset is loaded, against the files that will be read, and holds for
 //! those files only: see [`Table::check_unchanged`].
 
+mod csv;
 mod declaration;
 mod identifier;
 mod load;
@@ -52,6 +53,8 @@ pub struct Table {
     pub protection: Protection,
     pub columns: Vec<Column>,
     pub source: Source,
+    /// Rows of a public table; `u64::MAX` of a protected one.
+    pub rows: u64,
 }
 
 /// How a table relates to the privacy unit.
@@ -73,8 +76,8 @@ pub struct Column {
     pub source_index: usize,
     pub bounds: Option<Bounds>,
     pub domain: Option<DeclaredDomain>,
-    /// Whether this is a public table's column in which no value stands twice.
-    pub unique: bool,
+    /// Most rows of a public table that share one value of this column; `u64::MAX` where that is private or unknown.
+    pub repeats: u64,
     /// Sensitivity, for example "general" or "health".
     pub tier: String,
 }

@@ -1,5 +1,6 @@
 //! The files behind a table.
 
+use super::csv;
 use super::declaration::Format;
 use crate::error::{Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -36,7 +37,13 @@ impl Identity {
 impl Source {
     /// Opens the files that `pattern` (a file, a directory or a glob, relative to `base`) names now. Later
     /// files do not join by themselves.
-    pub(super) async fn open(state: &SessionState, base: &Path, pattern: &str, format: Format) -> Result<Source> {
+    pub(super) async fn open(
+        state: &SessionState,
+        base: &Path,
+        pattern: &str,
+        format: Format,
+        newlines_in_values: bool,
+    ) -> Result<Source> {
         let paths = resolve(base, pattern, format)?;
         let files = paths
             .iter()
@@ -48,7 +55,10 @@ impl Source {
                 path.canonicalize().map_err(|e| Error::configuration(format!("file {}: {e}", path.display())))?;
             urls.push(url_of(&absolute)?);
         }
-        let reader = reader(format);
+        if format == Format::Csv {
+            paths.iter().try_for_each(|path| csv::check(path, newlines_in_values))?;
+        }
+        let reader = reader(format, newlines_in_values);
         let options = ListingOptions::new(reader.clone()).with_file_extension("");
         let mut schema: Option<SchemaRef> = None;
         for (url, path) in urls.iter().zip(&paths) {
@@ -137,7 +147,7 @@ fn url_of(absolute: &Path) -> Result<ListingTableUrl> {
 
 /// Readers that do the same work whatever the values are: statistics, page indexes and bloom filters would turn
 /// values into time and bytes read.
-fn reader(format: Format) -> Arc<dyn FileFormat> {
+fn reader(format: Format, newlines_in_values: bool) -> Arc<dyn FileFormat> {
     match format {
         Format::Parquet => {
             let mut options = TableParquetOptions::default();
@@ -148,9 +158,7 @@ fn reader(format: Format) -> Arc<dyn FileFormat> {
             options.global.schema_force_view_types = false;
             Arc::new(ParquetFormat::default().with_options(options))
         }
-        Format::Csv => {
-            Arc::new(CsvFormat::default().with_has_header(true).with_newlines_in_values(true).with_truncated_rows(true))
-        }
+        Format::Csv => Arc::new(CsvFormat::default().with_has_header(true).with_newlines_in_values(newlines_in_values)),
     }
 }
 

@@ -6,6 +6,7 @@ mod render;
 mod serve;
 
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Client;
 use std::io::Write;
@@ -69,6 +70,19 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Let a principal ask again whose charged question failed, once you know why it did.
+    Unfreeze {
+        /// The configuration that names the ledger; the server may be running.
+        #[arg(long)]
+        config: PathBuf,
+        #[arg(long)]
+        dataset: String,
+        #[arg(long)]
+        principal: String,
+        /// What you found; it goes into the audit log.
+        #[arg(long)]
+        reason: String,
     },
     /// Generate a dataset, serve it, and hold a short session with it.
     Demo(demo::DemoArgs),
@@ -169,6 +183,11 @@ async fn run(command: Command) -> Result<()> {
                 "token (shown once; give it to {principal}):\n  {token}\n\nfor the server's configuration:\n\n[[principal]]\nname = \"{principal}\"\ntoken_sha256 = \"{}\"\n",
                 crate::api::digest(&token)
             ))
+        }
+        Command::Unfreeze { config, dataset, principal, reason } => {
+            let ledger = Ledger::open(&crate::server::load(&config)?.ledger.path).await?;
+            ledger.unfreeze(&dataset, &principal, &reason).await?;
+            show(&format!("'{principal}' may ask about '{dataset}' again\n"))
         }
         Command::Demo(args) => demo::demo(args).await,
     }

@@ -106,8 +106,8 @@ pub fn quote(quote: &QuoteResponse) -> String {
 }
 
 pub fn balances(balances: &[Balance]) -> String {
-    let header =
-        ["dataset", "purpose", "granted", "epsilon left", "pool granted", "pool left", "questions"].map(String::from);
+    let header = ["dataset", "purpose", "granted", "epsilon left", "pool granted", "pool left", "questions", "state"]
+        .map(String::from);
     let row = |b: &Balance| {
         let (account, pool) = (b.account.clone().unwrap_or_default(), b.pool.clone().unwrap_or_default());
         vec![
@@ -118,6 +118,7 @@ pub fn balances(balances: &[Balance]) -> String {
             format!("({}, {})", pool.granted_epsilon, pool.granted_delta),
             pool.remaining_epsilon,
             account.charges.to_string(),
+            if b.frozen { "frozen" } else { "open" }.into(),
         ]
     };
     grid(&header, &balances.iter().map(row).collect::<Vec<_>>())

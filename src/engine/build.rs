@@ -18,12 +18,15 @@ use datafusion::logical_expr::{
     EmptyRelation, Expr as DfExpr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, binary_expr,
     lit,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What plans read: the dataset's files, and the tables that earlier releases made.
 pub struct Sources<'a> {
     pub dataset: &'a Dataset,
     pub released: &'a [Arc<dyn TableProvider>],
+    /// What was computed of `Query::fixed`, by position.
+    pub fixed: &'a BTreeMap<usize, Arc<dyn TableProvider>>,
     pub secret: Secret,
 }
 
@@ -58,17 +61,8 @@ impl Sources<'_> {
                 project(plan, exprs)
             }
             Relation::Protected { table, columns } => self.protected(*table, columns),
-            Relation::Released(id) => match self.released.get(*id) {
-                Some(table) => {
-                    LogicalPlanBuilder::scan(format!("released{id}"), provider_as_source(table.clone()), None).and_then(
-                        |plan| {
-                            let columns = plan.schema().columns();
-                            project(plan, columns.into_iter().map(DfExpr::Column))
-                        },
-                    )
-                }
-                None => internal_err!("a release is read before it is made"),
-            },
+            Relation::Released(id) => whole(format!("released{id}"), self.released.get(*id)),
+            Relation::Fixed(id) => whole(format!("fixed{id}"), self.fixed.get(id)),
             Relation::Rows { types, rows } if types.is_empty() => {
                 let empty = EmptyRelation { produce_one_row: !rows.is_empty(), schema: Arc::new(DFSchema::empty()) };
                 Ok(LogicalPlanBuilder::new(LogicalPlan::EmptyRelation(empty)))
@@ -172,6 +166,14 @@ impl Sources<'_> {
         let all = || (0..width).map(column);
         keep_first(plan, rank(self.secret, all().collect()), all().collect(), rows)
     }
+}
+
+/// All of a table that the question made before.
+fn whole(name: String, table: Option<&Arc<dyn TableProvider>>) -> Result<LogicalPlanBuilder> {
+    let Some(table) = table else { return internal_err!("a table is read before it is made") };
+    let plan = LogicalPlanBuilder::scan(name, provider_as_source(table.clone()), None)?;
+    let columns = plan.schema().columns();
+    project(plan, columns.into_iter().map(DfExpr::Column))
 }
 
 /// At most `most` rows per unit (c0): those of the least `rank`, ties in the order of `columns`, all of which are kept.

@@ -2,7 +2,7 @@
 //!
 //! [`build`] turns algebra into a DataFusion plan, with [`functions`] that make every scalar total; [`bound`] puts the bounding of
 //! contributions on top of a release's input; [`run`] executes and returns integers that [`crate::mechanism`] alone can open;
-//! [`table`] rebuilds Arrow columns from what was released.
+//! [`table`] rebuilds Arrow columns from what was released. [`workers`] has the threads for all of it.
 //!
 //! The bounding here is made of DataFusion's own operators: (unit, group) aggregate, rank, keep k, clamp, aggregate.
 
@@ -13,6 +13,8 @@ mod run;
 mod table;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 pub use run::{Engine, Prepared};
 pub use table::{Confidence, released_table};
+pub use workers::Workers;

@@ -4,7 +4,7 @@ use super::bound::bounded;
 use super::build::Sources;
 use super::functions::Secret;
 use super::table::released_schema;
-use crate::algebra::Query;
+use crate::algebra::{Query, Relation};
 use crate::catalog::{Dataset, ReaderOptions, session};
 use crate::error::{Code, Error, Result};
 use crate::mechanism::{Calibrated, ExactAggregates};
@@ -16,6 +16,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Runs questions over one dataset.
@@ -51,29 +52,29 @@ impl Engine {
         &self.dataset
     }
 
-    /// Builds every plan of the question, with empty tables in the place of releases, and reads no data.
+    /// Builds every plan of the question, with empty tables in the place of those that it makes, and reads no data.
     ///
     /// Errors: `DATA_CHANGED`; `UNSUPPORTED_SQL` where a plan cannot be built. Both are functions of text, catalog and file
     /// identities, and nothing has been charged yet.
     pub async fn prepare(&self, query: &Query, releases: &[Calibrated]) -> Result<Prepared> {
         self.dataset.check_unchanged()?;
         let secret = Secret::draw().map_err(|_| Error::internal("the operating system gives no randomness"))?;
-        let empty = releases
-            .iter()
-            .map(|r| table(RecordBatch::new_empty(released_schema(&r.release))))
-            .collect::<Result<Vec<_>>>()?;
-        let sources = Sources { dataset: &self.dataset, released: &empty, secret };
-        let unsupported = |e: DataFusionError| {
-            let cause = e.strip_backtrace();
-            let cause = cause.lines().next().unwrap_or_default();
-            Error::new(Code::UnsupportedSql, format!("this question cannot be planned: {cause}"))
-        };
-        for release in releases {
-            let plan = bounded(release, &sources).map_err(unsupported)?;
-            physical(&self.private, &plan).await.map_err(unsupported)?;
+        let empty = |schema| table(RecordBatch::new_empty(schema));
+        let released = releases.iter().map(|r| empty(released_schema(&r.release))).collect::<Result<Vec<_>>>()?;
+        let mut fixed = BTreeMap::new();
+        for (id, relation) in query.fixed.iter().enumerate() {
+            let sources = Sources { dataset: &self.dataset, released: &released, fixed: &fixed, secret };
+            let plan = sources.plan(relation).and_then(|b| b.build()).map_err(unplannable)?;
+            physical(&self.public, &plan).await.map_err(unplannable)?;
+            fixed.insert(id, empty(Arc::new(plan.schema().as_arrow().clone()))?);
         }
-        let post = sources.plan(&query.post).and_then(|b| b.build()).map_err(unsupported)?;
-        physical(&self.public, &post).await.map_err(unsupported)?;
+        let sources = Sources { dataset: &self.dataset, released: &released, fixed: &fixed, secret };
+        for release in releases {
+            let plan = bounded(release, &sources).map_err(unplannable)?;
+            physical(&self.private, &plan).await.map_err(unplannable)?;
+        }
+        let post = sources.plan(&query.post).and_then(|b| b.build()).map_err(unplannable)?;
+        physical(&self.public, &post).await.map_err(unplannable)?;
         Ok(Prepared { secret })
     }
 
@@ -82,12 +83,18 @@ impl Engine {
     /// Errors: one fixed failure, whatever happened: its cause may depend on data.
     pub async fn exact(
         &self,
+        query: &Query,
         release: &Calibrated,
         prepared: &Prepared,
         released: &[RecordBatch],
     ) -> Result<ExactAggregates> {
+        let mut fixed = BTreeMap::new();
+        for id in release.release.input.fixed() {
+            let relation = query.fixed.get(id).ok_or_else(|| failed("plan"))?;
+            fixed.insert(id, table(self.public_table(relation, prepared, released).await?)?);
+        }
         let tables = released.iter().cloned().map(table).collect::<Result<Vec<_>>>()?;
-        let sources = Sources { dataset: &self.dataset, released: &tables, secret: prepared.secret };
+        let sources = Sources { dataset: &self.dataset, released: &tables, fixed: &fixed, secret: prepared.secret };
         let run = async {
             let plan = bounded(release, &sources)?;
             collect(physical(&self.private, &plan).await?, self.private.task_ctx()).await
@@ -97,18 +104,30 @@ impl Engine {
         exact_columns(&batches, release).ok_or_else(|| failed("shape"))
     }
 
-    /// The final table: an ordinary plan over released and public tables.
-    pub async fn post(&self, query: &Query, prepared: &Prepared, released: &[RecordBatch]) -> Result<RecordBatch> {
+    /// An ordinary plan over released and public tables, in one partition.
+    pub async fn public_table(
+        &self,
+        relation: &Relation,
+        prepared: &Prepared,
+        released: &[RecordBatch],
+    ) -> Result<RecordBatch> {
         let tables = released.iter().cloned().map(table).collect::<Result<Vec<_>>>()?;
-        let sources = Sources { dataset: &self.dataset, released: &tables, secret: prepared.secret };
+        let none = BTreeMap::new();
+        let sources = Sources { dataset: &self.dataset, released: &tables, fixed: &none, secret: prepared.secret };
         let run = async {
-            let plan = sources.plan(&query.post)?.build()?;
+            let plan = sources.plan(relation)?.build()?;
             let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
             let batches = collect(physical(&self.public, &plan).await?, self.public.task_ctx()).await?;
             Ok::<_, DataFusionError>(concat_batches(&schema, &batches)?)
         };
         run.await.map_err(|e| failed(kind(&e)))
     }
+}
+
+fn unplannable(e: DataFusionError) -> Error {
+    let cause = e.strip_backtrace();
+    let cause = cause.lines().next().unwrap_or_default();
+    Error::new(Code::UnsupportedSql, format!("this question cannot be planned: {cause}"))
 }
 
 /// What an operator may know of a failure: its kind, never its text, which may quote data.

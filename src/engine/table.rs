@@ -10,26 +10,30 @@ use datafusion::error::Result;
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
 
-/// At which confidence intervals are given.
+/// At which confidence intervals are given: each number is the probability that one interval misses the exact value.
 #[derive(Clone, Copy, Debug)]
 pub struct Confidence {
-    /// Probability that a column's own interval misses the exact value.
+    /// For a value by itself.
     pub own: f64,
-    /// The same for intervals that must hold for all noisy outputs of the question together.
-    pub joint: f64,
+    /// For intervals that must hold for one value of each noisy output of the question together.
+    pub row: f64,
+    /// For intervals that must hold for all noisy values of the question together.
+    pub all: f64,
 }
 
 impl Confidence {
-    /// 1 - `alpha` for each column, and for `outputs` columns together by the union bound.
-    pub fn new(alpha: f64, outputs: usize) -> Confidence {
-        Confidence { own: alpha, joint: alpha / outputs.max(1) as f64 }
+    /// 1 - `alpha` for each value, and by the union bound for those that must hold together.
+    pub fn new(alpha: f64, releases: &[Calibrated]) -> Confidence {
+        let outputs: f64 = releases.iter().map(|made| made.release.outputs.len() as f64).sum();
+        let values: f64 = releases.iter().map(|made| made.release.outputs.len() as f64 * made.cells as f64).sum();
+        Confidence { own: alpha, row: alpha / outputs.max(1.0), all: alpha / values.max(1.0) }
     }
 }
 
-/// Keys, outputs, and four interval ends per output: own lower and upper, joint lower and upper.
+/// Keys, outputs, and six interval ends per output: lower and upper for itself, for its row and for all.
 pub fn released_schema(release: &Release) -> SchemaRef {
     let outputs = || release.outputs.iter().map(Output::ty);
-    let types = release.keys.iter().map(|k| k.ty).chain(outputs()).chain(outputs().flat_map(|ty| [ty; 4]));
+    let types = release.keys.iter().map(|k| k.ty).chain(outputs()).chain(outputs().flat_map(|ty| [ty; 6]));
     let fields = types.enumerate().map(|(i, ty)| Field::new(super::build::name(i), arrow_type(ty), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
@@ -43,15 +47,15 @@ pub fn released_table(made: &Calibrated, released: &Released, confidence: Confid
     };
     let mut ends = Vec::new();
     for output in &made.release.outputs {
-        let (own, joint) = (estimates(output, confidence.own), estimates(output, confidence.joint));
         let ty = output.ty();
-        arrays.push(column(ty, own.iter().map(|e| e.value)));
-        ends.extend([
-            column(ty, own.iter().map(|e| e.lower)),
-            column(ty, own.iter().map(|e| e.upper)),
-            column(ty, joint.iter().map(|e| e.lower)),
-            column(ty, joint.iter().map(|e| e.upper)),
-        ]);
+        for (at, alpha) in [confidence.own, confidence.row, confidence.all].into_iter().enumerate() {
+            let estimates = estimates(output, alpha);
+            if at == 0 {
+                arrays.push(column(ty, estimates.iter().map(|e| e.value)));
+            }
+            ends.push(column(ty, estimates.iter().map(|e| e.lower)));
+            ends.push(column(ty, estimates.iter().map(|e| e.upper)));
+        }
     }
     arrays.extend(ends);
     Ok(RecordBatch::try_new(released_schema(&made.release), arrays)?)

@@ -90,10 +90,10 @@ const QUESTIONS: &[&str] = &[
 /// The first release of a question and its exact integers, over the files in `dir`.
 async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Vec<Vec<i128>>) {
     let dataset = Arc::new(catalog::load(&dir.join("shop.toml"), &session(options).unwrap()).await.unwrap());
-    let statement = sql::plan(sql.into(), dataset.clone()).await.unwrap();
+    let statement = sql::plan(sql, &dataset).unwrap();
     let made = calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), Family::Laplace).unwrap();
     let engine = Engine::new(dataset, options).unwrap();
-    let columns = engine.exact(&made, &Prepared::fixed(), &[]).await.unwrap().into_columns();
+    let columns = engine.exact(&statement.query, &made, &Prepared::fixed(), &[]).await.unwrap().into_columns();
     (made, columns)
 }
 

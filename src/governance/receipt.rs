@@ -3,6 +3,7 @@
 use super::ALPHA;
 use crate::accounting::Charge;
 use crate::algebra::{Bounds, Clamp, Measure, Output};
+use crate::engine::Confidence;
 use crate::mechanism::Calibrated;
 use crate::proto::{NoisyColumn, Price, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
@@ -34,12 +35,18 @@ pub fn releases(releases: &[Calibrated]) -> Vec<ReleaseNote> {
 
 /// One entry per noisy column of the answer.
 pub fn columns(columns: &[OutputColumn], releases: &[Calibrated]) -> Vec<NoisyColumn> {
-    columns.iter().filter_map(|column| noisy_column(column, releases)).collect()
+    let confidence = Confidence::new(ALPHA, releases);
+    columns.iter().filter_map(|column| noisy_column(column, releases, confidence)).collect()
 }
 
-fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyColumn> {
-    let blank =
-        NoisyColumn { name: column.name.clone(), has_interval: column.interval.is_some(), ..NoisyColumn::default() };
+fn noisy_column(column: &OutputColumn, releases: &[Calibrated], confidence: Confidence) -> Option<NoisyColumn> {
+    let alpha = if column.simultaneous { confidence.all } else { confidence.own };
+    let blank = NoisyColumn {
+        name: column.name.clone(),
+        has_interval: column.interval.is_some(),
+        simultaneous: column.simultaneous,
+        ..NoisyColumn::default()
+    };
     match column.noise {
         OutputNoise::Exact => None,
         OutputNoise::Derived => Some(NoisyColumn { mechanism: "post-processing of noisy values".into(), ..blank }),
@@ -51,7 +58,7 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                     NoisyColumn {
                         mechanism: noise.name().into(),
                         noise_scale: noise.scale() * step,
-                        half_width: noise.half_width(ALPHA) * step,
+                        half_width: noise.half_width(alpha) * step,
                         bounds: bounds(
                             &made.release.measures[*measure],
                             &made.clamps[*measure],

@@ -8,6 +8,10 @@
 //! [`MAX_ATTEMPTS`] times. This is sound because at most one run commits, only committed bytes are seen, and nothing between
 //! the draw and the commit depends on the drawn values but their fixed number: whether a run commits is independent of its noise.
 //!
+//! *Failures.* A charged question that fails all the same (memory, the deadline, a file that went away) may have failed because of
+//! somebody's rows, and that it failed is seen. So a failure freezes the asking principal's accounts of the dataset until someone
+//! has looked at it: it cannot be repeated, and one failure tells one bit. It is outside epsilon; receipts say so.
+//!
 //! *The file.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`].
 //! The ledger fails closed: where it cannot be written, nothing is answered.
 
@@ -86,4 +90,6 @@ pub struct Balance {
     pub account: Account,
     pub grant: Grant,
     pub spent: Spent,
+    /// Whether a failure has to be looked into before anything more is run.
+    pub frozen: bool,
 }

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
-/// Version of `schema.sql`, kept in the file's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+/// What makes each version of the file from the one before; the number of those done is the file's `user_version`.
+const VERSIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// Most changes that share one commit.
 const MAX_GROUP: usize = 256;
 
@@ -37,6 +37,7 @@ enum Change {
     Reserve(Claim),
     Commit { principal: String, query_id: String, bytes: Vec<u8> },
     Fail { principal: String, query_id: String },
+    Unfreeze { dataset: String, principal: String, reason: String },
 }
 
 enum Outcome {
@@ -84,7 +85,7 @@ impl Ledger {
 
     /// Pays for a question, or finds that it is paid. When this returns, the charge is on disk.
     ///
-    /// Errors: `NO_GRANT`, `BUDGET_EXHAUSTED`, `QUERY_ID_REUSED`, each without a charge; `EXECUTION_FAILED` where an earlier charge
+    /// Errors: `NO_GRANT`, `ACCOUNT_FROZEN`, `BUDGET_EXHAUSTED`, `QUERY_ID_REUSED`, each without a charge; `EXECUTION_FAILED` where an earlier charge
     /// under this query id will never be answered.
     pub async fn reserve(&self, claim: Claim) -> Result<Reserved> {
         match self.change(Change::Reserve(claim)).await? {
@@ -104,9 +105,17 @@ impl Ledger {
         self.answer(&principal, &query_id).await?.ok_or_else(given_up)
     }
 
-    /// Closes a reservation that could not be answered; it stays charged.
+    /// Closes a reservation that could not be answered; it stays charged, and the principal's accounts of the dataset are frozen.
     pub async fn fail(&self, principal: &str, query_id: &str) -> Result<()> {
         self.change(Change::Fail { principal: principal.to_owned(), query_id: query_id.to_owned() }).await.map(|_| ())
+    }
+
+    /// Lets a principal ask again after a failure was looked into. The reason goes into the audit log.
+    ///
+    /// Errors: `NO_GRANT` where no account of this principal is frozen.
+    pub async fn unfreeze(&self, dataset: &str, principal: &str, reason: &str) -> Result<()> {
+        let (dataset, principal, reason) = (dataset.to_owned(), principal.to_owned(), reason.to_owned());
+        self.change(Change::Unfreeze { dataset, principal, reason }).await.map(|_| ())
     }
 
     /// The answer under a query id of this principal, if it was committed.
@@ -156,25 +165,22 @@ fn now() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
 }
 
-/// Creates the tables in an empty file, and refuses one of another version.
+/// Brings the file to the newest version, and refuses one that is newer still.
 async fn prepare(db: &mut SqliteConnection, path: &Path) -> Result<()> {
     let place = |e: sqlx::Error| Error::configuration(format!("ledger {}: {e}", path.display()));
     let mut transaction = db.begin_with("BEGIN IMMEDIATE").await.map_err(place)?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(place)?;
-    match version {
-        SCHEMA_VERSION => {}
-        0 => {
-            sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *transaction).await.map_err(place)?;
-            sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *transaction).await.map_err(place)?;
-        }
-        newer => {
-            let message = format!(
-                "ledger {} has version {newer}, this server knows {SCHEMA_VERSION}: use a newer server",
-                path.display()
-            );
-            return Err(Error::configuration(message));
-        }
+    let done = usize::try_from(version).ok().filter(|done| *done <= VERSIONS.len()).ok_or_else(|| {
+        let known = VERSIONS.len();
+        let message =
+            format!("ledger {} has version {version}, this server knows {known}: use a newer server", path.display());
+        Error::configuration(message)
+    })?;
+    for step in &VERSIONS[done..] {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(place)?;
     }
+    let version = format!("PRAGMA user_version = {}", VERSIONS.len());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(place)?;
     transaction.commit().await.map_err(place)
 }
 
@@ -223,6 +229,9 @@ async fn apply(db: &mut SqliteConnection, now: i64, change: Change) -> Result<Ou
         }
         Change::Fail { principal, query_id } => {
             statements::fail(db, now, &principal, &query_id).await.map(|()| Outcome::Done)
+        }
+        Change::Unfreeze { dataset, principal, reason } => {
+            statements::unfreeze(db, now, &dataset, &principal, &reason).await.map(|()| Outcome::Done)
         }
     }
 }

@@ -67,6 +67,7 @@ fn balance(row: &SqliteRow) -> Result<Balance> {
             rho_limit: amount(row, "rho_limit")?,
         },
         spent: Spent { total, charges: charges.unsigned_abs() },
+        frozen: row.try_get("frozen").map_err(unavailable)?,
     })
 }
 
@@ -107,7 +108,10 @@ pub async fn apply(db: &mut SqliteConnection, now: i64, settings: &[Setting]) ->
             continue;
         }
         sqlx::query(
-            "INSERT INTO accounts VALUES (?, ?, ?, 1, ?, ?, ?, ?, '0', '0', '0', 0)
+            "INSERT INTO accounts (dataset, principal, purpose, active, epsilon, delta_key, delta_conversion, rho_limit,
+                                   spent_epsilon, spent_rho, spent_delta, charges, frozen)
+             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, '0', '0', '0', 0,
+                     (SELECT coalesce(max(frozen), 0) FROM accounts WHERE dataset = ?1 AND principal = ?2))
              ON CONFLICT DO UPDATE SET active = 1, epsilon = excluded.epsilon, delta_key = excluded.delta_key,
              delta_conversion = excluded.delta_conversion, rho_limit = excluded.rho_limit",
         )
@@ -141,18 +145,30 @@ fn stored(row: &SqliteRow) -> Result<StoredAnswer> {
     Ok(StoredAnswer {
         query_id: text("query_id")?,
         account: Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? },
-        bytes: row.try_get("answer").map_err(unavailable)?,
+        bytes: row.try_get("bytes").map_err(unavailable)?,
     })
+}
+
+/// A charge, with the answer that stands under its query id.
+async fn charge(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<SqliteRow>> {
+    let row = sqlx::query(
+        "SELECT mine.*, coalesce(mine.answer, other.answer) AS bytes
+         FROM charges mine LEFT JOIN charges other ON other.principal = mine.principal AND other.query_id = mine.same_as
+         WHERE mine.principal = ? AND mine.query_id = ?",
+    );
+    row.bind(principal).bind(query_id).fetch_optional(db).await.map_err(unavailable)
+}
+
+fn state(row: &SqliteRow) -> Result<String> {
+    row.try_get("state").map_err(unavailable)
 }
 
 /// The answer under a query id of this principal, if it was committed.
 pub async fn answer(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
-    let row = sqlx::query("SELECT * FROM charges WHERE principal = ? AND query_id = ? AND state = 'answered'")
-        .bind(principal)
-        .bind(query_id)
-        .fetch_optional(db)
-        .await;
-    row.map_err(unavailable)?.as_ref().map(stored).transpose()
+    match charge(db, principal, query_id).await? {
+        Some(row) if state(&row)? == "answered" => stored(&row).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The committed answer to this very request under this query id, if there is one.
@@ -162,16 +178,9 @@ pub async fn replay(
     query_id: &str,
     request: &[u8],
 ) -> Result<Option<StoredAnswer>> {
-    let row = sqlx::query("SELECT * FROM charges WHERE principal = ? AND query_id = ?")
-        .bind(principal)
-        .bind(query_id)
-        .fetch_optional(db)
-        .await
-        .map_err(unavailable)?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = charge(db, principal, query_id).await? else { return Ok(None) };
     same_request(&row, query_id, request)?;
-    let state: String = row.try_get("state").map_err(unavailable)?;
-    if state == "answered" { stored(&row).map(Some) } else { Ok(None) }
+    if state(&row)? == "answered" { stored(&row).map(Some) } else { Ok(None) }
 }
 
 fn same_request(row: &SqliteRow, query_id: &str, request: &[u8]) -> Result<()> {
@@ -189,22 +198,25 @@ fn same_request(row: &SqliteRow, query_id: &str, request: &[u8]) -> Result<()> {
 
 /// Decides a claim and debits every account in its scope, or none.
 pub async fn reserve(db: &mut SqliteConnection, now: i64, claim: &Claim) -> Result<Decision> {
-    let known = sqlx::query("SELECT * FROM charges WHERE principal = ? AND query_id = ?")
-        .bind(&claim.account.principal)
-        .bind(&claim.query_id)
-        .fetch_optional(&mut *db)
-        .await
-        .map_err(unavailable)?;
+    let known = charge(db, &claim.account.principal, &claim.query_id).await?;
     if let Some(row) = known {
         return again(db, now, claim, &row).await;
     }
     if !claim.fresh
         && let Some(earlier) = earlier_answer(db, claim).await?
     {
-        return Ok(Decision::Stored(earlier));
+        insert(db, now, claim, Paid::Before(&earlier.query_id)).await?;
+        let mut body = named(&claim.account);
+        body["query_id"] = claim.query_id.as_str().into();
+        body["same_as"] = earlier.query_id.as_str().into();
+        audit::append(db, now, "reuse", &body).await.map_err(unavailable)?;
+        return Ok(Decision::Stored(StoredAnswer { query_id: claim.query_id.clone(), ..earlier }));
     }
     let account = find(db, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
     let pool = find(db, &Account::pool(&claim.account.dataset)).await?.ok_or_else(|| no_grant(&claim.account))?;
+    if account.frozen {
+        return Err(frozen(&claim.account));
+    }
     for balance in [&account, &pool] {
         if !balance.spent.accepts(&balance.grant, claim.charge) {
             return Err(exhausted(balance, claim.charge));
@@ -213,24 +225,7 @@ pub async fn reserve(db: &mut SqliteConnection, now: i64, claim: &Claim) -> Resu
     for balance in [&account, &pool] {
         debit(db, balance, claim.charge).await?;
     }
-    sqlx::query(
-        "INSERT INTO charges (principal, query_id, dataset, purpose, request, question, releases, epsilon, rho, delta, state, attempts, charged_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', 1, ?)",
-    )
-    .bind(&claim.account.principal)
-    .bind(&claim.query_id)
-    .bind(&claim.account.dataset)
-    .bind(&claim.account.purpose)
-    .bind(&claim.request)
-    .bind(&claim.question)
-    .bind(claim.releases as i64)
-    .bind(claim.charge.epsilon.map(|e| e.to_string()))
-    .bind(claim.charge.rho.to_string())
-    .bind(claim.charge.delta.to_string())
-    .bind(now)
-    .execute(&mut *db)
-    .await
-    .map_err(unavailable)?;
+    insert(db, now, claim, Paid::Now).await?;
     let mut body = named(&claim.account);
     body["query_id"] = claim.query_id.as_str().into();
     body["epsilon"] = claim.charge.epsilon.map(|e| e.to_string()).into();
@@ -241,18 +236,56 @@ pub async fn reserve(db: &mut SqliteConnection, now: i64, claim: &Claim) -> Resu
     Ok(Decision::Run { releases: claim.releases, charged_at: now })
 }
 
+/// Which charge pays for a claim.
+enum Paid<'a> {
+    Now,
+    /// That of this query id, whose answer stands under the claim's id too.
+    Before(&'a str),
+}
+
+async fn insert(db: &mut SqliteConnection, now: i64, claim: &Claim, paid: Paid<'_>) -> Result<()> {
+    let (charge, state, same_as) = match paid {
+        Paid::Now => (claim.charge, "reserved", None),
+        Paid::Before(query_id) => (Charge::NOTHING, "answered", Some(query_id)),
+    };
+    sqlx::query(
+        "INSERT INTO charges (principal, query_id, dataset, purpose, request, question, releases, epsilon, rho, delta,
+                              state, attempts, charged_at, same_as)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+    )
+    .bind(&claim.account.principal)
+    .bind(&claim.query_id)
+    .bind(&claim.account.dataset)
+    .bind(&claim.account.purpose)
+    .bind(&claim.request)
+    .bind(&claim.question)
+    .bind(claim.releases as i64)
+    .bind(charge.epsilon.map(|e| e.to_string()))
+    .bind(charge.rho.to_string())
+    .bind(charge.delta.to_string())
+    .bind(state)
+    .bind(now)
+    .bind(same_as)
+    .execute(db)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
 /// The same query id again: replay, resume or give up; never a second charge.
 async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteRow) -> Result<Decision> {
     same_request(row, &claim.query_id, &claim.request)?;
-    let state: String = row.try_get("state").map_err(unavailable)?;
     let attempts: i64 = row.try_get("attempts").map_err(unavailable)?;
-    match state.as_str() {
+    match state(row)?.as_str() {
         "answered" => Ok(Decision::Stored(stored(row)?)),
         "reserved" if attempts < MAX_ATTEMPTS => {
             let question: Vec<u8> = row.try_get("question").map_err(unavailable)?;
             if question != claim.question {
                 let message = "this question was charged and not answered, and its data or policy has changed since: ask it under a new query id";
                 return Err(Error::new(Code::QueryIdReused, message));
+            }
+            if find(db, &claim.account).await?.is_none_or(|account| account.frozen) {
+                return Err(frozen(&claim.account));
             }
             sqlx::query("UPDATE charges SET attempts = attempts + 1 WHERE principal = ? AND query_id = ?")
                 .bind(&claim.account.principal)
@@ -279,7 +312,7 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
 
 async fn earlier_answer(db: &mut SqliteConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
     let row = sqlx::query(
-        "SELECT * FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question = ? AND state = 'answered'
+        "SELECT *, answer AS bytes FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question = ? AND state = 'answered' AND same_as IS NULL
          ORDER BY charged_at, query_id LIMIT 1",
     )
     .bind(&claim.account.dataset)
@@ -336,16 +369,56 @@ pub async fn commit(
     Ok(true)
 }
 
-/// Closes a reservation that could not be answered. It stays charged.
+/// Closes a reservation that could not be answered. It stays charged. What failed may have failed because of somebody's rows, so
+/// it must not be repeated: the principal's accounts of the dataset are frozen. A question without any release reads no
+/// private rows, and freezes nothing.
 pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id: &str) -> Result<()> {
-    sqlx::query("UPDATE charges SET state = 'failed' WHERE principal = ? AND query_id = ? AND state = 'reserved'")
+    let failed = sqlx::query(
+        "UPDATE charges SET state = 'failed' WHERE principal = ? AND query_id = ? AND state = 'reserved' RETURNING dataset, releases",
+    )
+    .bind(principal)
+    .bind(query_id)
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(unavailable)?;
+    let Some(failed) = failed else { return Ok(()) };
+    let dataset: String = failed.try_get("dataset").map_err(unavailable)?;
+    let body = json!({ "dataset": dataset, "principal": principal, "query_id": query_id });
+    audit::append(db, now, "failure", &body).await.map_err(unavailable)?;
+    if failed.try_get::<i64, _>("releases").map_err(unavailable)? > 0 {
+        set_frozen(db, &dataset, principal, true).await?;
+        audit::append(db, now, "freeze", &body).await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+/// Lets a principal ask again.
+pub async fn unfreeze(db: &mut SqliteConnection, now: i64, dataset: &str, principal: &str, reason: &str) -> Result<()> {
+    if set_frozen(db, dataset, principal, false).await? == 0 {
+        let message = format!("no account of '{principal}' on dataset '{dataset}' is frozen");
+        return Err(Error::new(Code::NoGrant, message));
+    }
+    let body = json!({ "dataset": dataset, "principal": principal, "reason": reason });
+    audit::append(db, now, "unfreeze", &body).await.map_err(unavailable)
+}
+
+/// Freezes or thaws all accounts of a principal on a dataset: the number of those that changed.
+async fn set_frozen(db: &mut SqliteConnection, dataset: &str, principal: &str, frozen: bool) -> Result<u64> {
+    let changed = sqlx::query("UPDATE accounts SET frozen = ?1 WHERE dataset = ?2 AND principal = ?3 AND frozen <> ?1")
+        .bind(frozen)
+        .bind(dataset)
         .bind(principal)
-        .bind(query_id)
-        .execute(&mut *db)
-        .await
-        .map_err(unavailable)?;
-    let body = json!({ "principal": principal, "query_id": query_id });
-    audit::append(db, now, "failure", &body).await.map_err(unavailable)
+        .execute(db)
+        .await;
+    Ok(changed.map_err(unavailable)?.rows_affected())
+}
+
+fn frozen(account: &Account) -> Error {
+    let message = format!(
+        "the accounts of '{}' on dataset '{}' are frozen, because a charged question could not be answered: an operator must look into it and run `undertone unfreeze`. Nothing was charged",
+        account.principal, account.dataset
+    );
+    Error::new(Code::AccountFrozen, message)
 }
 
 fn no_grant(account: &Account) -> Error {

@@ -56,6 +56,10 @@ pub struct NoisyColumn {
     /// Per-unit, per-group bounds that the values were clamped to, in words.
     #[prost(string, tag = "6")]
     pub bounds: ::prost::alloc::string::String,
+    /// Whether the interval holds for all noisy values of the question together, and not for each by itself: because
+    /// noisy values chose the rows (ORDER BY with LIMIT, HAVING), and the chosen ones are not like the others.
+    #[prost(bool, tag = "7")]
+    pub simultaneous: bool,
 }
 /// One noisy table within a question.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -216,6 +220,10 @@ pub struct Balance {
     pub account: ::core::option::Option<AccountState>,
     #[prost(message, optional, tag = "5")]
     pub pool: ::core::option::Option<AccountState>,
+    /// A charged question of this principal failed. Nothing more is run until an operator has looked into it;
+    /// answers that are stored stay readable.
+    #[prost(bool, tag = "6")]
+    pub frozen: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AccountState {

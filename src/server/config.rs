@@ -35,6 +35,7 @@ pub struct ServerSection {
     pub max_request_bytes: usize,
     pub max_concurrent_queries: usize,
     pub deadline_seconds: u64,
+    pub time_bucket_millis: u64,
 }
 
 impl Default for ServerSection {
@@ -44,6 +45,7 @@ impl Default for ServerSection {
             max_request_bytes: 1 << 20,
             max_concurrent_queries: 4,
             deadline_seconds: 60,
+            time_bucket_millis: 50,
         }
     }
 }
@@ -108,6 +110,7 @@ impl Config {
         if self.server.max_concurrent_queries == 0
             || self.server.deadline_seconds == 0
             || self.server.max_request_bytes == 0
+            || self.server.time_bucket_millis == 0
         {
             return fail("server limits must be above 0".into());
         }
@@ -198,8 +201,13 @@ impl Config {
     }
 
     pub fn limits(&self) -> Limits {
-        let ServerSection { deadline_seconds, max_concurrent_queries, .. } = self.server;
-        Limits { deadline: Duration::from_secs(deadline_seconds), concurrent: max_concurrent_queries }
+        let ServerSection { deadline_seconds, max_concurrent_queries, time_bucket_millis, .. } = self.server;
+        Limits {
+            deadline: Duration::from_secs(deadline_seconds),
+            concurrent: max_concurrent_queries,
+            time_bucket: Duration::from_millis(time_bucket_millis),
+            threads: self.reader_options().partitions,
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub async fn start(config: &Config) -> Result<Running> {
     ledger.apply(settings).await?;
     tracing::info!(audit_entries = entries, datasets = names.len(), "ledger open");
 
-    let session = Arc::new(Session::new(engines, ledger, config.limits()));
+    let session = Arc::new(Session::new(engines, ledger, config.limits())?);
     let principals = Principals::new(config.principals.iter().map(|p| (p.token_sha256.clone(), p.name.clone())));
     let mut routes = Routes::builder();
     api::serve_routes(&mut routes, &session, &principals, config.server.max_request_bytes);

@@ -5,6 +5,7 @@ use crate::catalog::{Dataset, arrow_type};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{SchemaError, TableReference, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::functions::core::{coalesce, nullif};
@@ -29,9 +30,38 @@ pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Resul
     let plan = SqlToRel::new_with_options(&names, options)
         .sql_statement_to_plan(Statement::Query(query))
         .map_err(|e| explain(e, dataset, locator))?;
+    check_size(&plan)?;
     Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
         .execute_and_check(plan, &names.options, |_, _| {})
         .map_err(|e| explain(e, dataset, locator))
+}
+
+/// Most operators and expressions of a typed plan, those of a WITH query counted at each of its uses.
+const MAX_PLAN_NODES: usize = 50_000;
+
+/// Up to here a WITH query that is used twice is one plan with two names. What comes next writes it out at each use, so that a short
+/// chain of them could become anything.
+fn check_size(plan: &LogicalPlan) -> Result<()> {
+    let mut nodes = 0;
+    let mut open = vec![plan];
+    while let Some(next) = open.pop() {
+        nodes += 1;
+        let counted = next.apply_expressions(|expr| {
+            expr.apply(|_| {
+                nodes += 1;
+                Ok(TreeNodeRecursion::Continue)
+            })
+        });
+        counted.map_err(|e| Error::internal(e.strip_backtrace()))?;
+        if nodes > MAX_PLAN_NODES {
+            let message = format!(
+                "with every WITH query written out at each use the question has more than {MAX_PLAN_NODES} parts: split it"
+            );
+            return Err(Error::new(Code::SqlTooLong, message));
+        }
+        open.extend(next.inputs());
+    }
+    Ok(())
 }
 
 /// The declared tables and the functions that have a rule; nothing else has a name.

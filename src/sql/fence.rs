@@ -3,13 +3,14 @@
 use super::locate::{Locator, position};
 use crate::error::{Code, Error, Position, Result};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, Spanned, Statement,
-    TableFactor, Visit, Visitor,
+    BinaryOperator, Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
+    Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// Most bytes of one statement.
@@ -123,7 +124,7 @@ fn sentence(message: &str) -> String {
 }
 
 fn check(query: &Query, locator: &Locator) -> Result<()> {
-    match query.visit(&mut Fence { locator, depth: 0 }) {
+    match query.visit(&mut Fence::new(locator)) {
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -133,7 +134,21 @@ struct Fence<'a> {
     locator: &'a Locator,
     /// Expressions that are open, runs of AND and OR aside: those become flat, other runs cost planning time.
     depth: usize,
+    /// SELECTs, VALUES lists and tables so far, as written.
+    written: usize,
+    /// The same with each WITH query counted at its uses, and not where it is defined.
+    parts: usize,
+    /// Parts before each open query.
+    before: Vec<usize>,
+    /// The WITH queries of open queries, by address, with their names.
+    defined: Vec<(*const Query, String)>,
+    /// Parts of each WITH query; of several with one name the largest.
+    weights: HashMap<String, usize>,
 }
+
+/// Most SELECTs, VALUES lists and tables of one statement, as written and with WITH queries written out: planning costs their square,
+/// and a short chain of WITH queries that each use the one before twice could become anything.
+const MAX_PARTS: usize = 100;
 
 /// Deepest expression after the parser, which follows runs of operators without nesting.
 const MAX_OPERATORS: usize = 100;
@@ -145,6 +160,50 @@ fn is_flat(expr: &Expr) -> bool {
 impl Fence<'_> {
     fn refuse(&self, word: &str, message: &str) -> ControlFlow<Error> {
         ControlFlow::Break(Error::new(Code::UnsupportedSql, message).or_at(self.locator.find(word)))
+    }
+
+    fn new(locator: &Locator) -> Fence<'_> {
+        let (before, defined, weights) = (Vec::new(), Vec::new(), HashMap::new());
+        Fence { locator, depth: 0, written: 0, parts: 0, before, defined, weights }
+    }
+
+    /// Counts one more part, and what it stands for.
+    fn part(&mut self, written_out: usize) -> ControlFlow<Error> {
+        self.written += 1;
+        self.parts = self.parts.saturating_add(1 + written_out);
+        if self.written.max(self.parts) > MAX_PARTS {
+            let message = format!(
+                "the statement has more than {MAX_PARTS} SELECTs and tables, each WITH query counted wherever it is used: split the question"
+            );
+            return ControlFlow::Break(Error::new(Code::SqlTooLong, message));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A query's body. Those of subqueries in brackets are visited by themselves.
+    fn body(&mut self, body: &SetExpr) -> ControlFlow<Error> {
+        match body {
+            SetExpr::Select(select) => {
+                self.part(0)?;
+                self.select(select)
+            }
+            SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier } => {
+                if !matches!(set_quantifier, SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None) {
+                    return self.refuse("by", "UNION BY NAME is not supported: name the columns in the same order");
+                }
+                self.body(left)?;
+                self.body(right)
+            }
+            SetExpr::SetOperation { op, .. } => {
+                let message = format!("{op} is not supported: aggregate each side and join the results");
+                self.refuse(&op.to_string(), &message)
+            }
+            SetExpr::Query(_) => ControlFlow::Continue(()),
+            SetExpr::Values(_) => self.part(0),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
+                self.refuse("with", "only SELECT is answered, and nothing can be changed through SQL")
+            }
+        }
     }
 
     fn select(&self, select: &Select) -> ControlFlow<Error> {
@@ -242,21 +301,30 @@ impl Visitor for Fence<'_> {
         if settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty() {
             return self.refuse("select", "SETTINGS, FORMAT and pipe operators are not supported");
         }
-        match body.as_ref() {
-            SetExpr::Select(select) => self.select(select),
-            SetExpr::SetOperation { op: SetOperator::Union, .. } => ControlFlow::Continue(()),
-            SetExpr::SetOperation { op, .. } => {
-                let message = format!("{op} is not supported: aggregate each side and join the results");
-                self.refuse(&op.to_string(), &message)
-            }
-            SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
-                self.refuse("with", "only SELECT is answered, and nothing can be changed through SQL")
-            }
+        self.before.push(self.parts);
+        for cte in with.iter().flat_map(|w| &w.cte_tables) {
+            self.defined.push((cte.query.as_ref(), cte.alias.name.value.to_lowercase()));
         }
+        self.body(body)
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        let before = self.before.pop().unwrap_or(0);
+        if let Some(at) = self.defined.iter().rposition(|(defined, _)| std::ptr::eq(*defined, query)) {
+            let (_, name) = self.defined.swap_remove(at);
+            let weight = self.weights.entry(name).or_insert(0);
+            *weight = (*weight).max(self.parts - before);
+            self.parts = before;
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        let written_out = match factor {
+            TableFactor::Table { name, .. } => self.weights.get(&name.to_string().to_lowercase()).copied().unwrap_or(0),
+            _ => 0,
+        };
+        self.part(written_out)?;
         match factor {
             TableFactor::Table {
                 args,

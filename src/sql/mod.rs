@@ -14,11 +14,7 @@ mod lower;
 
 use crate::algebra::{Query, Type};
 use crate::catalog::Dataset;
-use crate::error::{Code, Error, Result};
-use std::sync::Arc;
-
-/// Stack for parsing and lowering: deep expressions recurse, and the limits on text keep them well below this.
-const STACK_BYTES: usize = 256 << 20;
+use crate::error::Result;
 
 /// A question that has a private reading.
 #[derive(Clone, Debug)]
@@ -35,6 +31,8 @@ pub struct OutputColumn {
     pub noise: OutputNoise,
     /// Positions of its interval's lower and upper end in `query.post`, if it has one.
     pub interval: Option<(usize, usize)>,
+    /// Whether its intervals hold for all noisy values of the question together, because rows were chosen by noisy values.
+    pub simultaneous: bool,
 }
 
 /// How a column of the answer came by its noise.
@@ -48,26 +46,12 @@ pub enum OutputNoise {
     Derived,
 }
 
-/// Reads one SELECT over `dataset`.
+/// Reads one SELECT over `dataset`. Recurses as deep as the limits on text allow, so it wants a large stack: see [`crate::engine::Workers`].
 ///
 /// Errors: `SYNTAX`, `SQL_TOO_LONG`, `SQL_TOO_DEEP`, `UNKNOWN_TABLE`, `UNKNOWN_COLUMN`, `UNSUPPORTED_SQL`, `PRIVATE_ROWS`,
 /// `PRIVATE_KEYS`, `MISSING_BOUNDS`, each with its place in the text where there is one.
-pub async fn plan(text: String, dataset: Arc<Dataset>) -> Result<Statement> {
-    let (send, receive) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name("plan".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            // The receiver is gone where the caller gave up; then nobody wants the plan.
-            let _ = send.send(plan_here(&text, &dataset));
-        })
-        .map_err(|e| Error::internal(format!("cannot start a planning thread: {e}")))?;
-    receive.await.unwrap_or_else(|_| Err(Error::new(Code::Internal, "planning failed; the question was not charged")))
-}
-
-fn plan_here(text: &str, dataset: &Dataset) -> Result<Statement> {
-    let fenced = fence::parse(text)?;
-    let fence::Fenced { query, locator } = fenced;
+pub fn plan(text: &str, dataset: &Dataset) -> Result<Statement> {
+    let fence::Fenced { query, locator } = fence::parse(text)?;
     let plan = analyse::analyse(query, dataset, &locator);
     // A refusal that has no place of its own points at the question.
     plan.and_then(|plan| lower::lower(&plan, dataset, &locator)).map_err(|e| e.or_at(locator.outer))

@@ -5,6 +5,7 @@ use expect_test::{Expect, expect};
 use std::sync::Arc;
 use undertone::algebra::Relation;
 use undertone::catalog::{self, Dataset, ReaderOptions, session};
+use undertone::engine::Workers;
 use undertone::error::Error;
 use undertone::sql::{self, Statement};
 
@@ -13,11 +14,10 @@ async fn clinic(world: &World) -> Arc<Dataset> {
     Arc::new(catalog::load(&world.path("clinic.toml"), &state).await.unwrap())
 }
 
-async fn refuse(dataset: &Arc<Dataset>, text: &str) -> Error {
-    match sql::plan(text.into(), dataset.clone()).await {
-        Ok(_) => panic!("accepted: {text}"),
-        Err(e) => e,
-    }
+/// Plans as the server does, on a thread whose stack holds what the limits let through.
+async fn plan(dataset: &Arc<Dataset>, text: &str) -> Result<Statement, Error> {
+    let (text, dataset) = (text.to_owned(), dataset.clone());
+    Workers::start(1).unwrap().compute(move || sql::plan(&text, &dataset)).await
 }
 
 /// (statement, code, place as line:column or empty, words of the message)
@@ -259,7 +259,7 @@ async fn refusals_have_code_place_and_remedy() {
     let dataset = clinic(&world).await;
     let mut wrong = Vec::new();
     for (text, code, place, words) in REFUSED {
-        match sql::plan((*text).into(), dataset.clone()).await {
+        match sql::plan(text, &dataset) {
             Ok(_) => wrong.push(format!("accepted: {text}")),
             Err(e) => {
                 let at = e.at.map(|p| p.to_string()).unwrap_or_default();
@@ -292,20 +292,76 @@ async fn deep_and_long_text_is_refused_and_nothing_falls_over() {
         (select(vec!["1"; 4_000].join(" + ") + " > age"), "SQL_TOO_DEEP"),
         (select(format!("age > 1 -- {}", "x".repeat(200_000))), "SQL_TOO_LONG"),
     ] {
-        let e = refuse(&dataset, &text).await;
+        let e = plan(&dataset, &text).await.err().unwrap_or_else(|| panic!("accepted: {}...", &text[..60]));
         assert_eq!(e.code.name(), code, "{}...: {e}", &text[..60]);
     }
-    // What is long and flat is answered.
-    for text in
-        [select(vec!["age = 1"; 2_000].join(" OR ")), select(format!("age IN ({})", vec!["7"; 4_000].join(", ")))]
-    {
-        assert!(sql::plan(text, dataset.clone()).await.is_ok());
+    // What is short and would become a huge plan.
+    let chain = |links: usize, uses: &str| {
+        let ctes = (1..=links).map(|i| format!("c{i} AS (SELECT {uses} FROM c{} a, c{} b)", i - 1, i - 1));
+        let ctes = std::iter::once("c0 AS (SELECT count(*) AS n FROM visits)".to_owned()).chain(ctes);
+        format!("WITH {} SELECT n FROM c{links}", ctes.collect::<Vec<_>>().join(", "))
+    };
+    let line = |links: usize| {
+        let ctes = (1..=links).map(|i| format!("c{i} AS (SELECT n FROM c{})", i - 1));
+        let ctes = std::iter::once("c0 AS (SELECT count(*) AS n FROM visits)".to_owned()).chain(ctes);
+        format!("WITH {} SELECT n FROM c{links}", ctes.collect::<Vec<_>>().join(", "))
+    };
+    let coalesce = |depth: usize| "coalesce(".repeat(depth) + "age" + &", 1)".repeat(depth);
+    let between =
+        |depth: usize| (0..depth).fold("age".to_owned(), |e, _| format!("CAST({e} BETWEEN 1 AND 2 AS BIGINT)"));
+    let nullif = |depth: usize| "nullif(".repeat(depth) + "age" + &", 1)".repeat(depth);
+    let in_list = |depth: usize| {
+        (0..depth).fold("age".to_owned(), |e, _| format!("CAST({e} IN ({}) AS BIGINT)", vec!["1"; 200].join(",")))
+    };
+    let one = "SELECT count(*) AS n FROM visits";
+    for (text, code) in [
+        (chain(28, "a.n + b.n AS n"), "SQL_TOO_LONG"),
+        (chain(12, "a.n * b.n AS n"), "SQL_TOO_LONG"),
+        (line(900), "SQL_TOO_LONG"),
+        (vec![one; 500].join(" UNION ALL "), "SQL_TOO_LONG"),
+        (
+            format!(
+                "SELECT count(*) FROM hospitals h0{}",
+                (1..500).map(|i| format!(" JOIN hospitals h{i} ON h{i}.hospital = h0.hospital")).collect::<String>()
+            ),
+            "SQL_TOO_LONG",
+        ),
+        (
+            format!(
+                "SELECT count(*) FROM {}",
+                (0..3_000).map(|i| format!("hospitals h{i}")).collect::<Vec<_>>().join(", ")
+            ),
+            "SQL_TOO_LONG",
+        ),
+        (select(coalesce(40) + " > 1"), "SQL_TOO_LONG"),
+        (select(between(40) + " > 1"), "SQL_TOO_LONG"),
+        (select(nullif(40) + " > 1"), "SQL_TOO_LONG"),
+        (select(in_list(8) + " > 1"), "SQL_TOO_LONG"),
+    ] {
+        let e = plan(&dataset, &text).await.err().unwrap_or_else(|| panic!("accepted: {}...", &text[..60]));
+        assert_eq!(e.code.name(), code, "{}...: {e}", &text[..60]);
+    }
+    // What is long and flat is answered, and so is what is deep within reason.
+    for text in [
+        select(vec!["age = 1"; 2_000].join(" OR ")),
+        select(format!("age IN ({})", vec!["7"; 4_000].join(", "))),
+        select(coalesce(8) + " > 1"),
+        chain(3, "a.n + b.n AS n"),
+        line(40),
+        vec![one; 45].join(" UNION ALL "),
+    ] {
+        let planned = plan(&dataset, &text).await;
+        assert!(planned.is_ok(), "{}...: {:?}", &text[..60], planned.err());
     }
 }
 
 /// The algebra of a statement, in a notation of one line per operator.
 fn check(statement: &Statement, expected: Expect) {
     let mut text = String::new();
+    for (i, fixed) in statement.query.fixed.iter().enumerate() {
+        text += &format!("fixed {i}:\n");
+        draw(fixed, 1, &mut text);
+    }
     for (i, release) in statement.query.releases.iter().enumerate() {
         let keys: Vec<_> = release.keys.iter().map(|k| format!("{} values", k.domain.len())).collect();
         text += &format!(
@@ -322,26 +378,25 @@ fn check(statement: &Statement, expected: Expect) {
 }
 
 fn draw(relation: &Relation, depth: usize, text: &mut String) {
-    let (line, inputs): (String, Vec<&Relation>) = match relation {
-        Relation::Public { table, columns } => (format!("public {table} {columns:?}"), vec![]),
-        Relation::Protected { table, columns } => (format!("protected {table} {columns:?}"), vec![]),
-        Relation::Released(id) => (format!("released {id}"), vec![]),
-        Relation::Rows { rows, .. } => (format!("rows {}", rows.len()), vec![]),
-        Relation::Filter { input, predicate } => (format!("filter {predicate:?}"), vec![input]),
-        Relation::Project { input, exprs } => (format!("project {}", exprs.len()), vec![input]),
-        Relation::Join { left, right, kind, on, filter } => {
-            (format!("join {kind:?} on {on:?} filter {}", filter.is_some()), vec![left, right])
+    let line = match relation {
+        Relation::Public { table, columns } => format!("public {table} {columns:?}"),
+        Relation::Protected { table, columns } => format!("protected {table} {columns:?}"),
+        Relation::Released(id) => format!("released {id}"),
+        Relation::Fixed(id) => format!("fixed {id}"),
+        Relation::Rows { rows, .. } => format!("rows {}", rows.len()),
+        Relation::Filter { predicate, .. } => format!("filter {predicate:?}"),
+        Relation::Project { exprs, .. } => format!("project {}", exprs.len()),
+        Relation::Join { kind, on, filter, .. } => format!("join {kind:?} on {on:?} filter {}", filter.is_some()),
+        Relation::Aggregate { keys, folds, .. } => {
+            format!("aggregate {keys:?} {:?}", folds.iter().map(|f| f.kind).collect::<Vec<_>>())
         }
-        Relation::Aggregate { input, keys, folds } => {
-            (format!("aggregate {keys:?} {:?}", folds.iter().map(|f| f.kind).collect::<Vec<_>>()), vec![input])
-        }
-        Relation::Cap { input, rows } => (format!("cap {rows}"), vec![input]),
-        Relation::Sort { input, keys } => (format!("sort {}", keys.len()), vec![input]),
-        Relation::Limit { input, skip, fetch } => (format!("limit {skip} {fetch:?}"), vec![input]),
-        Relation::Union(inputs) => ("union".into(), inputs.iter().collect()),
+        Relation::Cap { rows, .. } => format!("cap {rows}"),
+        Relation::Sort { keys, .. } => format!("sort {}", keys.len()),
+        Relation::Limit { skip, fetch, .. } => format!("limit {skip} {fetch:?}"),
+        Relation::Union(_) => "union".into(),
     };
     *text += &format!("{}{line}\n", "  ".repeat(depth));
-    for input in inputs {
+    for input in relation.inputs() {
         draw(input, depth + 1, text);
     }
 }
@@ -350,11 +405,13 @@ fn draw(relation: &Relation, depth: usize, text: &mut String) {
 async fn statements_lower_to_the_algebra() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let dataset = clinic(&world).await;
-    let plan = async |text: &str| sql::plan(text.into(), dataset.clone()).await.unwrap();
+    let plan = |text: &str| sql::plan(text, &dataset).unwrap();
 
     // COUNT and AVG share one count of the same column; the key's values come from a public table.
     check(
-        &plan("SELECT hospital, count(age), avg(age), sum(age) FROM visits WHERE age > 9 GROUP BY hospital ORDER BY 2 LIMIT 3").await,
+        &plan(
+            "SELECT hospital, count(age), avg(age), sum(age) FROM visits WHERE age > 9 GROUP BY hospital ORDER BY 2 LIMIT 3",
+        ),
         expect![[r#"
             release 0: keys [4 values] measures 3 outputs [Count(0), Mean { sum: 1, count: 0 }, Sum { sum: 2, whole: true }]
               filter Compare(Greater, Column(2), Literal(Int(9)))
@@ -363,13 +420,15 @@ async fn statements_lower_to_the_algebra() {
               project 10
                 limit 0 Some(3)
                   sort 1
-                    project 16
+                    project 22
                       released 0
         "#]],
     );
     // Both sides of a join that could multiply rows are cut down per unit; the unit stays in column 0.
     check(
-        &plan("SELECT count(DISTINCT v.patient_id) FROM visits v LEFT JOIN patients p ON v.patient_id = p.patient_id AND v.age > p.birth_year").await,
+        &plan(
+            "SELECT count(DISTINCT v.patient_id) FROM visits v LEFT JOIN patients p ON v.patient_id = p.patient_id AND v.age > p.birth_year",
+        ),
         expect![[r#"
             release 0: keys [] measures 1 outputs [Count(0)]
               project 5
@@ -380,13 +439,13 @@ async fn statements_lower_to_the_algebra() {
                     protected 1 [0, 2]
             post:
               project 3
-                project 5
+                project 7
                   released 0
         "#]],
     );
     // A unique public key looks rows up without multiplying them.
     check(
-        &plan("SELECT city, count(*) FROM visits JOIN hospitals USING (hospital) GROUP BY city").await,
+        &plan("SELECT city, count(*) FROM visits JOIN hospitals USING (hospital) GROUP BY city"),
         expect![[r#"
             release 0: keys [3 values] measures 1 outputs [Count(0)]
               join Inner on [(Column(1), Column(0))] filter false
@@ -394,30 +453,29 @@ async fn statements_lower_to_the_algebra() {
                 public 3 [0, 1]
             post:
               project 4
-                project 6
+                project 8
                   released 0
         "#]],
     );
     // A CTE used twice is one draw.
     check(
-        &plan("WITH n AS (SELECT count(*) AS n FROM visits) SELECT a.n - b.n FROM n a CROSS JOIN n b").await,
+        &plan("WITH n AS (SELECT count(*) AS n FROM visits) SELECT a.n - b.n FROM n a CROSS JOIN n b"),
         expect![[r#"
             release 0: keys [] measures 1 outputs [Count(0)]
               protected 0 []
             post:
               project 3
-                project 5
+                project 7
                   join Inner on [] filter false
-                    project 5
+                    project 7
                       released 0
-                    project 5
+                    project 7
                       released 0
         "#]],
     );
     // A per-unit aggregate keeps the unit.
     check(
-        &plan("SELECT count(*) FROM (SELECT patient_id, count(*) AS n FROM visits GROUP BY patient_id) t WHERE n > 2")
-            .await,
+        &plan("SELECT count(*) FROM (SELECT patient_id, count(*) AS n FROM visits GROUP BY patient_id) t WHERE n > 2"),
         expect![[r#"
             release 0: keys [] measures 1 outputs [Count(0)]
               filter Compare(Greater, Column(2), Literal(Int(2)))
@@ -426,24 +484,26 @@ async fn statements_lower_to_the_algebra() {
                     protected 0 [1]
             post:
               project 3
-                project 5
+                project 7
                   released 0
         "#]],
     );
     // A release that feeds another.
     check(
-        &plan("SELECT count(*) FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital AND t.n > 3").await,
+        &plan(
+            "SELECT count(*) FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital AND t.n > 3",
+        ),
         expect![[r#"
             release 0: keys [4 values] measures 1 outputs [Count(0)]
               protected 0 [2]
             release 1: keys [] measures 1 outputs [Count(0)]
               join Inner on [(Column(1), Column(0))] filter true
                 protected 0 [2]
-                project 6
+                project 8
                   released 0
             post:
               project 3
-                project 5
+                project 7
                   released 1
         "#]],
     );
@@ -453,15 +513,15 @@ async fn statements_lower_to_the_algebra() {
 async fn names_and_white_space_do_not_make_another_question() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let dataset = clinic(&world).await;
-    let plan = async |text: &str| sql::plan(text.into(), dataset.clone()).await.unwrap().query;
+    let plan = |text: &str| sql::plan(text, &dataset).unwrap().query;
     let same =
         ["SELECT count(*) FROM visits WHERE age > 9", "select COUNT( * ) from visits v\n where (v.age > 9) -- hm"];
-    assert_eq!(plan(same[0]).await, plan(same[1]).await);
+    assert_eq!(plan(same[0]), plan(same[1]));
     for other in [
         "SELECT count(*) FROM visits WHERE age > 8",
         "SELECT count(*) FROM visits WHERE age >= 9",
         "SELECT count(age) FROM visits WHERE age > 9",
     ] {
-        assert_ne!(plan(same[0]).await, plan(other).await);
+        assert_ne!(plan(same[0]), plan(other));
     }
 }

@@ -2,15 +2,16 @@
 
 use super::Lowering;
 use super::relation::withheld;
-use super::scope::{Lowered, Noise, Scope, Slot};
+use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
 use crate::algebra::{
     Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Relation, Release, Type, bounds, image,
 };
-use crate::error::{Code, Result};
-use datafusion::common::DFSchema;
+use crate::error::{Code, Error, Result};
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::logical_plan::Aggregate;
+use datafusion::logical_expr::logical_plan::builder::add_group_by_exprs_from_dependencies;
 
 /// Most groups of one release.
 const MAX_CELLS: usize = 1_000_000;
@@ -29,13 +30,20 @@ impl Lowering<'_> {
         let keys = group_expr.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let is_unit = |e: &Expr| matches!(e, Expr::Column(i) if scope.slot_at(*i).is_some_and(|slot| slot.unit));
+        let is_unit = |e: &Expr| scope.slot_of(e).is_some_and(|slot| slot.unit);
         if !scope.private {
             Ok(self.public_aggregate(relation, &scope, keys, calls, &names))
         } else if keys.iter().any(|(e, _)| is_unit(e)) {
             self.unit_aggregate(relation, &scope, keys, calls, &names)
         } else {
-            self.release(relation, &scope, keys, calls, &names)
+            let (key_names, output_names) = names.split_at(keys.len());
+            let mut keys = keys;
+            let implied = keys.split_off(named_keys(group_expr, input.schema())?);
+            let (named, implied_names) = key_names.split_at(keys.len());
+            let mut released = self.release(relation, &scope, keys, calls, named, output_names)?;
+            let unread = implied_names.iter().zip(implied).map(|(name, (_, ty))| Slot::plain(UNREAD, *name, ty));
+            released.scope.columns.splice(named.len()..named.len(), unread.collect::<Vec<_>>());
+            Ok(released)
         }
     }
 
@@ -83,33 +91,27 @@ impl Lowering<'_> {
         calls: Vec<Call>,
         names: &[&str],
     ) -> Lowered {
-        let noise = |e: &Expr| {
-            let noisy = e.columns().iter().any(|i| scope.slot_at(*i).is_some_and(|s| s.noise != Noise::Exact));
-            if noisy { Noise::Withheld } else { Noise::Exact }
-        };
-        // Which rows are counted may itself follow from noisy values.
-        let any = scope.columns.iter().any(|slot| slot.noise != Noise::Exact);
+        let noise = |noisy| if noisy { Noise::Withheld } else { Noise::Exact };
+        // A single key has each value once.
+        let repeats = if keys.len() == 1 { 1 } else { u64::MAX };
         let mut slots = Vec::new();
         for (expr, ty) in &keys {
-            let known = match expr {
-                Expr::Column(i) => scope.slot_at(*i).cloned(),
-                _ => None,
-            };
             let at = slots.len();
-            let plain = Slot { noise: noise(expr), ..Slot::plain(at, names[at], *ty) };
-            slots.push(known.map_or(plain, |k| Slot { index: at, noise: withheld(&k.noise), unique: false, ..k }));
+            let plain = || Slot { noise: noise(scope.is_noisy(expr)), ..Slot::plain(at, names[at], *ty) };
+            let known = scope.slot_of(expr).map(|k| Slot { index: at, noise: withheld(&k.noise), ..k.clone() });
+            slots.push(Slot { repeats, ..known.unwrap_or_else(plain) });
         }
         for call in &calls {
             let at = slots.len();
-            let noise = if any { Noise::Withheld } else { Noise::Exact };
-            slots.push(Slot { noise, ..Slot::plain(at, names[at], fold_type(call)) });
+            slots.push(Slot { noise: noise(scope.has_noise()), ..Slot::plain(at, names[at], fold_type(call)) });
         }
         let width = slots.len();
+        let rows = if keys.is_empty() { 1 } else { scope.rows };
         let keys = keys.into_iter().map(|(e, _)| e).collect();
         let folds = calls.into_iter().map(fold).collect();
         Lowered {
             relation: Relation::Aggregate { input: Box::new(relation), keys, folds },
-            scope: Scope { private: false, columns: slots, width },
+            scope: Scope { columns: slots, width, rows, noisy_order: false, ..scope.clone() },
         }
     }
 
@@ -138,16 +140,12 @@ impl Lowering<'_> {
         }
         let mut slots = Vec::new();
         for (expr, ty) in &keys {
-            let known = match expr {
-                Expr::Column(i) => scope.slot_at(*i).cloned(),
-                _ => None,
-            };
             let plain = Slot {
                 bounds: bounds(expr, &|i| scope.bounds_at(i)),
                 domain: image(expr, *ty, &|i| scope.domain_at(i)),
                 ..Slot::plain(0, names[slots.len()], *ty)
             };
-            slots.push(Slot { index: slots.len() + 1, unique: false, ..known.unwrap_or(plain) });
+            slots.push(Slot { index: slots.len() + 1, ..scope.slot_of(expr).cloned().unwrap_or(plain) });
         }
         for call in &calls {
             let at = slots.len();
@@ -163,7 +161,7 @@ impl Lowering<'_> {
         let folds = calls.into_iter().map(fold).collect();
         Ok(Lowered {
             relation: Relation::Aggregate { input: Box::new(relation), keys, folds },
-            scope: Scope { private: true, columns: slots, width },
+            scope: Scope::private(slots, width),
         })
     }
 
@@ -174,10 +172,11 @@ impl Lowering<'_> {
         scope: &Scope,
         keys: Vec<(Expr, Type)>,
         calls: Vec<Call>,
-        names: &[&str],
+        key_names: &[&str],
+        output_names: &[&str],
     ) -> Result<Lowered> {
         let mut release_keys = Vec::new();
-        for ((expr, ty), name) in keys.into_iter().zip(names) {
+        for ((expr, ty), name) in keys.into_iter().zip(key_names) {
             let domain = image(&expr, ty, &|i| scope.domain_at(i)).ok_or_else(|| {
                 let what = match &expr {
                     Expr::Column(_) => format!("'{name}'"),
@@ -217,12 +216,12 @@ impl Lowering<'_> {
                 self.releases.len() - 1
             }
         };
-        Ok(released(id, &release, names))
+        Ok(released(id, &release, key_names, output_names))
     }
 
     fn output(&self, call: Call, scope: &Scope, measures: &mut Vec<Measure>) -> Result<Output> {
         let Call { kind, of, ty } = call;
-        let is_unit = matches!(&of, Expr::Column(i) if scope.slot_at(*i).is_some_and(|slot| slot.unit));
+        let is_unit = scope.slot_of(&of).is_some_and(|slot| slot.unit);
         match kind {
             FoldKind::Rows => Ok(Output::Count(measure(measures, Measure::Rows))),
             FoldKind::NonNull => Ok(Output::Count(measure(measures, non_null(of)))),
@@ -294,24 +293,36 @@ fn cell_count(keys: &[Key]) -> Option<usize> {
     keys.iter().try_fold(1usize, |n, key| n.checked_mul(key.domain.len()))
 }
 
-/// The released table's columns: keys, outputs, then own and joint interval ends of each output.
-fn released(id: usize, release: &Release, names: &[&str]) -> Lowered {
+/// How many of the keys the text names. DataFusion adds columns that are constant in each group, because they follow from a named
+/// one that has each of its values in one row only: without them the groups are the same.
+fn named_keys(group_expr: &[DfExpr], schema: &DFSchemaRef) -> Result<usize> {
+    for named in 0..group_expr.len() {
+        let all = add_group_by_exprs_from_dependencies(group_expr[..named].to_vec(), schema);
+        if all.map_err(|e| Error::internal(e.strip_backtrace()))? == group_expr {
+            return Ok(named);
+        }
+    }
+    Ok(group_expr.len())
+}
+
+/// The released table's columns: keys, outputs, then the ends of each output's intervals.
+fn released(id: usize, release: &Release, key_names: &[&str], output_names: &[&str]) -> Lowered {
     let (keys, outputs) = (release.keys.len(), release.outputs.len());
+    let cells: u64 = release.keys.iter().map(|key| key.domain.len() as u64).product();
     let mut slots = Vec::new();
-    for (at, key) in release.keys.iter().enumerate() {
-        // One key has every value once.
-        let unique = release.keys.len() == 1;
-        slots.push(Slot { domain: Some(Domain::clone(&key.domain)), unique, ..Slot::plain(at, names[at], key.ty) });
+    for (at, (key, name)) in release.keys.iter().zip(key_names).enumerate() {
+        let repeats = cells / key.domain.len() as u64;
+        slots.push(Slot { domain: Some(Domain::clone(&key.domain)), repeats, ..Slot::plain(at, *name, key.ty) });
     }
-    for (at, output) in release.outputs.iter().enumerate().take(names.len() - keys) {
-        let ends = keys + outputs + 4 * at;
-        let noise = Noise::Known { output: Some((id, at)), own: (ends, ends + 1), joint: (ends + 2, ends + 3) };
-        slots.push(Slot { noise, ..Slot::plain(keys + at, names[keys + at], output.ty()) });
+    // Without an aggregate in the text there is an output without a name.
+    for (at, (output, name)) in release.outputs.iter().zip(output_names).enumerate() {
+        let first = keys + outputs + 6 * at;
+        let ends = Ends { own: (first, first + 1), row: (first + 2, first + 3), all: (first + 4, first + 5) };
+        let noise = Noise::Known { output: Some((id, at)), ends };
+        slots.push(Slot { noise, ..Slot::plain(keys + at, *name, output.ty()) });
     }
-    Lowered {
-        relation: Relation::Released(id),
-        scope: Scope { private: false, columns: slots, width: keys + 5 * outputs },
-    }
+    let scope = Scope { releases: vec![id], ..Scope::public(slots, keys + 7 * outputs, cells) };
+    Lowered { relation: Relation::Released(id), scope }
 }
 
 fn fold_type(call: &Call) -> Type {

@@ -1,7 +1,7 @@
 //! Scalar expressions: each DataFusion node that has a total meaning here, and a refusal for each other one.
 
 use super::Lowering;
-use super::scope::Scope;
+use super::scope::{Scope, UNREAD};
 use crate::algebra::{Arithmetic, Comparison, Expr, Literal, Type};
 use crate::catalog::{arrow_type, canonical};
 use crate::error::{Code, Error, Result};
@@ -47,12 +47,20 @@ impl Scalars<'_> {
         if depth > MAX_DEPTH {
             return Err(Error::new(Code::SqlTooDeep, format!("an expression nests deeper than {MAX_DEPTH} levels")));
         }
+        self.lowering.spend(1)?;
         let deeper = |e: &DfExpr| self.expr(e, depth + 1);
         match expr {
             DfExpr::Alias(Alias { expr, .. }) => self.expr(expr, depth),
             DfExpr::Column(column) => {
                 let at = self.schema.index_of_column(column).map_err(|e| Error::internal(e.strip_backtrace()))?;
                 let slot = &self.scope.columns[at];
+                if slot.index == UNREAD {
+                    let message = format!(
+                        "'{}' is not a key with public values, so it cannot be used after this GROUP BY: join it to the result instead",
+                        slot.name
+                    );
+                    return Err(self.lowering.refuse(Code::PrivateKeys, &slot.name, message));
+                }
                 Ok((slot.expr(), slot.ty))
             }
             DfExpr::Literal(value, _) => self.literal(value),
@@ -75,6 +83,7 @@ impl Scalars<'_> {
             DfExpr::Negative(inner) => self.negative(deeper(inner)?),
             DfExpr::Between(Between { expr, negated, low, high }) => {
                 let (value, low, high) = (deeper(expr)?, deeper(low)?, deeper(high)?);
+                self.copies(&value.0, 1)?;
                 let above = self.binary(value.clone(), Operator::GtEq, low)?.0;
                 let below = self.binary(value, Operator::LtEq, high)?.0;
                 let within = Expr::and(vec![above, below]);
@@ -82,12 +91,16 @@ impl Scalars<'_> {
             }
             DfExpr::InList(InList { expr, list, negated }) => {
                 let value = deeper(expr)?;
+                self.copies(&value.0, list.len())?;
                 let equal = |e| Ok(self.binary(value.clone(), Operator::Eq, deeper(e)?)?.0);
                 let any = Expr::or(list.iter().map(equal).collect::<Result<_>>()?);
                 Ok((if *negated { not(any) } else { any }, Type::Bool))
             }
             DfExpr::Case(Case { expr, when_then_expr, else_expr }) => {
                 let subject = expr.as_ref().map(|e| deeper(e)).transpose()?;
+                if let Some((subject, _)) = &subject {
+                    self.copies(subject, when_then_expr.len())?;
+                }
                 let mut branches = Vec::new();
                 for (when, then) in when_then_expr {
                     let condition = match &subject {
@@ -141,6 +154,11 @@ impl Scalars<'_> {
         }
     }
 
+    /// Pays for `more` copies of an operand that a meaning here names several times.
+    fn copies(&self, operand: &Expr, more: usize) -> Result<()> {
+        self.lowering.spend(operand.size().saturating_mul(more))
+    }
+
     fn boolean(&self, (expr, ty): Typed) -> Result<Expr> {
         match (expr, ty) {
             (expr, Type::Bool) => Ok(expr),
@@ -165,7 +183,7 @@ impl Scalars<'_> {
                 Some(v) => Ok((Expr::Literal(Literal::Int(v)), ty)),
                 None => Ok((Expr::Literal(Literal::Null(ty)), ty)),
             },
-            (Expr::Literal(Literal::Float(v)), _) => Ok((Expr::Literal(Literal::Float(-v)), ty)),
+            (Expr::Literal(Literal::Float(v)), _) => Ok((Expr::Literal(Literal::float(-v)), ty)),
             (value, Type::Int) => {
                 Ok((Expr::arithmetic(Arithmetic::Subtract, Expr::Literal(Literal::Int(0)), value), ty))
             }
@@ -203,6 +221,8 @@ impl Scalars<'_> {
             }
             (None, None) => match op {
                 Operator::IsDistinctFrom | Operator::IsNotDistinctFrom => {
+                    self.copies(&left, 1)?;
+                    self.copies(&right, 1)?;
                     let both = Expr::and(vec![is_null(left.clone()), is_null(right.clone())]);
                     let equal = self.is((Expr::compare(Comparison::Eq, left, right), Type::Bool), true)?.0;
                     let same = Expr::or(vec![both, equal]);
@@ -290,6 +310,7 @@ impl Scalars<'_> {
             ("coalesce", 1..) => {
                 let mut args = args;
                 let last = args.pop();
+                args.iter().try_for_each(|(arg, _)| self.copies(arg, 1))?;
                 let branches = args.into_iter().map(|arg| (not(is_null(arg.0.clone())), arg)).collect::<Vec<_>>();
                 match (branches.is_empty(), last) {
                     (true, Some(only)) => Ok(only),
@@ -297,6 +318,7 @@ impl Scalars<'_> {
                 }
             }
             ("nullif", 2) => {
+                self.copies(&args[0].0, 2)?;
                 let (value, ty) = args[0].clone();
                 let equal = self.binary(args[0].clone(), Operator::Eq, args[1].clone())?.0;
                 self.case(vec![(equal, (Expr::Literal(Literal::Null(ty)), ty))], Some((value, ty)))
@@ -319,10 +341,10 @@ impl Scalars<'_> {
             S::UInt32(Some(v)) => Literal::Int(i64::from(*v)),
             S::UInt64(Some(v)) => match i64::try_from(*v) {
                 Ok(v) => Literal::Int(v),
-                Err(_) => Literal::Float(*v as f64),
+                Err(_) => Literal::float(*v as f64),
             },
-            S::Float32(Some(v)) => Literal::Float(f64::from(*v)),
-            S::Float64(Some(v)) => Literal::Float(*v),
+            S::Float32(Some(v)) => Literal::float(f64::from(*v)),
+            S::Float64(Some(v)) => Literal::float(*v),
             S::Utf8(Some(v)) | S::LargeUtf8(Some(v)) | S::Utf8View(Some(v)) => Literal::Text(v.clone()),
             S::Date32(Some(v)) => Literal::Date(*v),
             S::TimestampSecond(Some(v), None) => Literal::Timestamp(v.saturating_mul(1_000_000)),

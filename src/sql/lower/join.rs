@@ -2,15 +2,22 @@
 //!
 //! *Public with private*: inner, or outer with the private side preserved; any condition. Each output row has one unit, and
 //! a public row alone has none, so the public side is never preserved.
-//! *Private with private*: only where `left.unit = right.unit` stands at the top level of the condition, on unit columns by lineage.
-//! Each output row then is a function of one unit's rows. An unmatched row keeps the unit of its own side.
+//! *Private with private*: only where `left.unit = right.unit` stands at the top level of the condition, on unit columns by lineage, or
+//! an equality that implies it: of columns that refer to one declared parent key, or are it. A parent key is unique (verified), so
+//! equal keys mean one parent row and one unit; the plan compares the units all the same. Each output row then is a function of one
+//! unit's rows. An unmatched row keeps the unit of its own side.
 //!
 //! A join may multiply rows. So that one unit can exhaust neither memory nor time, each private side whose rows could be
-//! multiplied is first cut down to a per-unit number of rows, chosen by the unit's rows and the query's secret alone.
+//! multiplied is first cut down to a per-unit number of rows, chosen by the unit's rows and the query's secret alone: at most
+//! `max_rows_per_unit`, and beside public rows so few that the join gives one unit at most the square of it. How many public rows one
+//! private row can meet is a public number, found when the dataset was opened.
+//!
+//! Public joins are limited by the number of rows that they could have.
 
 use super::Lowering;
 use super::scope::{Lowered, Scope, Slot};
-use crate::algebra::{Comparison, Domain, Expr, JoinKind, Literal, Relation};
+use crate::algebra::{Comparison, Domain, Expr, JoinKind, Literal, Relation, TableId};
+use crate::catalog::Protection;
 use crate::error::Result;
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::logical_expr::Expr as DfExpr;
@@ -65,41 +72,80 @@ impl Lowering<'_> {
         let split = first.scope.columns.len();
         let mut joined = match (first.scope.private, second.scope.private) {
             (false, false) => side_by_side(first, second, kind, condition),
-            (true, false) if kind != JoinKind::Full => {
-                let lookup = condition.on.iter().any(|(_, r)| match r {
-                    Expr::Column(i) => second.scope.slot_at(*i).is_some_and(|slot| slot.unique),
-                    _ => false,
-                });
-                let first = if lookup { first } else { self.capped(first) };
-                side_by_side(first, second, kind, condition)
-            }
+            (true, false) if kind != JoinKind::Full => self.public_join(first, second, kind, condition)?,
             (true, true) => self.unit_join(first, second, kind, condition)?,
             (true, false) | (false, true) => {
                 let message = "an outer join that keeps unmatched rows of a public table beside private ones has no private reading: use an inner join; all keys of a declared domain are returned anyway";
                 return Err(self.unsupported("join", message));
             }
         };
+        if !joined.scope.private && joined.scope.rows > MAX_PUBLIC_ROWS {
+            let message =
+                format!("this join of public rows could have more than {MAX_PUBLIC_ROWS} rows: add a condition");
+            return Err(self.unsupported("join", message).or_at(self.locator.find("from")));
+        }
         if swap {
             joined.scope.columns.rotate_left(split);
         }
         Ok(joined)
     }
 
+    /// A private side, kept, with a public one.
+    fn public_join(
+        &mut self,
+        first: Lowered,
+        second: Lowered,
+        kind: JoinKind,
+        condition: Condition,
+    ) -> Result<Lowered> {
+        let (fan_out, rows) = (condition.fan_out(&second.scope), self.dataset.rules.max_rows_per_unit);
+        let most = rows.saturating_mul(rows);
+        if fan_out > most {
+            let message = format!(
+                "one private row could meet {fan_out} public rows here, more than {most}: join on a column that has fewer rows with one value"
+            );
+            return Err(self.unsupported("join", message).or_at(self.locator.find("from")));
+        }
+        let first = if fan_out > 1 { capped(first, rows.min(most / fan_out)) } else { first };
+        Ok(side_by_side(first, self.settled(second), kind, condition))
+    }
+
+    /// A public side of a private join, computed beforehand where its rows could depend on how many threads compute it.
+    fn settled(&mut self, side: Lowered) -> Lowered {
+        if side.relation.is_row_wise() {
+            return side;
+        }
+        let id = match self.fixed.iter().position(|known| *known == side.relation) {
+            Some(id) => id,
+            None => {
+                self.fixed.push(side.relation);
+                self.fixed.len() - 1
+            }
+        };
+        Lowered { relation: Relation::Fixed(id), ..side }
+    }
+
     /// Both sides private: only on the unit.
     fn unit_join(&self, first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Result<Lowered> {
-        let is_unit = |scope: &Scope, e: &Expr| match e {
-            Expr::Column(i) => scope.slot_at(*i).is_some_and(|slot| slot.unit),
-            _ => false,
+        let units = |(l, r): &(Expr, Expr)| {
+            let slots = first.scope.slot_of(l).zip(second.scope.slot_of(r));
+            slots.map_or((false, false), |(l, r)| (l.unit && r.unit, self.same_parent(l, r)))
         };
-        if !condition.on.iter().any(|(l, r)| is_unit(&first.scope, l) && is_unit(&second.scope, r)) {
+        let mut condition = condition;
+        let (named, implied) = condition.on.iter().map(units).fold((false, false), |a, b| (a.0 | b.0, a.1 | b.1));
+        if !named && !implied {
             let message = format!(
-                "two protected tables can only be joined on the privacy unit ({}): add `ON a.<unit column> = b.<unit column>`",
+                "two protected tables can only be joined on the privacy unit ({}), or on a declared foreign key: add `ON a.<unit column> = b.<unit column>`",
                 self.dataset.privacy_unit
             );
             return Err(self.unsupported("join", message).or_at(self.locator.find("from")));
         }
+        if !named {
+            condition.on.push((Expr::Column(0), Expr::Column(0)));
+        }
+        let rows = self.dataset.rules.max_rows_per_unit;
         let (left_width, right_width) = (first.scope.width, second.scope.width);
-        let Lowered { relation, mut scope } = side_by_side(self.capped(first), self.capped(second), kind, condition);
+        let Lowered { relation, mut scope } = side_by_side(capped(first, rows), capped(second, rows), kind, condition);
         // The unit of the preserved side, or of whichever side has one; the other copy is dropped.
         let unit = match kind {
             JoinKind::Inner | JoinKind::Left => Expr::Column(0),
@@ -117,10 +163,27 @@ impl Lowering<'_> {
         Ok(Lowered { relation, scope })
     }
 
-    fn capped(&self, side: Lowered) -> Lowered {
-        let rows = self.dataset.rules.max_rows_per_unit;
-        Lowered { relation: Relation::Cap { input: Box::new(side.relation), rows }, scope: side.scope }
+    /// Whether equal values of two columns mean one row of one parent table, and so one unit.
+    fn same_parent(&self, left: &Slot, right: &Slot) -> bool {
+        let tables = &self.dataset.tables;
+        let key = |(table, column): (TableId, usize)| match tables[table].protection {
+            Protection::Parent { column: link, parent, parent_key } if link == column => (parent, parent_key),
+            _ => (table, column),
+        };
+        let is_key = |(table, column)| {
+            let refers = |p: &Protection| matches!(p, Protection::Parent { parent, parent_key, .. } if (*parent, *parent_key) == (table, column));
+            tables.iter().any(|t| refers(&t.protection))
+        };
+        let keys = left.origin.map(key).zip(right.origin.map(key));
+        keys.is_some_and(|(left, right)| left == right && is_key(left))
     }
+}
+
+/// Most rows that a join of public tables may have by its public numbers.
+const MAX_PUBLIC_ROWS: u64 = 10_000_000;
+
+fn capped(side: Lowered, rows: u64) -> Lowered {
+    Lowered { relation: Relation::Cap { input: Box::new(side.relation), rows }, scope: side.scope }
 }
 
 /// Pairs of expressions over each side, and what is left over the output.
@@ -163,6 +226,12 @@ impl Condition {
         }
     }
 
+    /// Most rows of `right` that one row of the left side can meet.
+    fn fan_out(&self, right: &Scope) -> u64 {
+        let repeats = self.on.iter().filter_map(|(_, r)| right.slot_of(r)).map(|slot| slot.repeats);
+        repeats.fold(right.rows, u64::min)
+    }
+
     fn join(self, left: Relation, right: Relation, kind: JoinKind) -> Relation {
         let filter = (!self.rest.is_empty()).then(|| Expr::and(self.rest));
         Relation::Join { left: Box::new(left), right: Box::new(right), kind, on: self.on, filter }
@@ -173,11 +242,26 @@ impl Condition {
 fn side_by_side(first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Lowered {
     let mut scope = beside(&first.scope, &second.scope);
     let split = first.scope.columns.len();
+    let into_second = condition.fan_out(&second.scope);
+    let into_first = condition.on.iter().filter_map(|(l, _)| first.scope.slot_of(l)).map(|slot| slot.repeats);
+    let into_first = into_first.fold(first.scope.rows, u64::min);
     for (at, slot) in scope.columns.iter_mut().enumerate() {
         let optional = kind == JoinKind::Full || (kind == JoinKind::Left && at >= split);
-        // What is unique on its own side may be repeated by the other.
-        *slot = Slot { unique: false, ..if optional { nullable(slot) } else { slot.clone() } };
+        // What stands once on its own side may be repeated by the other; an unmatched row stands once.
+        let times = if at < split { into_second } else { into_first };
+        let repeats = slot.repeats.saturating_mul(times.max(1));
+        *slot = Slot { repeats, ..if optional { nullable(slot) } else { slot.clone() } };
     }
+    let (left, right) = (first.scope.rows, second.scope.rows);
+    let matched = left.saturating_mul(into_second).min(right.saturating_mul(into_first));
+    scope.rows = match kind {
+        JoinKind::Inner => matched,
+        JoinKind::Left => matched.saturating_add(left),
+        JoinKind::Full => matched.saturating_add(left).saturating_add(right),
+    };
+    let on = condition.on.iter().any(|(l, r)| first.scope.is_noisy(l) || second.scope.is_noisy(r));
+    let shared = first.scope.releases.iter().any(|id| second.scope.releases.contains(id));
+    scope.chosen |= on || shared || condition.rest.iter().any(|e| scope.is_noisy(e));
     Lowered { relation: condition.join(first.relation, second.relation, kind), scope }
 }
 
@@ -188,6 +272,10 @@ fn beside(left: &Scope, right: &Scope) -> Scope {
         private: left.private || right.private,
         columns: left.columns.iter().cloned().chain(moved).collect(),
         width: left.width + right.width,
+        rows: left.rows.saturating_mul(right.rows),
+        releases: left.releases.iter().chain(&right.releases).copied().collect(),
+        chosen: left.chosen || right.chosen,
+        noisy_order: left.noisy_order || right.noisy_order,
     }
 }
 
@@ -198,5 +286,5 @@ fn nullable(slot: &Slot) -> Slot {
         true => domain.clone(),
         false => domain.iter().cloned().chain([null.clone()]).collect(),
     };
-    Slot { unit: false, unique: false, domain: slot.domain.as_ref().map(with_null), ..slot.clone() }
+    Slot { unit: false, origin: None, domain: slot.domain.as_ref().map(with_null), ..slot.clone() }
 }

@@ -13,12 +13,13 @@ mod scope;
 
 use super::locate::Locator;
 use super::{OutputColumn, OutputNoise, Statement};
-use crate::algebra::{Expr, Query, Release};
+use crate::algebra::{Expr, Query, Relation, Release};
 use crate::catalog::Dataset;
 use crate::error::{Code, Error, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
-use scope::Noise;
+use scope::{Noise, Scope};
+use std::cell::Cell;
 use std::collections::HashSet;
 
 /// What lowering knows and collects.
@@ -29,9 +30,33 @@ struct Lowering<'a> {
     mentioned: HashSet<String>,
     /// Each distinct release once: the same noisy table asked for twice is one draw.
     releases: Vec<Release>,
+    /// Public relations beside private rows, each distinct one once.
+    fixed: Vec<Relation>,
+    /// Operators that are open.
+    depth: usize,
+    /// What is left of [`MAX_NODES`].
+    nodes_left: Cell<usize>,
 }
 
+/// Most nodes of operators, their columns and expressions, each copy counted, that a question may become: some meanings name an
+/// operand twice and a WITH query is written out at each use, so a short text could become a huge plan.
+const MAX_NODES: usize = 50_000;
+/// Deepest nesting of operators.
+const MAX_DEPTH: usize = 200;
+
 impl Lowering<'_> {
+    /// Pays for nodes of the algebra before they are made.
+    fn spend(&self, nodes: usize) -> Result<()> {
+        let left = self.nodes_left.get().checked_sub(nodes).ok_or_else(|| {
+            let message = format!(
+                "written out, with every WITH query and repeated operand in each of its places, the question has more than {MAX_NODES} parts: split it"
+            );
+            Error::new(Code::SqlTooLong, message)
+        })?;
+        self.nodes_left.set(left);
+        Ok(())
+    }
+
     /// A refusal that points at the first place of `word` in the text.
     fn refuse(&self, code: Code, word: &str, message: impl Into<String>) -> Error {
         Error::new(code, message).or_at(self.locator.find(word))
@@ -45,7 +70,15 @@ impl Lowering<'_> {
 /// Lowers a whole question. Its result must be public.
 pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result<Statement> {
     let mentioned = mentioned_columns(plan)?;
-    let mut lowering = Lowering { dataset, locator, mentioned, releases: Vec::new() };
+    let mut lowering = Lowering {
+        dataset,
+        locator,
+        mentioned,
+        releases: Vec::new(),
+        fixed: Vec::new(),
+        depth: 0,
+        nodes_left: Cell::new(MAX_NODES),
+    };
     let lowered = lowering.relation(plan)?;
     if lowered.scope.private {
         let message = format!(
@@ -54,25 +87,26 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result
         );
         return Err(Error::new(Code::PrivateRows, message).or_at(locator.outer));
     }
-    let slots = lowered.scope.columns;
+    let Scope { columns: slots, chosen, .. } = lowered.scope;
     let mut exprs: Vec<Expr> = slots.iter().map(|slot| Expr::Column(slot.index)).collect();
     let mut columns = Vec::new();
     for (slot, field) in slots.iter().zip(plan.schema().fields()) {
         let (noise, ends) = match slot.noise {
             Noise::Exact => (OutputNoise::Exact, None),
             Noise::Withheld => (OutputNoise::Derived, None),
-            Noise::Known { output, own, .. } => {
-                (output.map_or(OutputNoise::Derived, |(release, at)| OutputNoise::Output(release, at)), Some(own))
+            Noise::Known { output, ends } => {
+                let noise = output.map_or(OutputNoise::Derived, |(release, at)| OutputNoise::Output(release, at));
+                (noise, Some(if chosen { ends.all } else { ends.own }))
             }
         };
         let interval = ends.map(|(lower, upper)| {
             exprs.extend([Expr::Column(lower), Expr::Column(upper)]);
             (exprs.len() - 2, exprs.len() - 1)
         });
-        columns.push(OutputColumn { name: field.name().clone(), ty: slot.ty, noise, interval });
+        columns.push(OutputColumn { name: field.name().clone(), ty: slot.ty, noise, interval, simultaneous: chosen });
     }
     let post = lowered.relation.project(exprs);
-    Ok(Statement { query: Query { releases: lowering.releases, post }, columns })
+    Ok(Statement { query: Query { releases: lowering.releases, fixed: lowering.fixed, post }, columns })
 }
 
 /// Every column name in every expression of the plan.

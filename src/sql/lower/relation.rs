@@ -1,8 +1,8 @@
 //! Operators other than joins and aggregates.
 
-use super::Lowering;
 use super::interval::projected;
 use super::scope::{Lowered, Noise, Scope, Slot, UNREAD};
+use super::{Lowering, MAX_DEPTH};
 use crate::algebra::{Direction, Expr, Literal, Relation, SortKey, bounds, image};
 use crate::error::{Code, Error, Result};
 use datafusion::common::{DFSchema, JoinType};
@@ -10,8 +10,25 @@ use datafusion::logical_expr::logical_plan::{Join, Limit, Projection, Sort, Tabl
 use datafusion::logical_expr::{Distinct, EmptyRelation, Expr as DfExpr, Filter, LogicalPlan, SubqueryAlias};
 use std::sync::Arc;
 
+/// What an operator counts as, beside its columns and expressions: DataFusion makes several of one.
+const OPERATOR_NODES: usize = 20;
+
 impl Lowering<'_> {
+    /// Lowers an operator and all that is under it.
     pub fn relation(&mut self, plan: &LogicalPlan) -> Result<Lowered> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let message =
+                format!("the question nests more than {MAX_DEPTH} joins, subqueries and WITH queries: split it");
+            return Err(Error::new(Code::SqlTooDeep, message));
+        }
+        let lowered = self.operator(plan)?;
+        self.depth -= 1;
+        self.spend(OPERATOR_NODES + lowered.scope.width)?;
+        Ok(lowered)
+    }
+
+    fn operator(&mut self, plan: &LogicalPlan) -> Result<Lowered> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(SubqueryAlias { input, alias: _, schema: _, .. }) => self.relation(input),
@@ -29,7 +46,8 @@ impl Lowering<'_> {
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row, schema: _ }) => {
                 let rows = if *produce_one_row { vec![vec![]] } else { vec![] };
-                Ok(public(Relation::Rows { types: vec![], rows }, vec![], 0))
+                let scope = Scope::public(vec![], 0, rows.len() as u64);
+                Ok(Lowered { relation: Relation::Rows { types: vec![], rows }, scope })
             }
             LogicalPlan::Window(_) => Err(self.unsupported(
                 "over",
@@ -79,7 +97,8 @@ impl Lowering<'_> {
             }
             Slot {
                 unit: table.is_unit(at),
-                unique: column.unique,
+                origin: (!table.is_public()).then_some((id, at)),
+                repeats: column.repeats,
                 bounds: column.bounds,
                 domain: column.domain.as_ref().map(|d| d.values.clone()),
                 ..Slot::plain(index, &column.name, column.ty)
@@ -87,11 +106,15 @@ impl Lowering<'_> {
         });
         let slots: Vec<Slot> = slots.collect();
         let width = offset + columns.len();
-        let relation = match table.is_public() {
-            true => Relation::Public { table: id, columns },
-            false => Relation::Protected { table: id, columns },
-        };
-        Ok(Lowered { relation, scope: Scope { private: !table.is_public(), columns: slots, width } })
+        Ok(match table.is_public() {
+            true => Lowered {
+                relation: Relation::Public { table: id, columns },
+                scope: Scope::public(slots, width, table.rows),
+            },
+            false => {
+                Lowered { relation: Relation::Protected { table: id, columns }, scope: Scope::private(slots, width) }
+            }
+        })
     }
 
     /// Row by row. On a private relation the unit stays in column 0; a projected column is the unit only where it is the
@@ -104,13 +127,11 @@ impl Lowering<'_> {
         let mut exprs: Vec<Expr> = if scope.private { vec![Expr::Column(0)] } else { vec![] };
         let mut slots = Vec::new();
         for ((expr, ty), field) in typed.iter().zip(schema.fields()) {
-            let same = match expr {
-                Expr::Column(i) => scope.slot_at(*i),
-                _ => None,
-            };
+            let same = scope.slot_of(expr);
             slots.push(Slot {
                 unit: same.is_some_and(|s| s.unit),
-                unique: same.is_some_and(|s| s.unique),
+                origin: same.and_then(|s| s.origin),
+                repeats: same.map_or(u64::MAX, |s| s.repeats),
                 bounds: bounds(expr, &|i| scope.bounds_at(i)),
                 domain: image(expr, *ty, &|i| scope.domain_at(i)),
                 ..Slot::plain(first + slots.len(), field.name(), *ty)
@@ -120,11 +141,10 @@ impl Lowering<'_> {
         if !scope.private {
             projected(&typed, &scope, &mut slots, &mut exprs);
         }
+        // What is computed from noisy values has ends of intervals that name them often.
+        self.spend(exprs[first + typed.len()..].iter().map(Expr::size).sum())?;
         let width = exprs.len();
-        Ok(Lowered {
-            relation: relation.project(exprs),
-            scope: Scope { private: scope.private, columns: slots, width },
-        })
+        Ok(Lowered { relation: relation.project(exprs), scope: Scope { columns: slots, width, ..scope } })
     }
 
     /// Row by row. `FROM a, b WHERE a.x = b.y` is the inner join that it means.
@@ -137,7 +157,8 @@ impl Lowering<'_> {
         }
         let Lowered { relation, scope } = self.relation(input)?;
         let condition = self.condition(predicate, input.schema(), &scope)?;
-        Ok(Lowered { relation: relation.filter(condition), scope })
+        let chosen = scope.chosen || scope.is_noisy(&condition);
+        Ok(Lowered { relation: relation.filter(condition), scope: Scope { chosen, ..scope } })
     }
 
     /// The order of private rows cannot be seen, so sorting them is nothing; the order of public rows is the answer's.
@@ -156,11 +177,13 @@ impl Lowering<'_> {
             let direction = if key.asc { Direction::Ascending } else { Direction::Descending };
             keys.push(SortKey { expr, direction, nulls_first: key.nulls_first });
         }
+        let noisy_order = scope.chosen || keys.iter().any(|key| scope.is_noisy(&key.expr));
         relation = Relation::Sort { input: Box::new(relation), keys };
-        if fetch.is_some() {
-            relation = relation.limit(0, *fetch);
-        }
-        Ok(Lowered { relation, scope })
+        let sorted = Lowered { relation, scope: Scope { noisy_order, ..scope } };
+        Ok(match fetch {
+            Some(_) => limited(sorted, 0, *fetch),
+            None => sorted,
+        })
     }
 
     fn private_limit(&self) -> Error {
@@ -172,19 +195,18 @@ impl Lowering<'_> {
 
     fn limit(&mut self, limit: &Limit) -> Result<Lowered> {
         let Limit { skip, fetch, input } = limit;
-        let Lowered { relation, scope } = self.relation(input)?;
-        if scope.private {
+        let input = self.relation(input)?;
+        if input.scope.private {
             return Err(self.private_limit());
         }
         let skip = self.row_count(skip.as_deref())?.unwrap_or(0);
         let fetch = self.row_count(fetch.as_deref())?;
-        Ok(Lowered { relation: relation.limit(skip, fetch), scope })
+        Ok(limited(input, skip, fetch))
     }
 
     fn row_count(&self, expr: Option<&DfExpr>) -> Result<Option<usize>> {
         let Some(expr) = expr else { return Ok(None) };
-        let none = Scope { private: false, columns: vec![], width: 0 };
-        match self.expr(expr, &DFSchema::empty(), &none)?.0 {
+        match self.expr(expr, &DFSchema::empty(), &Scope::empty())?.0 {
             Expr::Literal(Literal::Int(n)) if n >= 0 => Ok(Some(usize::try_from(n).unwrap_or(usize::MAX))),
             Expr::Literal(l) if l.is_null() => Ok(None),
             _ => Err(self.unsupported("limit", "LIMIT and OFFSET take a whole number that is not negative")),
@@ -203,13 +225,9 @@ impl Lowering<'_> {
             if scope.private { std::iter::once(Expr::Column(0)).chain(keys).collect() } else { keys.collect() };
         let first = usize::from(scope.private);
         let columns = scope.columns.iter().enumerate();
-        let columns = columns.map(|(i, slot)| Slot {
-            index: first + i,
-            noise: withheld(&slot.noise),
-            unique: false,
-            ..slot.clone()
-        });
-        let scope = Scope { private: scope.private, columns: columns.collect(), width: keys.len() };
+        let columns = columns.map(|(i, slot)| Slot { index: first + i, noise: withheld(&slot.noise), ..slot.clone() });
+        let columns: Vec<Slot> = columns.collect();
+        let scope = Scope { columns, width: keys.len(), ..scope };
         Ok(Lowered { relation: Relation::Aggregate { input: Box::new(relation), keys, folds: vec![] }, scope })
     }
 
@@ -218,6 +236,7 @@ impl Lowering<'_> {
         let Union { inputs, schema } = union;
         let mut relations = Vec::new();
         let mut merged: Option<Vec<Slot>> = None;
+        let mut all = Scope::public(vec![], 0, 0);
         for input in inputs {
             let Lowered { relation, scope } = self.relation(input)?;
             if scope.private {
@@ -227,6 +246,9 @@ impl Lowering<'_> {
                 ));
             }
             relations.push(relation.project(scope.columns.iter().map(Slot::expr).collect()));
+            all.rows = all.rows.saturating_add(scope.rows);
+            all.chosen |= scope.chosen;
+            all.releases.extend(scope.releases);
             let columns = scope.columns.iter().enumerate().map(|(i, slot)| Slot {
                 noise: withheld(&slot.noise),
                 ..Slot::plain(i, schema.field(i).name(), slot.ty)
@@ -242,12 +264,12 @@ impl Lowering<'_> {
         }
         let columns = merged.unwrap_or_default();
         let width = columns.len();
-        Ok(public(Relation::Union(relations), columns, width))
+        Ok(Lowered { relation: Relation::Union(relations), scope: Scope { columns, width, ..all } })
     }
 
     fn values(&self, values: &Values) -> Result<Lowered> {
         let Values { schema, values } = values;
-        let none = Scope { private: false, columns: vec![], width: 0 };
+        let none = Scope::empty();
         let mut types = Vec::new();
         let mut rows = Vec::new();
         for row in values {
@@ -270,13 +292,17 @@ impl Lowering<'_> {
         }
         let slots =
             schema.fields().iter().zip(&types).enumerate().map(|(i, (f, ty))| Slot::plain(i, f.name(), *ty)).collect();
-        let width = types.len();
-        Ok(public(Relation::Rows { types, rows }, slots, width))
+        let scope = Scope::public(slots, types.len(), rows.len() as u64);
+        Ok(Lowered { relation: Relation::Rows { types, rows }, scope })
     }
 }
 
-fn public(relation: Relation, columns: Vec<Slot>, width: usize) -> Lowered {
-    Lowered { relation, scope: Scope { private: false, columns, width } }
+/// The rows from `skip` on, at most `fetch`. Where noisy values gave the order, they choose the rows.
+fn limited(input: Lowered, skip: usize, fetch: Option<usize>) -> Lowered {
+    let Lowered { relation, scope } = input;
+    let rows = scope.rows.min(fetch.map_or(u64::MAX, |n| n as u64));
+    let chosen = scope.chosen || scope.noisy_order;
+    Lowered { relation: relation.limit(skip, fetch), scope: Scope { rows, chosen, ..scope } }
 }
 
 /// What is left of error bars where rows are merged: none.

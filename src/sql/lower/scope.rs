@@ -1,6 +1,6 @@
 //! What is known of each column of a relation while it is lowered.
 
-use crate::algebra::{Bounds, Domain, Expr, Relation, Type};
+use crate::algebra::{Bounds, Domain, Expr, Relation, TableId, Type};
 
 /// A relation and its columns. `scope.columns` follows the plan's schema one by one.
 pub struct Lowered {
@@ -8,7 +8,7 @@ pub struct Lowered {
     pub scope: Scope,
 }
 
-/// The position of a column that the question does not mention, and that is not read.
+/// The position of a column that is not there: the question does not mention it, or it has no public value.
 pub const UNREAD: usize = usize::MAX;
 
 #[derive(Clone)]
@@ -18,6 +18,15 @@ pub struct Scope {
     pub columns: Vec<Slot>,
     /// Columns of the relation, hidden ones included.
     pub width: usize,
+    /// Most rows that there can be, a public number; `u64::MAX` where the rows are private.
+    pub rows: u64,
+    /// Releases whose values the rows hold.
+    pub releases: Vec<usize>,
+    /// Whether intervals must hold for all noisy values of the question together: because which rows are here follows from noisy
+    /// values, or because a row holds several values of one release.
+    pub chosen: bool,
+    /// Whether the order of rows follows from noisy values.
+    pub noisy_order: bool,
 }
 
 #[derive(Clone)]
@@ -28,8 +37,10 @@ pub struct Slot {
     pub ty: Type,
     /// By lineage: this column is the unit of its row.
     pub unit: bool,
-    /// By lineage: this is a public table's column that has no value twice.
-    pub unique: bool,
+    /// By lineage: the protected table's column that this is, unchanged.
+    pub origin: Option<(TableId, usize)>,
+    /// Most rows that share one value, a public number; `u64::MAX` where nothing is known.
+    pub repeats: u64,
     pub bounds: Option<Bounds>,
     pub domain: Option<Domain>,
     pub noise: Noise,
@@ -40,18 +51,60 @@ pub struct Slot {
 pub enum Noise {
     /// The value is exact.
     Exact,
-    /// Positions of the lower and upper ends: `own` at the answer's confidence for this column alone, `joint`
-    /// at the confidence at which all noisy outputs of the question hold together. `output` names the release's
-    /// output where the column is one unchanged.
-    Known { output: Option<(usize, usize)>, own: (usize, usize), joint: (usize, usize) },
+    /// Positions of lower and upper ends. `output` names the release's output where the column is one unchanged.
+    Known { output: Option<(usize, usize)>, ends: Ends },
     /// The value is noisy and no interval is known.
     Withheld,
 }
 
+/// Positions of the lower and upper ends of one value's intervals, each at the answer's confidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ends {
+    /// For this value alone.
+    pub own: (usize, usize),
+    /// For one value of each noisy output of the question together.
+    pub row: (usize, usize),
+    /// For all noisy values of the question together.
+    pub all: (usize, usize),
+}
+
+impl Ends {
+    pub fn map(self, f: impl Fn((usize, usize)) -> (usize, usize)) -> Ends {
+        Ends { own: f(self.own), row: f(self.row), all: f(self.all) }
+    }
+
+    pub fn contains(self, index: usize) -> bool {
+        [self.own, self.row, self.all].iter().any(|(lower, upper)| *lower == index || *upper == index)
+    }
+}
+
 impl Scope {
+    /// A public relation with at most `rows` rows, which hold no noise.
+    pub fn public(columns: Vec<Slot>, width: usize, rows: u64) -> Scope {
+        Scope { private: false, columns, width, rows, releases: vec![], chosen: false, noisy_order: false }
+    }
+
+    /// A private relation.
+    pub fn private(columns: Vec<Slot>, width: usize) -> Scope {
+        Scope { private: true, ..Scope::public(columns, width, u64::MAX) }
+    }
+
+    /// Nothing to name.
+    pub fn empty() -> Scope {
+        Scope::public(vec![], 0, 1)
+    }
+
     /// The first position of the columns that can be seen by name.
     pub fn slot_at(&self, index: usize) -> Option<&Slot> {
         self.columns.iter().find(|slot| slot.index == index)
+    }
+
+    /// The column that an expression is, unchanged.
+    pub fn slot_of(&self, expr: &Expr) -> Option<&Slot> {
+        match expr {
+            Expr::Column(i) => self.slot_at(*i),
+            _ => None,
+        }
     }
 
     /// The bounds of a position, for interval arithmetic.
@@ -63,6 +116,16 @@ impl Scope {
     pub fn domain_at(&self, index: usize) -> Option<Domain> {
         self.slot_at(index).and_then(|slot| slot.domain.clone())
     }
+
+    /// Whether an expression reads a noisy value.
+    pub fn is_noisy(&self, expr: &Expr) -> bool {
+        expr.columns().iter().any(|i| self.slot_at(*i).is_some_and(|slot| slot.noise != Noise::Exact))
+    }
+
+    /// Whether anything here follows from noisy values: a value, or which rows there are.
+    pub fn has_noise(&self) -> bool {
+        self.chosen || self.columns.iter().any(|slot| slot.noise != Noise::Exact)
+    }
 }
 
 impl Slot {
@@ -73,7 +136,8 @@ impl Slot {
             name: name.into(),
             ty,
             unit: false,
-            unique: false,
+            origin: None,
+            repeats: u64::MAX,
             bounds: None,
             domain: None,
             noise: Noise::Exact,
@@ -86,10 +150,9 @@ impl Slot {
 
     /// The same column at another position, with its intervals moved as well.
     pub fn moved(&self, to: &impl Fn(usize) -> usize) -> Slot {
-        let pair = |(a, b): (usize, usize)| (to(a), to(b));
         let noise = match &self.noise {
-            Noise::Known { output, own, joint } => {
-                Noise::Known { output: *output, own: pair(*own), joint: pair(*joint) }
+            Noise::Known { output, ends } => {
+                Noise::Known { output: *output, ends: ends.map(|(lower, upper)| (to(lower), to(upper))) }
             }
             other => other.clone(),
         };
