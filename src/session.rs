@@ -355,3 +355,23 @@ impl Inflight {
         lock.lock_owned().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_few_moments() {
+        let limits = Limits {
+            deadline: Duration::from_secs(60),
+            concurrent: 1,
+            time_bucket: Duration::from_millis(50),
+            threads: 1,
+        };
+        let moment = |millis| limits.moment(Duration::from_millis(millis)).as_millis();
+        assert_eq!(
+            [0, 1, 50, 51, 100, 399, 401, 40_000, 51_201, 60_000].map(moment),
+            [50, 50, 50, 100, 100, 400, 800, 51_200, 60_000, 60_000]
+        );
+    }
+}

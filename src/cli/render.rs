@@ -84,6 +84,9 @@ fn describe(column: &NoisyColumn) -> String {
         (false, true) => parts.push("± differs by row".into()),
         (false, false) => parts.push("no interval".into()),
     }
+    if column.simultaneous && column.has_interval {
+        parts.push("for all values together".into());
+    }
     if !column.bounds.is_empty() {
         parts.push(column.bounds.clone());
     }

@@ -56,6 +56,16 @@ fn write(dir: &Path, events: &[Event]) {
         writer.flush().unwrap();
     }
     writer.close().unwrap();
+    // A public table of several files, with floats whose sum depends on their order.
+    std::fs::create_dir_all(dir.join("rates")).unwrap();
+    for part in 0..4 {
+        let line = |i: i32| {
+            let region = ["north", "south", "east", "west"][(i % 4) as usize];
+            format!("{region},{}\n", f64::from(i * 37 % 101) * 0.1 + f64::from(part) * 1e-9)
+        };
+        let lines: String = (0..40).map(line).collect();
+        std::fs::write(dir.join(format!("rates/{part}.csv")), format!("region,rate\n{lines}")).unwrap();
+    }
     let file = r#"
         [dataset]
         name = "shop"
@@ -76,6 +86,12 @@ fn write(dir: &Path, events: &[Event]) {
             { name = "amount", bounds = [-5, 100] },
             { name = "pieces", bounds = [-1000, 1000] },
         ]
+        [[table]]
+        name = "rates"
+        path = "rates"
+        format = "csv"
+        public = true
+        column = [{ name = "region", type = "VARCHAR" }, { name = "rate", type = "DOUBLE" }]
     "#;
     std::fs::write(dir.join("shop.toml"), file).unwrap();
 }
@@ -85,6 +101,9 @@ const QUESTIONS: &[&str] = &[
     "SELECT sum(amount * pieces), avg(CASE WHEN pieces > 0 THEN amount END) FROM events WHERE amount < 90",
     "SELECT a.region, sum(a.amount) FROM events a JOIN events b ON a.unit = b.unit AND a.pieces < b.pieces GROUP BY a.region",
     "SELECT count(*) FROM (SELECT unit, count(*) AS n, max(pieces) AS p, sum(pieces) AS s FROM events GROUP BY unit) t WHERE n > 8 AND p + s > 0",
+    "SELECT region, sum(amount) FROM events WHERE amount IS NOT NULL GROUP BY region",
+    "SELECT count(*), sum(amount * r) FROM events e JOIN (SELECT region, CASE WHEN sum(rate) / 1000 > 1 THEN 1 ELSE sum(rate) / 1000 END AS r0, 0.5 AS r FROM rates GROUP BY region) t ON e.region = t.region AND e.amount < t.r0 * 1000",
+    "SELECT count(*) FROM events e JOIN (SELECT region, rate FROM rates LIMIT 7) t ON e.region = t.region AND e.amount < t.rate * 10",
 ];
 
 /// The first release of a question and its exact integers, over the files in `dir`.

@@ -12,4 +12,5 @@ pub const ALPHA: f64 = 0.05;
 /// What the promise covers and what it does not; printed on every receipt.
 pub const PROMISE: &str = "Everything this account ever learns from the dataset is differentially private at the account's granted epsilon and delta, \
 for all rows of one privacy unit together; everything all accounts learn together, at the pool's. \
-How long an answer takes is not covered yet; what the pool's balance shows of others' questions is covered by the pool's promise alone.";
+How long an answer takes, which is told in coarse steps, and whether a charged question fails are not covered; \
+what the pool's balance shows of others' questions is covered by the pool's promise alone.";

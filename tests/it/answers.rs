@@ -63,6 +63,13 @@ const SAME: &[&str] = &[
     "SELECT count(*) AS n FROM visits UNION ALL SELECT count(*) FROM patients ORDER BY n",
     "SELECT v.x, count(*) AS n FROM (VALUES (1), (2), (2)) AS v(x) GROUP BY v.x ORDER BY v.x",
     "SELECT 1 + 1 AS two, 'x' AS t",
+    "SELECT v.hospital, count(*) AS n, sum(i.price) AS s, count(DISTINCT v.patient_id) AS p FROM items i JOIN visits v ON i.visit_id = v.visit_id GROUP BY v.hospital HAVING count(*) > 0 ORDER BY v.hospital",
+    "SELECT count(*) FROM visits v JOIN items i USING (visit_id) JOIN patients p ON p.patient_id = v.patient_id WHERE p.region = 'north'",
+    "SELECT count(*), sum(a.price) FROM items a JOIN items b ON a.visit_id = b.visit_id AND a.item_id < b.item_id WHERE a.visit_id > 0",
+    "SELECT count(*), count(i.item_id) FROM visits v LEFT JOIN items i ON v.visit_id = i.visit_id",
+    "SELECT t.hospital, count(*) AS m FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital WHERE t.n > 0 GROUP BY t.hospital HAVING count(*) > 0 ORDER BY t.hospital",
+    "SELECT CASE WHEN age > 50 THEN 0.0 ELSE -0.0 END = 0 AS z, count(*) AS n FROM visits GROUP BY z HAVING count(*) > 0",
+    "SELECT count(*), sum(v.age) FROM visits v JOIN (SELECT city, max(hospital) AS h, avg(beds) AS b FROM hospitals GROUP BY city) t ON v.hospital = t.h AND v.age < t.b",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,6 +172,64 @@ async fn empty_groups_are_complete() {
     let noisy = rows(&batch(&ana.ask(sql, "0.5").await.unwrap().table));
     assert_eq!(noisy.iter().map(|r| r[0].clone()).collect::<Vec<_>>(), ["A", "B", "C", "D"]);
     assert!(noisy.iter().flatten().all(|cell| cell != "NULL"));
+    running.stop().await.unwrap();
+}
+
+/// Zero has one sign as a key, and NaN is one value.
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_keys_are_one_group() {
+    let world = World::new(&Recipe::default());
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    for keys in ["THEN 0.0 ELSE -0.0", "THEN CAST('NaN' AS DOUBLE) ELSE -CAST('NaN' AS DOUBLE)"] {
+        let sql = format!("SELECT CASE WHEN age > 50 {keys} END AS z, count(*) AS n FROM visits GROUP BY z");
+        let got = rows(&batch(&ana.ask(&sql, "1e9").await.unwrap().table));
+        let all = rows(&batch(&ana.ask("SELECT count(*) AS n FROM visits", "1e9").await.unwrap().table));
+        assert_eq!((got.len(), &got[0][1]), (1, &all[0][0]), "{sql}: {got:?}");
+    }
+    running.stop().await.unwrap();
+}
+
+/// Where noise chose the row, its interval holds as often as it says for the row that was chosen; and so does that of a product
+/// of several values of one release.
+#[tokio::test(flavor = "multi_thread")]
+async fn intervals_of_chosen_rows_hold() {
+    let world = World::new(&Recipe::default());
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let groups = "SELECT hospital, count(*) AS n FROM visits GROUP BY hospital";
+    let exact: Vec<f64> =
+        rows(&batch(&ana.ask(groups, "1e9").await.unwrap().table)).iter().map(|row| row[1].parse().unwrap()).collect();
+    let value = |hospital: &str| exact[["A", "B", "C", "D"].iter().position(|h| *h == hospital).unwrap()];
+    // At this epsilon the noise decides which hospital is first.
+    let draws = 200;
+    for (sql, exact_of) in [
+        (format!("{groups} ORDER BY n DESC LIMIT 1"), 1),
+        (format!("SELECT hospital, n + 0 AS n FROM ({groups}) t ORDER BY n LIMIT 1"), 1),
+        (
+            format!(
+                "SELECT a.hospital, b.hospital AS other, a.n + b.n AS s FROM ({groups}) a JOIN ({groups}) b ON a.n < b.n ORDER BY s DESC LIMIT 1"
+            ),
+            2,
+        ),
+    ] {
+        let mut held = 0;
+        for _ in 0..draws {
+            let mut asked = crate::world::request(&sql, "0.02");
+            asked.fresh = true;
+            let answer = ana.execute(asked).await.unwrap();
+            assert!(answer.receipt.unwrap().columns.iter().all(|c| c.simultaneous), "{sql}");
+            let (table, ends) = (rows(&batch(&answer.table)), rows(&batch(&answer.intervals)));
+            let exact: f64 = table[0][..exact_of].iter().map(|hospital| value(hospital)).sum();
+            let (low, high): (f64, f64) = (ends[0][0].parse().unwrap(), ends[0][1].parse().unwrap());
+            held += usize::from((low..=high).contains(&exact));
+        }
+        // 95 % of 200 is 190; five standard deviations below it is 175.
+        assert!(held >= 175, "{sql}: {held} of {draws}");
+    }
+    // A row that was not chosen by noise has its own interval.
+    let answer = ana.ask(&format!("{groups} ORDER BY hospital LIMIT 1"), "0.5").await.unwrap();
+    assert!(!answer.receipt.unwrap().columns[0].simultaneous);
     running.stop().await.unwrap();
 }
 

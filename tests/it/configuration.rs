@@ -51,6 +51,44 @@ async fn dataset_files_are_checked() {
     }
 }
 
+/// Files that a lenient reader would make something of are refused when they are opened, by line and without their content.
+#[tokio::test]
+async fn files_are_read_through_when_they_are_opened() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let state = session(ReaderOptions::default()).unwrap();
+    let file = world.path("clinic.toml");
+    let load = || catalog::load(&file, &state);
+    let good = std::fs::read_to_string(world.path("items.csv")).unwrap();
+    for (bad, words) in [
+        (format!("{good}1,2,3,4444\n"), "more or fewer fields"),
+        (format!("{good}1,2\n"), "more or fewer fields"),
+        (format!("{good}1,2,\"4444\n"), "goes on in the next line"),
+        (format!("{good}1,2,\"4444"), "not closed"),
+        (format!("{good}1,2,\"4444\"x\n"), "after its closing quote"),
+    ] {
+        std::fs::write(world.path("items.csv"), &bad).unwrap();
+        let e = load().await.err().unwrap_or_else(|| panic!("accepted: {words}"));
+        assert!(e.message.contains(words) && e.message.contains("items.csv: line "), "{e}");
+        assert!(!e.message.contains("4444"), "{e}");
+    }
+    std::fs::write(world.path("items.csv"), [good.as_bytes(), b"1,2,\xff\n"].concat()).unwrap();
+    assert!(load().await.err().unwrap().message.contains("not UTF-8"));
+    // A field that is no number is NULL, not an error; and a quoted line end is fine where it is declared.
+    std::fs::write(world.path("items.csv"), format!("{good}1,\"x\n\",3\n")).unwrap();
+    let declaration = std::fs::read_to_string(world.path("clinic.toml")).unwrap();
+    let declared = declaration.replacen("path = \"items.csv\"", "path = \"items.csv\"\nnewlines_in_values = true", 1);
+    std::fs::write(world.path("clinic.toml"), declared).unwrap();
+    assert!(load().await.is_ok());
+
+    // A page of a Parquet file that cannot be decoded is found now, not by a question.
+    let path = world.path("patients.parquet");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4..40].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let e = load().await.err().unwrap();
+    assert!(e.message.contains("table 'patients': cannot be read"), "{e}");
+}
+
 #[test]
 fn server_files_are_checked() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
@@ -59,6 +97,7 @@ fn server_files_are_checked() {
     for (from, to, words) in [
         ("[ledger]", "[ledgers]", "unknown field `ledgers`"),
         ("deadline_seconds = 20", "deadline_seconds = 0", "must be above 0"),
+        ("deadline_seconds = 20", "time_bucket_millis = 0", "must be above 0"),
         ("deadline_seconds = 20", "listen = \"0.0.0.0:1\"", "clear text"),
         ("name = \"ben\"", "name = \"ana\"", "'ana' is declared twice"),
         ("name = \"ben\"", "name = \"Ben\"", "principal 'Ben' must be"),

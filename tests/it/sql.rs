@@ -126,6 +126,27 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "1:35",
         "LATERAL",
     ),
+    // A foreign key carries the unit only where it is declared and unchanged.
+    (
+        "SELECT count(*) FROM items i JOIN visits v ON i.item_id = v.visit_id",
+        "UNSUPPORTED_SQL",
+        "1:30",
+        "declared foreign key",
+    ),
+    ("SELECT count(*) FROM items i JOIN visits v ON i.visit_id = v.visit_id + 1", "UNSUPPORTED_SQL", "1:30", ""),
+    ("SELECT count(*) FROM items a JOIN items b ON a.item_id = b.item_id", "UNSUPPORTED_SQL", "1:30", ""),
+    (
+        "SELECT count(*) FROM items i JOIN (SELECT CASE WHEN age > 3 THEN visit_id ELSE 7 END AS visit_id FROM visits) v ON i.visit_id = v.visit_id",
+        "UNSUPPORTED_SQL",
+        "1:30",
+        "",
+    ),
+    (
+        "SELECT t.hospital, t.n, count(*) FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital GROUP BY t.hospital",
+        "PRIVATE_KEYS",
+        "1:22",
+        "'n' is not a key",
+    ),
     // Bounds.
     ("SELECT sum(visit_id) FROM visits", "MISSING_BOUNDS", "1:8", "'visit_id' has none declared"),
     ("SELECT avg(age / cost) FROM visits", "MISSING_BOUNDS", "1:8", ""),
@@ -240,6 +261,26 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ),
     ("SELECT count(*) FROM generate_series(1, 10)", "UNSUPPORTED_SQL", "1:17", "table functions"),
     ("SELECT count(*) FROM unnest(make_array(1, 2))", "UNSUPPORTED_SQL", "1:17", ""),
+    ("SELECT count(*) AS n FROM visits UNION ALL SELECT TOP 1 beds FROM hospitals", "UNSUPPORTED_SQL", "1:51", "LIMIT"),
+    (
+        "SELECT count(*) AS n FROM visits UNION ALL BY NAME SELECT beds AS n FROM hospitals",
+        "UNSUPPORTED_SQL",
+        "1:44",
+        "order",
+    ),
+    // Work that follows from public numbers.
+    (
+        "SELECT count(*) FROM hospitals a, hospitals b, hospitals c, hospitals d, hospitals e, hospitals f, hospitals g, hospitals h, hospitals i, hospitals j, hospitals k, hospitals l",
+        "UNSUPPORTED_SQL",
+        "1:17",
+        "more than 10000000 rows",
+    ),
+    (
+        "SELECT count(*) FROM visits CROSS JOIN (SELECT a.city FROM hospitals a, hospitals b, hospitals c, hospitals d, hospitals e, hospitals f, hospitals g) x",
+        "UNSUPPORTED_SQL",
+        "1:35",
+        "could meet 16384 public rows",
+    ),
     // Names.
     ("SELECT count(*) FROM visit", "UNKNOWN_TABLE", "1:22", "'visit' in dataset 'clinic'"),
     ("SELECT count(*) FROM '/etc/passwd'", "UNKNOWN_TABLE", "1:22", "there are visits"),
@@ -482,6 +523,44 @@ async fn statements_lower_to_the_algebra() {
                 project 3
                   aggregate [Column(0), Column(1)] [Rows]
                     protected 0 [1]
+            post:
+              project 3
+                project 7
+                  released 0
+        "#]],
+    );
+    // A declared foreign key carries the unit, and the plan compares it all the same.
+    check(
+        &plan("SELECT count(DISTINCT v.patient_id) FROM items i JOIN visits v ON i.visit_id = v.visit_id"),
+        expect![[r#"
+            release 0: keys [] measures 1 outputs [Count(0)]
+              project 4
+                join Inner on [(Column(1), Column(1)), (Column(0), Column(0))] filter false
+                  cap 100
+                    protected 2 [1]
+                  cap 100
+                    protected 0 [0, 1]
+            post:
+              project 3
+                project 7
+                  released 0
+        "#]],
+    );
+    // What is beside private rows and not made row by row is computed first.
+    check(
+        &plan(
+            "SELECT count(*) FROM visits v JOIN (SELECT city, max(hospital) AS h FROM hospitals GROUP BY city) t ON v.hospital = t.h",
+        ),
+        expect![[r#"
+            fixed 0:
+              project 2
+                aggregate [Column(1)] [Max]
+                  public 3 [0, 1]
+            release 0: keys [] measures 1 outputs [Count(0)]
+              join Inner on [(Column(1), Column(1))] filter false
+                cap 100
+                  protected 0 [2]
+                fixed 0
             post:
               project 3
                 project 7

@@ -150,7 +150,9 @@ async fn a_question_is_paid_once_and_replayed_byte_for_byte() {
     }
     // Another text of the same question is not asked again either.
     let same = ana.ask("select COUNT(*) AS n from visits v", "1").await.unwrap();
-    assert!(same.replayed && same.table == answer.table);
+    assert!(same.replayed && same.table == answer.table && same.query_id != answer.query_id);
+    assert_eq!(same.receipt.as_ref().unwrap().query_id, "first");
+    assert_eq!(ana.get_answer(&same.query_id).await.unwrap().table, answer.table);
     assert_eq!(ana.balance().await, paid);
 
     // The id stands for one request, and belongs to one principal.
@@ -225,6 +227,67 @@ async fn concurrent_charges_never_oversell() {
     );
     assert_eq!(answered, 10);
     assert_eq!(ana.balance().await.0.spent_epsilon, "1");
+    running.stop().await.unwrap();
+}
+
+/// A charged question that fails is told so at the deadline, once: then its principal's accounts are frozen until an operator lets
+/// them go on. A restart does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_freezes_the_account() {
+    let world = World::new(&Recipe { patients: 3_000, ..Recipe::default() });
+    let path = world.path("undertone.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replacen("deadline_seconds = 20", "deadline_seconds = 1", 1)).unwrap();
+    let running = world.serve().await;
+    let (ana, ben) = (Caller::to(&running, ANA).await, Caller::to(&running, BEN).await);
+    let mut asked = request(COUNT, "1");
+    asked.query_id = "before".into();
+    let before = ana.execute(asked.clone()).await.unwrap();
+
+    // Too much work for the deadline, by many rows and a long expression.
+    let terms = (0..60).map(|i| format!("v.age * {i} % 7 = a.beds % {}", i + 3)).collect::<Vec<_>>().join(" OR ");
+    let heavy = format!(
+        "SELECT count(*) FROM visits v CROSS JOIN (SELECT a.beds FROM hospitals a, hospitals b, hospitals c, hospitals d, hospitals e, hospitals f) a WHERE {terms}"
+    );
+    let started = std::time::Instant::now();
+    let failed = ana.ask(&heavy, "1").await.unwrap_err();
+    assert_eq!((failed.code(), code(&failed)), (Code::Internal, "EXECUTION_FAILED"), "{}", failed.message());
+    assert!(started.elapsed() >= std::time::Duration::from_secs(1));
+    assert_eq!(ana.balance().await.0.spent_epsilon, "2");
+
+    let frozen = ana.ask("SELECT sum(age) FROM visits", "1").await.unwrap_err();
+    assert_eq!((frozen.code(), code(&frozen)), (Code::PermissionDenied, "ACCOUNT_FROZEN"), "{}", frozen.message());
+    assert!(!ana.quote(COUNT, "1").await.unwrap().affordable);
+    assert_eq!(ana.balance().await.0.spent_epsilon, "2");
+    // What was paid for stays readable, and others go on.
+    assert_eq!(ana.execute(asked.clone()).await.unwrap().table, before.table);
+    assert!(ben.ask(COUNT, "0.1").await.is_ok());
+
+    drop((ana, ben));
+    running.stop().await.unwrap();
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    assert_eq!(code(&ana.ask("SELECT sum(age) FROM visits", "1").await.unwrap_err()), "ACCOUNT_FROZEN");
+    let unfreeze = |principal: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_undertone"))
+            .args([
+                "unfreeze",
+                "--dataset",
+                "clinic",
+                "--principal",
+                principal,
+                "--reason",
+                "too much work",
+                "--config",
+            ])
+            .arg(&path)
+            .output()
+            .unwrap()
+    };
+    let refused = unfreeze("ben");
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("no account of 'ben'"));
+    assert!(unfreeze("ana").status.success());
+    assert!(ana.ask("SELECT sum(age) FROM visits", "1").await.is_ok());
     running.stop().await.unwrap();
 }
 

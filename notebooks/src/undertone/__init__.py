@@ -13,7 +13,7 @@ from .answer import Answer
 from .budget import AccountState, Balance
 from .catalog import Column, Dataset, Table
 from .client import Client, connect
-from .errors import AuthError, BudgetError, Position, RefusedError, UndertoneError
+from .errors import AuthError, BudgetError, FrozenError, Position, RefusedError, UndertoneError
 from .pricing import NoisyColumn, Price, Quote, Receipt, ReleaseNote
 from .progress import ProgressLine
 
@@ -28,6 +28,7 @@ __all__ = [
     "Client",
     "Column",
     "Dataset",
+    "FrozenError",
     "NoisyColumn",
     "Position",
     "Price",

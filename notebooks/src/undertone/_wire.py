@@ -83,6 +83,7 @@ def balance(message: pb.Balance) -> Balance:
         purpose=message.purpose,
         account=_account_state(message.account),
         pool=_account_state(message.pool),
+        frozen=message.frozen,
     )
 
 
@@ -135,6 +136,7 @@ def _noisy_column(message: pb.NoisyColumn) -> NoisyColumn:
         half_width=message.half_width or None,
         has_interval=message.has_interval,
         bounds=message.bounds,
+        simultaneous=message.simultaneous,
     )
 
 

@@ -67,6 +67,8 @@ class Balance:
         purpose: Why.
         account: What this account was granted and has spent.
         pool: What all accounts of the dataset together were granted and have spent.
+        frozen: Whether a charged question failed and nothing more is run until an operator has
+            looked into it. Answers that were paid for stay readable.
     """
 
     dataset: str
@@ -74,16 +76,20 @@ class Balance:
     purpose: str
     account: AccountState
     pool: AccountState
+    frozen: bool = False
 
     def describe_left(self) -> str:
         """What is left, in words. Names the pool where less of that is left than of the account."""
         left = self.account.describe_left()
+        if self.frozen:
+            left += " (frozen)"
         if self.pool.share_left < self.account.share_left:
             left += f"; in the dataset's pool {self.pool.describe_left()}"
         return left
 
     def _title(self) -> str:
-        return f"Budget of {self.principal} for {self.dataset}, {self.purpose}"
+        state = ", frozen" if self.frozen else ""
+        return f"Budget of {self.principal} for {self.dataset}, {self.purpose}{state}"
 
     def _rows(self) -> list[list[str]]:
         return [

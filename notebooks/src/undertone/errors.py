@@ -73,6 +73,10 @@ class BudgetError(UndertoneError):
     """The budget does not hold what the question costs. Nothing was charged."""
 
 
+class FrozenError(UndertoneError):
+    """A charged question of this principal failed, and an operator must look into it first."""
+
+
 class RefusedError(UndertoneError):
     """The question cannot be answered privately as it stands. Nothing was charged."""
 
@@ -82,6 +86,7 @@ class AuthError(UndertoneError):
 
 
 _CLASSES: dict[str, type[UndertoneError]] = {
+    "ACCOUNT_FROZEN": FrozenError,
     "BUDGET_EXHAUSTED": BudgetError,
     "MISSING_BOUNDS": RefusedError,
     "PRIVATE_KEYS": RefusedError,

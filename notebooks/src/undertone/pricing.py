@@ -49,6 +49,8 @@ class NoisyColumn:
             column's unit; else None.
         has_interval: Whether the answer has an interval for this column.
         bounds: Per-unit, per-group bounds that the values are clamped to, in words.
+        simultaneous: Whether the interval holds for all noisy values of the question together,
+            because noisy values choose the rows (ORDER BY with LIMIT, HAVING).
     """
 
     name: str
@@ -57,12 +59,15 @@ class NoisyColumn:
     half_width: float | None
     has_interval: bool
     bounds: str
+    simultaneous: bool = False
 
     def _row(self) -> list[str]:
         if self.half_width is not None:
             width = f"± {error(self.half_width)}"
         else:
             width = "varies by row" if self.has_interval else "withheld"
+        if self.simultaneous and self.has_interval:
+            width += ", for all values together"
         scale = "–" if self.noise_scale is None else number(self.noise_scale)
         return [self.name, width, self.mechanism, scale, self.bounds]
 

@@ -5,6 +5,7 @@ use super::scope::{Scope, UNREAD};
 use crate::algebra::{Arithmetic, Comparison, Expr, Literal, Type};
 use crate::catalog::{arrow_type, canonical};
 use crate::error::{Code, Error, Result};
+use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{Alias, Between, Case, Cast, InList, ScalarFunction, TryCast};
@@ -301,6 +302,9 @@ impl Scalars<'_> {
                     from.sql()
                 ),
             )),
+            (_, from) if !can_cast_types(&arrow_type(from), &arrow_type(ty)) => {
+                Err(self.unsupported("cast", format!("{} cannot be CAST to {}", from.sql(), ty.sql())))
+            }
             (expr, _) => Ok((expr.cast(ty), ty)),
         }
     }

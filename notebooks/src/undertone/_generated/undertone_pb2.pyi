@@ -45,20 +45,22 @@ class Price(_message.Message):
     def __init__(self, epsilon: _Optional[str] = ..., rho: _Optional[str] = ..., delta: _Optional[str] = ...) -> None: ...
 
 class NoisyColumn(_message.Message):
-    __slots__ = ("name", "mechanism", "noise_scale", "half_width", "has_interval", "bounds")
+    __slots__ = ("name", "mechanism", "noise_scale", "half_width", "has_interval", "bounds", "simultaneous")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
     NOISE_SCALE_FIELD_NUMBER: _ClassVar[int]
     HALF_WIDTH_FIELD_NUMBER: _ClassVar[int]
     HAS_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    SIMULTANEOUS_FIELD_NUMBER: _ClassVar[int]
     name: str
     mechanism: str
     noise_scale: float
     half_width: float
     has_interval: bool
     bounds: str
-    def __init__(self, name: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., has_interval: bool = ..., bounds: _Optional[str] = ...) -> None: ...
+    simultaneous: bool
+    def __init__(self, name: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., has_interval: bool = ..., bounds: _Optional[str] = ..., simultaneous: bool = ...) -> None: ...
 
 class ReleaseNote(_message.Message):
     __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price")
@@ -187,18 +189,20 @@ class GetBalancesResponse(_message.Message):
     def __init__(self, balances: _Optional[_Iterable[_Union[Balance, _Mapping]]] = ...) -> None: ...
 
 class Balance(_message.Message):
-    __slots__ = ("dataset", "principal", "purpose", "account", "pool")
+    __slots__ = ("dataset", "principal", "purpose", "account", "pool", "frozen")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     principal: str
     purpose: str
     account: AccountState
     pool: AccountState
-    def __init__(self, dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., account: _Optional[_Union[AccountState, _Mapping]] = ..., pool: _Optional[_Union[AccountState, _Mapping]] = ...) -> None: ...
+    frozen: bool
+    def __init__(self, dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., account: _Optional[_Union[AccountState, _Mapping]] = ..., pool: _Optional[_Union[AccountState, _Mapping]] = ..., frozen: bool = ...) -> None: ...
 
 class AccountState(_message.Message):
     __slots__ = ("granted_epsilon", "granted_delta", "spent_epsilon", "remaining_epsilon", "spent_rho", "rho_limit", "spent_delta", "charges")
