@@ -230,11 +230,11 @@ impl Session {
 async fn answer(paid: Paid) -> Result<Vec<u8>> {
     let Paid { planned, prepared, reservation, query_id, charged_at } = paid;
     let (query, releases) = (&planned.statement.query, &planned.priced.releases);
-    let confidence = Confidence::new(ALPHA, releases);
     let mut tables = Vec::new();
     for (made, token) in releases.iter().zip(reservation.split()) {
         let exact = planned.engine.exact(query, made, &prepared, &tables).await?;
-        let released = mechanism::release(exact, &made.noise, token).map_err(|e| Error::internal(e.to_string()))?;
+        let released = mechanism::release(exact, made, token).map_err(|e| Error::internal(e.to_string()))?;
+        let confidence = Confidence::new(ALPHA, releases, made, released.cells as u64);
         tables.push(released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))?);
     }
     let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from fake import Failure
-from undertone import AuthError, BudgetError, Position, RefusedError, UndertoneError
+from undertone import AuthError, BudgetError, FrozenError, Position, RefusedError, UndertoneError
 
 SQL = "SELECT\n\tSUM(amont) AS total\nFROM orders"
 
@@ -51,6 +51,7 @@ def test_without_a_place_only_the_message_is_shown(position):
     ("failure", "kind"),
     [
         (Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, code="BUDGET_EXHAUSTED"), BudgetError),
+        (Failure(grpc.StatusCode.PERMISSION_DENIED, code="ACCOUNT_FROZEN"), FrozenError),
         (Failure(grpc.StatusCode.INVALID_ARGUMENT, code="UNSUPPORTED_SQL"), RefusedError),
         (Failure(grpc.StatusCode.INVALID_ARGUMENT, code="PRIVATE_ROWS"), RefusedError),
         (Failure(grpc.StatusCode.INVALID_ARGUMENT, code="PRIVATE_KEYS"), RefusedError),

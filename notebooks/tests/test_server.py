@@ -188,7 +188,6 @@ def test_an_id_stands_for_one_question(ana):
 @pytest.mark.parametrize(
     ("sql", "code"),
     [
-        ("SELECT joined, COUNT(*) AS n FROM customers GROUP BY joined", "PRIVATE_KEYS"),
         ("SELECT SUM(order_id) AS n FROM orders", "MISSING_BOUNDS"),
         ("SELECT MAX(amount) AS n FROM orders", "UNSUPPORTED_SQL"),
     ],
@@ -199,6 +198,20 @@ def test_refusals_point_at_what_is_refused(ana, sql, code):
     assert caught.value.code == code
     assert caught.value.position == Position(line=1, column=8)
     assert "(line" not in str(caught.value)
+
+
+def test_private_keys_cost_a_delta_and_show_what_many_have(ana):
+    sql = "SELECT joined, COUNT(*) AS n FROM customers GROUP BY joined"
+    quote = ana.quote(sql, epsilon="0.2", delta="2e-9")
+    (release,) = quote.releases
+    assert release.groups is None and release.threshold > 1
+    assert "private keys" in release.describe() and quote.price.delta == Decimal("2e-9")
+    answer = ana.query(sql, epsilon="0.2", delta="2e-9")
+    assert answer.receipt.price.delta == Decimal("2e-9")
+    assert answer.receipt.price.epsilon is None
+    with pytest.raises(UndertoneError, match="maximum") as caught:
+        ana.quote(sql, delta="0.1")
+    assert caught.value.code == "INVALID_REQUEST"
 
 
 def test_private_rows_are_refused_with_advice(ana):

@@ -167,12 +167,12 @@ impl Relation {
     }
 }
 
-/// A key of a release with its public values.
+/// A key of a release with its public values; without them it is private. Rows whose key is outside its values are dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     pub expr: Expr,
     pub ty: Type,
-    pub domain: Domain,
+    pub domain: Option<Domain>,
 }
 
 /// One integer per group to which noise is added.
@@ -221,6 +221,14 @@ pub struct Release {
     pub measures: Vec<Measure>,
     pub outputs: Vec<Output>,
     pub contribution: Contribution,
+}
+
+impl Release {
+    /// Number of groups, all combinations of the keys' public values. None where a key is private: then all are, and the measures
+    /// hold [`Measure::Units`], by which keys are selected.
+    pub fn cells(&self) -> Option<u64> {
+        self.keys.iter().try_fold(1u64, |n, key| n.checked_mul(key.domain.as_ref()?.len() as u64))
+    }
 }
 
 /// A question: its releases in an order in which each may read only earlier ones, and what is made of them.

@@ -21,6 +21,11 @@ pub struct Header {
     pub privacy_unit: String,
     pub default_epsilon: Amount,
     pub max_epsilon: Amount,
+    /// What one question with private keys costs in delta. Without it keys must be public.
+    #[serde(default)]
+    pub default_delta: Amount,
+    /// The most that one question may ask for; by default the default.
+    pub max_delta: Option<Amount>,
     #[serde(default = "laplace")]
     pub mechanism: Family,
     pub max_groups_contributed: u64,

@@ -88,6 +88,10 @@ fn rules(header: &Header) -> Result<Rules> {
     if header.default_epsilon.is_zero() || header.default_epsilon > header.max_epsilon {
         return Err(Error::configuration("default_epsilon must be above 0 and at most max_epsilon"));
     }
+    let max_delta = header.max_delta.unwrap_or(header.default_delta);
+    if header.default_delta > max_delta || max_delta.to_f64() >= 1.0 {
+        return Err(Error::configuration("default_delta must be at most max_delta, and that below 1"));
+    }
     for (key, value) in [
         ("max_groups_contributed", header.max_groups_contributed),
         ("max_rows_contributed", header.max_rows_contributed),
@@ -100,6 +104,8 @@ fn rules(header: &Header) -> Result<Rules> {
     Ok(Rules {
         default_epsilon: header.default_epsilon,
         max_epsilon: header.max_epsilon,
+        default_delta: header.default_delta,
+        max_delta,
         mechanism: header.mechanism,
         contribution: Contribution { groups: header.max_groups_contributed, rows: header.max_rows_contributed },
         max_rows_per_unit: header.max_rows_per_unit,

@@ -40,6 +40,9 @@ pub struct Dataset {
 pub struct Rules {
     pub default_epsilon: Amount,
     pub max_epsilon: Amount,
+    /// For private keys; zero forbids them.
+    pub default_delta: Amount,
+    pub max_delta: Amount,
     pub mechanism: Family,
     /// Largest and default contribution of one unit to one release.
     pub contribution: Contribution,

@@ -120,6 +120,9 @@ struct QuestionArgs {
     /// Total epsilon of the question; the dataset's default if left out.
     #[arg(long, default_value = "")]
     epsilon: String,
+    /// What private keys may cost in delta; the dataset's default if left out.
+    #[arg(long, default_value = "")]
+    delta: String,
     /// Groups that one privacy unit may take part in, at most the dataset's.
     #[arg(long, default_value_t = 0)]
     max_groups: u64,
@@ -215,6 +218,7 @@ impl QuestionArgs {
             sql: self.sql,
             purpose: self.purpose,
             epsilon: self.epsilon,
+            delta: self.delta,
             max_groups_contributed: self.max_groups,
             max_rows_contributed: self.max_rows,
             mechanism: mechanism.into(),

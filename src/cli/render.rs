@@ -1,7 +1,7 @@
 //! Answers, quotes, balances and datasets as text for people.
 
 use crate::error::{Error, Result};
-use crate::proto::{Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse};
+use crate::proto::{Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, ReleaseNote};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -60,7 +60,7 @@ pub fn receipt(answer: &Answer) -> String {
         line(&column.name, describe(column));
     }
     for release in &receipt.releases {
-        line("keys", format!("{} ({} groups)", release.keys, release.groups));
+        line("keys", format!("{}{}", release.keys, groups(release)));
         line(
             "unit",
             format!(
@@ -72,6 +72,11 @@ pub fn receipt(answer: &Answer) -> String {
     line("policy", receipt.policy_version.chars().take(16).collect());
     line("promise", receipt.promise.clone());
     text
+}
+
+/// Private keys have no number of groups before they are released.
+fn groups(release: &ReleaseNote) -> String {
+    if release.groups > 0 { format!("; {} groups", release.groups) } else { String::new() }
 }
 
 fn describe(column: &NoisyColumn) -> String {
@@ -103,7 +108,7 @@ pub fn quote(quote: &QuoteResponse) -> String {
     let rows: Vec<Vec<String>> = quote.columns.iter().map(|c| vec![c.name.clone(), describe(c)]).collect();
     text += &grid(&["column".into(), format!("noise, ± at {:.0} %", quote.confidence * 100.0)], &rows);
     for release in &quote.releases {
-        text += &format!("{}; {} groups\n", release.keys, release.groups);
+        text += &format!("{}{}\n", release.keys, groups(release));
     }
     text
 }

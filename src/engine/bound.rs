@@ -12,6 +12,9 @@
 //! `algebra::Sensitivity` claims, whatever the input's multiplicity was.
 //!
 //! The cell, not the key's own bytes, is hashed in step 3: it is a function of the key and of public key sets alone.
+//!
+//! *Private keys* have no cells: rows are grouped by the keys themselves, those of a key with public values only where they are
+//! among them, and the canonical bytes of the keys are hashed. Step 3 is always done.
 
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, weigh};
@@ -21,16 +24,33 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{LogicalPlan, TryCast, lit};
 
-/// A plan with columns `cell` and m0, m1, ...: one row per cell that has any unit.
+/// A plan with columns `cell` (or k0, k1, ... where keys are private) and m0, m1, ...: one row per group that has any unit.
 pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan> {
     let release = &calibrated.release;
     let measures = || release.measures.iter().enumerate();
     let value = |i: usize| format!("v{i}");
     let input = sources.plan(&release.input)?;
 
-    let keys = release.keys.iter().map(|key| scalar(&key.expr, &column)).collect::<Vec<_>>();
-    let number = if keys.is_empty() { lit(0u64) } else { cell(&release.keys, keys)? };
+    let key = |i: usize| scalar(&release.keys[i].expr, &column);
+    let public: Vec<usize> = (0..release.keys.len()).filter(|i| release.keys[*i].domain.is_some()).collect();
+    // The number of the row's group among those of the public values; NULL where it is outside them.
+    let number = match public.as_slice() {
+        [] => lit(0u64),
+        some => cell(
+            &some.iter().map(|i| release.keys[*i].clone()).collect::<Vec<_>>(),
+            some.iter().map(|i| key(*i)).collect(),
+        )?,
+    };
     let mut row = vec![column(0).alias("c0"), number.alias("cell")];
+    let group: Vec<String> = match release.cells() {
+        Some(_) => vec!["cell".into()],
+        None => (0..release.keys.len()).map(|i| format!("k{i}")).collect(),
+    };
+    if release.cells().is_none() {
+        row.extend(group.iter().enumerate().map(|(i, name)| key(i).alias(name)));
+    }
+    let group = || group.iter().map(|name| named(name));
+    let unit_and_group = || std::iter::once(column(0)).chain(group());
     for (i, measure) in measures() {
         row.push(match measure {
             Measure::Rows | Measure::Units => lit(1i64).alias(value(i)),
@@ -51,7 +71,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     // The rows behind each centred sum, for its weight.
     let is_centred = |measure: &Measure| matches!(measure, Measure::Sum { centred: true, .. });
     let counts = measures().filter(|(_, m)| is_centred(m)).map(|(i, _)| count(named(&value(i))).alias(format!("n{i}")));
-    let summed = rows.aggregate(vec![column(0), named("cell")], totals.chain(counts).collect::<Vec<_>>())?;
+    let summed = rows.aggregate(unit_and_group().collect::<Vec<_>>(), totals.chain(counts).collect::<Vec<_>>())?;
     let weighed = measures().map(|(i, measure)| {
         let total = named(&format!("t{i}"));
         match is_centred(measure) {
@@ -59,26 +79,26 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             false => total,
         }
     });
-    let per_unit = summed.project([column(0), named("cell")].into_iter().chain(weighed).collect::<Vec<_>>())?;
+    let per_unit = summed.project(unit_and_group().chain(weighed).collect::<Vec<_>>())?;
 
-    let kept = if calibrated.contribution.groups < calibrated.cells {
-        // Two totals of one unit differ in their cell, so the order is total without the values.
-        let columns = [column(0), named("cell")].into_iter().chain(measures().map(|(i, _)| named(&format!("t{i}"))));
-        let rank = rank(sources.secret, vec![column(0), named("cell")]);
+    let kept = if calibrated.cells.is_none_or(|cells| calibrated.contribution.groups < cells) {
+        // Two totals of one unit differ in their group, so the order is total without the values.
+        let columns = unit_and_group().chain(measures().map(|(i, _)| named(&format!("t{i}"))));
+        let rank = rank(sources.secret, unit_and_group().collect());
         keep_first(per_unit, rank, columns.collect(), calibrated.contribution.groups)?
     } else {
         per_unit
     };
 
     let clamped = measures().map(|(i, _)| clamp(&calibrated.clamps[i], named(&format!("t{i}"))).alias(format!("b{i}")));
-    let bounded = kept.project(std::iter::once(named("cell")).chain(clamped).collect::<Vec<_>>())?;
+    let bounded = kept.project(group().chain(clamped).collect::<Vec<_>>())?;
     let sums = measures().map(|(i, _)| sum(named(&format!("b{i}"))).alias(format!("m{i}"))).collect::<Vec<_>>();
     let steps = |i: usize| {
         let sum = named(&format!("m{i}"));
         datafusion::logical_expr::Expr::TryCast(TryCast::new(Box::new(sum), STEPS)).alias(format!("m{i}"))
     };
     bounded
-        .aggregate(vec![named("cell")], sums)?
-        .project(std::iter::once(named("cell")).chain(measures().map(|(i, _)| steps(i))).collect::<Vec<_>>())?
+        .aggregate(group().collect::<Vec<_>>(), sums)?
+        .project(group().chain(measures().map(|(i, _)| steps(i))).collect::<Vec<_>>())?
         .build()
 }

@@ -5,11 +5,11 @@ use super::build::Sources;
 use super::functions::Secret;
 use super::table::released_schema;
 use crate::algebra::{Query, Relation};
-use crate::catalog::{Dataset, ReaderOptions, session};
+use crate::catalog::{Dataset, ReaderOptions, arrow_type, session};
 use crate::error::{Code, Error, Result};
 use crate::mechanism::{Calibrated, ExactAggregates};
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch, new_empty_array};
+use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
 use datafusion::arrow::datatypes::{Decimal128Type, SchemaRef, UInt64Type};
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::error::DataFusionError;
@@ -160,9 +160,16 @@ async fn physical(state: &SessionState, plan: &LogicalPlan) -> datafusion::error
     state.query_planner().create_physical_plan(plan, state).await
 }
 
-/// One integer per measure and cell; cells without any unit are 0.
+/// One integer per measure and group.
 fn exact_columns(batches: &[RecordBatch], release: &Calibrated) -> Option<ExactAggregates> {
-    let cells = usize::try_from(release.cells).ok()?;
+    match release.cells {
+        Some(cells) => of_cells(batches, release, usize::try_from(cells).ok()?),
+        None => of_keys(batches, release),
+    }
+}
+
+/// Cells without any unit are 0.
+fn of_cells(batches: &[RecordBatch], release: &Calibrated, cells: usize) -> Option<ExactAggregates> {
     let mut columns = vec![vec![0i128; cells]; release.clamps.len()];
     for batch in batches {
         let at = batch.column(0).as_primitive_opt::<UInt64Type>()?;
@@ -177,4 +184,24 @@ fn exact_columns(batches: &[RecordBatch], release: &Calibrated) -> Option<ExactA
         }
     }
     Some(ExactAggregates::new(columns))
+}
+
+/// The groups that units have, in the order of their keys, NULL first: whatever order they came in says nothing.
+fn of_keys(batches: &[RecordBatch], release: &Calibrated) -> Option<ExactAggregates> {
+    let count = release.release.keys.len();
+    let Some(first) = batches.first() else {
+        let none = release.release.keys.iter().map(|key| new_empty_array(&arrow_type(key.ty)));
+        return Some(ExactAggregates::with_keys(none.collect(), vec![vec![]; release.clamps.len()]));
+    };
+    let all = concat_batches(&first.schema(), batches).ok()?;
+    let by: Vec<SortColumn> =
+        all.columns()[..count].iter().map(|key| SortColumn { values: key.clone(), options: None }).collect();
+    let order = lexsort_to_indices(&by, None).ok()?;
+    let keys = all.columns()[..count].iter().map(|key| take(key, &order, None).ok()).collect::<Option<Vec<_>>>()?;
+    let mut columns = Vec::new();
+    for column in &all.columns()[count..] {
+        let values = column.as_primitive_opt::<Decimal128Type>().filter(|values| values.null_count() == 0)?;
+        columns.push(order.values().iter().map(|at| values.value(*at as usize)).collect());
+    }
+    Some(ExactAggregates::with_keys(keys, columns))
 }

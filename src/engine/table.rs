@@ -3,7 +3,7 @@
 
 use crate::algebra::{Literal, Output, Release, Type};
 use crate::catalog::{arrow_type, literal_value};
-use crate::mechanism::{Calibrated, Released};
+use crate::mechanism::{Calibrated, Released, Selection, Tail};
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result;
@@ -22,10 +22,11 @@ pub struct Confidence {
 }
 
 impl Confidence {
-    /// 1 - `alpha` for each value, and by the union bound for those that must hold together.
-    pub fn new(alpha: f64, releases: &[Calibrated]) -> Confidence {
+    /// 1 - `alpha` for each value of the release `of`, which shows `cells` groups, and by the union bound for those that must hold
+    /// together: each release has an equal share of alpha, because how many groups others show may not be known yet.
+    pub fn new(alpha: f64, releases: &[Calibrated], of: &Calibrated, cells: u64) -> Confidence {
         let outputs: f64 = releases.iter().map(|made| made.release.outputs.len() as f64).sum();
-        let values: f64 = releases.iter().map(|made| made.release.outputs.len() as f64 * made.cells as f64).sum();
+        let values = releases.len() as f64 * of.release.outputs.len() as f64 * cells as f64;
         Confidence { own: alpha, row: alpha / outputs.max(1.0), all: alpha / values.max(1.0) }
     }
 }
@@ -40,10 +41,10 @@ pub fn released_schema(release: &Release) -> SchemaRef {
 
 /// The table of a release, one row per cell in the order of cells.
 pub fn released_table(made: &Calibrated, released: &Released, confidence: Confidence) -> Result<RecordBatch> {
-    let mut arrays = key_columns(made)?;
+    let mut arrays = if made.cells.is_some() { key_columns(made, released.cells)? } else { released.keys.clone() };
     let estimates = |output: &Output, alpha: f64| -> Vec<Estimate> {
-        let half_widths = HalfWidths::of(output, made, alpha);
-        (0..made.cells as usize).map(|cell| estimate(output, made, released, cell, &half_widths)).collect()
+        let widths = Widths::of(output, made, alpha);
+        (0..released.cells).map(|cell| estimate(output, made, released, cell, &widths)).collect()
     };
     let mut ends = Vec::new();
     for output in &made.release.outputs {
@@ -61,13 +62,14 @@ pub fn released_table(made: &Calibrated, released: &Released, confidence: Confid
     Ok(RecordBatch::try_new(released_schema(&made.release), arrays)?)
 }
 
-fn key_columns(made: &Calibrated) -> Result<Vec<ArrayRef>> {
-    let mut repeat = made.cells as usize;
+/// Public keys, counted through, the last one fastest.
+fn key_columns(made: &Calibrated, cells: usize) -> Result<Vec<ArrayRef>> {
+    let mut repeat = cells;
     let mut columns = Vec::new();
-    for key in &made.release.keys {
-        repeat /= key.domain.len();
-        let value = |cell: usize| -> &Literal { &key.domain[cell / repeat % key.domain.len()] };
-        columns.push(ScalarValue::iter_to_array((0..made.cells as usize).map(|cell| literal_value(value(cell))))?);
+    for domain in made.release.keys.iter().filter_map(|key| key.domain.as_ref()) {
+        repeat /= domain.len();
+        let value = |cell: usize| -> &Literal { &domain[cell / repeat % domain.len()] };
+        columns.push(ScalarValue::iter_to_array((0..cells).map(|cell| literal_value(value(cell))))?);
     }
     Ok(columns)
 }
@@ -98,27 +100,67 @@ fn column(ty: Type, numbers: impl Iterator<Item = Number>) -> ArrayRef {
     }
 }
 
-/// Half-widths, in steps, of the measures behind an output: a mean needs its sum and its count to hold together.
-struct HalfWidths {
+/// How far from the noisy values behind an output the exact ones can be.
+struct Widths {
+    /// Half-width, in steps, of the first measure.
     first: f64,
+    /// That of a mean's count: a mean needs its sum and its count to hold together.
     second: f64,
+    /// Where the output is the number of units that its own key was selected by.
+    selected: Option<Selected>,
 }
 
-impl HalfWidths {
-    fn of(output: &Output, made: &Calibrated, alpha: f64) -> HalfWidths {
+impl Widths {
+    fn of(output: &Output, made: &Calibrated, alpha: f64) -> Widths {
         match output {
             Output::Count(m) | Output::Sum { sum: m, .. } => {
-                HalfWidths { first: made.noise[*m].half_width(alpha), second: 0.0 }
+                Widths { first: made.noise[*m].half_width(alpha), second: 0.0, selected: Selected::of(*m, made, alpha) }
             }
-            Output::Mean { sum, count } => HalfWidths {
+            Output::Mean { sum, count } => Widths {
                 first: made.noise[*sum].half_width(alpha / 2.0),
                 second: made.noise[*count].half_width(alpha / 2.0),
+                selected: None,
             },
         }
     }
 }
 
-fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize, half: &HalfWidths) -> Estimate {
+/// The lower end of a count that is shown only because it reached a threshold: high noise is then likelier than it was, so a value
+/// near the threshold may have little behind it. The end is the least exact number of units, from 1 on, under which a value as high as
+/// this one has a conditional probability above alpha / 2; the probability grows with that number.
+struct Selected {
+    tail: Tail,
+    threshold: f64,
+    alpha: f64,
+}
+
+impl Selected {
+    fn of(measure: usize, made: &Calibrated, alpha: f64) -> Option<Selected> {
+        match made.selection {
+            Selection::Threshold { measure: by, threshold } if by == measure => {
+                Some(Selected { tail: Tail::of(&made.noise[measure]), threshold: threshold as f64, alpha })
+            }
+            _ => None,
+        }
+    }
+
+    fn lower(&self, value: i128) -> i128 {
+        let likely = |exact: i128| {
+            let exact_units = exact as f64;
+            let reached = self.tail.at_least(self.threshold - exact_units);
+            self.tail.at_least(value as f64 - exact_units) > self.alpha / 2.0 * reached
+        };
+        let (mut low, mut high) = (0, value);
+        // Not likely at `low`, likely at `high`.
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if likely(middle) { high = middle } else { low = middle }
+        }
+        high
+    }
+}
+
+fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize, widths: &Widths) -> Estimate {
     match output {
         Output::Count(measure) | Output::Sum { sum: measure, .. } => {
             let steps = released.columns[*measure][cell];
@@ -129,12 +171,10 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
                 true => Number::Whole(steps.saturating_mul(1i128 << lattice.exponent().clamp(0, 64))),
                 false => Number::Float(lattice.value(steps)),
             };
-            let half = half.first as i128;
-            Estimate {
-                value: number(steps),
-                lower: number(steps.saturating_sub(half)),
-                upper: number(steps.saturating_add(half)),
-            }
+            let half = widths.first as i128;
+            let lower = steps.saturating_sub(half);
+            let lower = widths.selected.as_ref().map_or(lower, |selected| selected.lower(steps).min(lower));
+            Estimate { value: number(steps), lower: number(lower), upper: number(steps.saturating_add(half)) }
         }
         Output::Mean { sum, count } => {
             let clamp = &made.clamps[*sum];
@@ -143,8 +183,8 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
                 let steps = clamp.centre as f64 + total / rows.max(1.0);
                 steps.clamp(clamp.row_low as f64, clamp.row_high as f64) * clamp.lattice.step()
             };
-            let (low, high) = (total - half.first, total + half.first);
-            let (few, many) = (rows - half.second, rows + half.second);
+            let (low, high) = (total - widths.first, total + widths.first);
+            let (few, many) = (rows - widths.second, rows + widths.second);
             let corners = [mean(low, few), mean(low, many), mean(high, few), mean(high, many)];
             Estimate {
                 value: Number::Float(mean(total, rows)),

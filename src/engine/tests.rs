@@ -7,10 +7,12 @@ use crate::catalog::{self, ReaderOptions, session};
 use crate::mechanism::{Calibrated, Family, calibrate};
 use crate::sql;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::parquet::arrow::ArrowWriter;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,6 +73,7 @@ fn write(dir: &Path, events: &[Event]) {
         name = "shop"
         privacy_unit = "one unit"
         default_epsilon = 1
+        default_delta = "1e-6"
         max_epsilon = 1
         max_groups_contributed = 2
         max_rows_contributed = 5
@@ -104,16 +107,32 @@ const QUESTIONS: &[&str] = &[
     "SELECT region, sum(amount) FROM events WHERE amount IS NOT NULL GROUP BY region",
     "SELECT count(*), sum(amount * r) FROM events e JOIN (SELECT region, CASE WHEN sum(rate) / 1000 > 1 THEN 1 ELSE sum(rate) / 1000 END AS r0, 0.5 AS r FROM rates GROUP BY region) t ON e.region = t.region AND e.amount < t.r0 * 1000",
     "SELECT count(*) FROM events e JOIN (SELECT region, rate FROM rates LIMIT 7) t ON e.region = t.region AND e.amount < t.rate * 10",
+    "SELECT CAST(amount AS BIGINT) AS a, count(*), sum(pieces) FROM events GROUP BY a",
+    "SELECT region, amount, count(DISTINCT unit) FROM events GROUP BY region, amount",
+    "SELECT DISTINCT pieces % 7 FROM events",
 ];
 
+/// The integers of each group, one per measure, by its keys or its number.
+type Groups = BTreeMap<String, Vec<i128>>;
+
 /// The first release of a question and its exact integers, over the files in `dir`.
-async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Vec<Vec<i128>>) {
+async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Groups) {
     let dataset = Arc::new(catalog::load(&dir.join("shop.toml"), &session(options).unwrap()).await.unwrap());
     let statement = sql::plan(sql, &dataset).unwrap();
-    let made = calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), Family::Laplace).unwrap();
+    let made =
+        calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), "1e-6".parse().unwrap(), Family::Laplace)
+            .unwrap();
     let engine = Engine::new(dataset, options).unwrap();
-    let columns = engine.exact(&statement.query, &made, &Prepared::fixed(), &[]).await.unwrap().into_columns();
-    (made, columns)
+    let (keys, columns) = engine.exact(&statement.query, &made, &Prepared::fixed(), &[]).await.unwrap().into_parts();
+    let name = |at: usize| match keys.as_slice() {
+        [] => at.to_string(),
+        keys => keys.iter().map(|key| array_value_to_string(key, at).unwrap() + "|").collect(),
+    };
+    let groups = columns.first().map_or(0, Vec::len);
+    let made_of = |at: usize| (name(at), columns.iter().map(|column| column[at]).collect());
+    let found: Groups = (0..groups).map(made_of).collect();
+    assert_eq!(found.len(), groups, "a key stands twice");
+    (made, found)
 }
 
 fn options(partitions: usize, batch_size: usize) -> ReaderOptions {
@@ -128,7 +147,7 @@ async fn integers_do_not_depend_on_order_partitions_or_batches() {
     for sql in QUESTIONS {
         expected.push(exact(dir.path(), sql, options(1, 8192)).await.1);
     }
-    assert!(expected.iter().all(|columns| columns.iter().flatten().any(|v| *v != 0)));
+    assert!(expected.iter().all(|groups| groups.values().flatten().any(|v| *v != 0)));
     for (seed, (partitions, batch)) in
         [(2, 8192), (3, 1), (8, 64), (1, 1), (5, 333), (6, 7), (7, 1024), (4, 8192)].into_iter().enumerate()
     {
@@ -154,8 +173,12 @@ async fn neighbours_differ_by_no_more_than_the_sensitivity() {
         for unit in 1..=12 {
             write(less.path(), &rows.iter().copied().filter(|e| e.0 != unit).collect::<Vec<_>>());
             let without = exact(less.path(), sql, options(2, 512)).await.1;
-            for (clamp, (a, b)) in made.clamps.iter().zip(with.iter().zip(&without)) {
-                let moves: Vec<u128> = a.iter().zip(b).map(|(x, y)| x.abs_diff(*y)).collect();
+            let absent = vec![0; made.clamps.len()];
+            let all: BTreeSet<&String> = with.keys().chain(without.keys()).collect();
+            for (measure, clamp) in made.clamps.iter().enumerate() {
+                let value = |groups: &Groups, name: &String| groups.get(name).unwrap_or(&absent)[measure];
+                let moves: Vec<u128> =
+                    all.iter().map(|name| value(&with, name).abs_diff(value(&without, name))).collect();
                 let changed = moves.iter().filter(|m| **m > 0).count() as u64;
                 moved_any |= changed > 0;
                 assert!(changed <= groups, "{sql}: {changed} groups moved");

@@ -4,7 +4,7 @@ use crate::accounting::Charge;
 use crate::algebra::Contribution;
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, Family, calibrate};
+use crate::mechanism::{Calibrated, Family, Uncalibrated, calibrate};
 use crate::num::{Amount, ParseAmountError};
 use crate::sql::Statement;
 
@@ -16,6 +16,8 @@ pub struct Ask {
     pub sql: String,
     /// Decimal text; empty is the dataset's default.
     pub epsilon: String,
+    /// For private keys: decimal text; empty is the dataset's default.
+    pub delta: String,
     pub max_groups: u64,
     pub max_rows: u64,
     pub family: Option<Family>,
@@ -28,23 +30,30 @@ pub struct Priced {
     pub charge: Charge,
 }
 
-/// Calibrates every release of `statement`, each with an equal share of epsilon.
+/// Calibrates every release of `statement`, each with an equal share of epsilon, and each that has private keys with an equal
+/// share of delta.
 ///
-/// Errors: `INVALID_EPSILON`, `EPSILON_ABOVE_MAXIMUM`, `INVALID_REQUEST`.
+/// Errors: `INVALID_EPSILON`, `EPSILON_ABOVE_MAXIMUM`, `INVALID_REQUEST`, `PRIVATE_KEYS` where delta is zero.
 pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> {
     let epsilon = epsilon(ask, rules)?;
     let contribution = contribution(ask, rules)?;
     let family = ask.family.unwrap_or(rules.mechanism);
+    let delta = delta(ask, rules)?;
     let share = epsilon.share(statement.query.releases.len());
+    let delta_share = delta.share(statement.query.releases.iter().filter(|r| r.cells().is_none()).count());
     let mut releases = Vec::new();
     for release in &statement.query.releases {
         let mut release = release.clone();
         release.contribution = contribution;
-        let made = calibrate(release, share, family).map_err(|_| {
-            Error::new(
+        let made = calibrate(release, share, delta_share, family).map_err(|e| match e {
+            Uncalibrated::TooNoisy => Error::new(
                 Code::InvalidEpsilon,
                 format!("epsilon {epsilon} is too small for this question: its noise would exceed any answer"),
-            )
+            ),
+            Uncalibrated::NoDelta => Error::new(
+                Code::PrivateKeys,
+                "this question groups by private keys, which needs a delta above 0: leave delta out or raise it",
+            ),
         })?;
         releases.push(made);
     }
@@ -80,6 +89,21 @@ fn above(ask: &Ask, rules: &Rules) -> Error {
         rules.max_epsilon
     );
     Error::new(Code::EpsilonAboveMaximum, message)
+}
+
+fn delta(ask: &Ask, rules: &Rules) -> Result<Amount> {
+    if ask.delta.is_empty() {
+        return Ok(rules.default_delta);
+    }
+    let invalid = |why: String| {
+        let message = format!("delta '{}' {why}: give a number from 0 to {}", shown(&ask.delta), rules.max_delta);
+        Error::new(Code::InvalidRequest, message)
+    };
+    match ask.delta.parse::<Amount>() {
+        Ok(delta) if delta > rules.max_delta => Err(invalid("is above this dataset's maximum for one question".into())),
+        Ok(delta) => Ok(delta),
+        Err(e) => Err(invalid(e.to_string())),
+    }
 }
 
 /// The start of what a client sent, for a message.

@@ -4,7 +4,7 @@ use super::ALPHA;
 use crate::accounting::Charge;
 use crate::algebra::{Bounds, Clamp, Measure, Output};
 use crate::engine::Confidence;
-use crate::mechanism::Calibrated;
+use crate::mechanism::{Calibrated, Selection};
 use crate::proto::{NoisyColumn, Price, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
 
@@ -18,29 +18,41 @@ pub fn price_message(charge: &Charge) -> Price {
 
 /// One note per release.
 pub fn releases(releases: &[Calibrated]) -> Vec<ReleaseNote> {
-    let note = |made: &Calibrated| {
-        ReleaseNote {
+    let note = |made: &Calibrated| ReleaseNote {
         max_groups_contributed: made.contribution.groups,
         max_rows_contributed: made.contribution.rows,
-        keys: match made.release.keys.len() {
-            0 => "no keys: one row".into(),
-            _ => "public keys: every combination of their declared values, empty groups too; rows with other values are in no group".into(),
+        keys: keys(made),
+        groups: made.cells.unwrap_or(0),
+        threshold: match made.selection {
+            Selection::Threshold { threshold, .. } => threshold as u64,
+            Selection::Public | Selection::KeysOnly { .. } => 0,
         },
-        groups: made.cells,
         price: Some(price_message(&made.charge)),
-    }
     };
     releases.iter().map(note).collect()
 }
 
-/// One entry per noisy column of the answer.
-pub fn columns(columns: &[OutputColumn], releases: &[Calibrated]) -> Vec<NoisyColumn> {
-    let confidence = Confidence::new(ALPHA, releases);
-    columns.iter().filter_map(|column| noisy_column(column, releases, confidence)).collect()
+/// How the keys are made public, in words.
+fn keys(made: &Calibrated) -> String {
+    match &made.selection {
+        Selection::Public if made.release.keys.is_empty() => "no keys: one row".into(),
+        Selection::Public => "public keys: every combination of their declared values, empty groups too; rows with other values are in no group".into(),
+        Selection::Threshold { threshold, .. } => {
+            format!("private keys: a group is shown where its noisy number of distinct units is at least {threshold}")
+        }
+        Selection::KeysOnly { keep } => format!(
+            "private keys, and nothing but keys: a group is shown with a probability that grows with its number of distinct units, surely from {} on",
+            keep.len() + 1
+        ),
+    }
 }
 
-fn noisy_column(column: &OutputColumn, releases: &[Calibrated], confidence: Confidence) -> Option<NoisyColumn> {
-    let alpha = if column.simultaneous { confidence.all } else { confidence.own };
+/// One entry per noisy column of the answer.
+pub fn columns(columns: &[OutputColumn], releases: &[Calibrated]) -> Vec<NoisyColumn> {
+    columns.iter().filter_map(|column| noisy_column(column, releases)).collect()
+}
+
+fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyColumn> {
     let blank = NoisyColumn {
         name: column.name.clone(),
         has_interval: column.interval.is_some(),
@@ -55,10 +67,17 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated], confidence: Conf
             Some(match made.release.outputs.get(output)? {
                 Output::Count(measure) | Output::Sum { sum: measure, .. } => {
                     let (noise, step) = (&made.noise[*measure], made.clamps[*measure].lattice.step());
+                    let selected = matches!(made.selection, Selection::Threshold { measure: by, .. } if by == *measure);
+                    // Where it differs by row, or is not known before the number of groups is, there is none to tell.
+                    let alpha = match (column.simultaneous, made.cells) {
+                        _ if selected => None,
+                        (false, _) => Some(ALPHA),
+                        (true, cells) => cells.map(|cells| Confidence::new(ALPHA, releases, made, cells).all),
+                    };
                     NoisyColumn {
                         mechanism: noise.name().into(),
                         noise_scale: noise.scale() * step,
-                        half_width: noise.half_width(alpha) * step,
+                        half_width: alpha.map_or(0.0, |alpha| noise.half_width(alpha) * step),
                         bounds: bounds(
                             &made.release.measures[*measure],
                             &made.clamps[*measure],

@@ -436,9 +436,14 @@ fn exhausted(balance: &Balance, charge: Charge) -> Error {
     };
     let price = match charge.epsilon {
         Some(epsilon) => format!("epsilon {epsilon}"),
-        None => format!("rho {}", charge.rho),
+        None if charge.delta.is_zero() => format!("rho {}", charge.rho),
+        None => format!("rho {} and delta {}", charge.rho, charge.delta),
     };
+    let delta_left = balance.grant.delta_key.minus(balance.spent.total.delta);
     let remedy = match balance.spent.largest_epsilon(&balance.grant) {
+        _ if charge.delta > delta_left => format!(
+            "of delta {delta_left} is left for private keys: ask for less delta, group by columns with public values, or ask governance for a larger grant"
+        ),
         left if left.is_zero() => "nothing is left: ask governance for a larger grant".to_owned(),
         left => format!(
             "a question with Laplace noise of at most epsilon {left} still fits; or ask governance for a larger grant"

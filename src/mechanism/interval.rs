@@ -1,6 +1,7 @@
 //! Central intervals of the noise, from its exact distribution.
 
 use super::Noise;
+use super::tail::SUMMED_BELOW;
 
 impl Noise {
     /// The least whole number a of steps with P[|X| > a] <= alpha, for 0 < alpha < 1: the exact value lies
@@ -20,9 +21,6 @@ fn laplace_half_width(b: f64, alpha: f64) -> f64 {
     // One unit in the last place above the exact solution must not cost a whole step.
     (solved - 1e-9 * solved.abs().max(1e-3)).ceil().max(0.0)
 }
-
-/// Below this standard deviation the probabilities are added up one by one.
-const SUMMED_BELOW: f64 = 300.0;
 
 fn gaussian_half_width(variance: f64, alpha: f64) -> f64 {
     let sigma = variance.sqrt();
@@ -58,7 +56,7 @@ fn normal_quantile(alpha: f64) -> f64 {
 
 /// P[|Z| > z], by the series of the distribution function up to z = 3 and Laplace's continued fraction beyond.
 /// Source: Abramowitz and Stegun, 26.2.11 and 26.2.14.
-fn two_sided_tail(z: f64) -> f64 {
+pub(super) fn two_sided_tail(z: f64) -> f64 {
     let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
     if z < 3.0 {
         let (mut term, mut sum, mut n) = (z, z, 1.0);

@@ -9,8 +9,12 @@ mod interval;
 mod noise;
 mod release;
 mod sampler;
+mod selection;
+mod tail;
 
-pub use calibrate::{Calibrated, Family, TooNoisy, calibrate};
+pub use calibrate::{Calibrated, Family, Uncalibrated, calibrate};
 pub use noise::Noise;
 pub use release::{ExactAggregates, Released, release};
 pub use sampler::{discrete_gaussian, discrete_laplace};
+pub use selection::{MAX_KEYS, Selection};
+pub use tail::Tail;

@@ -1,62 +1,163 @@
 //! The one place where exact aggregates become public.
 
-use super::Noise;
+use super::selection::is_kept;
+use super::{Calibrated, MAX_KEYS, Selection};
 use crate::accounting::Token;
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
 use rand::{SeedableRng, rngs::StdRng, rngs::SysRng};
 
 /// Bounded, exact integer aggregates of one release: `columns[measure][cell]`, in lattice steps. Holds
 /// private values, so it cannot be printed or compared, and [`release`] is the only way out.
 pub struct ExactAggregates {
+    /// Where keys are private: one array per key, with one value per cell.
+    keys: Vec<ArrayRef>,
     columns: Vec<Vec<i128>>,
 }
 
 impl ExactAggregates {
-    /// Shape: one column per measure, each of one value per cell.
+    /// Shape: one column per measure, each of one value per cell, for all combinations of public keys.
     pub(crate) fn new(columns: Vec<Vec<i128>>) -> Self {
-        ExactAggregates { columns }
+        ExactAggregates { keys: vec![], columns }
     }
 
-    /// The exact integers, for the tests of the engine and of sensitivity: `columns[measure][cell]`.
+    /// The same for the private keys that units have, in an order that follows from the keys alone.
+    pub(crate) fn with_keys(keys: Vec<ArrayRef>, columns: Vec<Vec<i128>>) -> Self {
+        ExactAggregates { keys, columns }
+    }
+
+    /// Private keys and exact integers, for the tests of the engine and of sensitivity: `columns[measure][cell]`.
     #[cfg(test)]
-    pub(crate) fn into_columns(self) -> Vec<Vec<i128>> {
-        self.columns
+    pub(crate) fn into_parts(self) -> (Vec<ArrayRef>, Vec<Vec<i128>>) {
+        (self.keys, self.columns)
     }
 }
 
 /// Noisy integers, public: `columns[measure][cell]`, in lattice steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Released {
+    /// Where keys were private: those that are shown.
+    pub keys: Vec<ArrayRef>,
     pub columns: Vec<Vec<i128>>,
+    /// Number of groups that are shown.
+    pub cells: usize,
 }
 
-/// Adds noise, one independent draw per cell, and consumes the proof of payment. `noise` has one entry per
-/// measure. Fails only if the operating system gives no randomness, before anything is drawn.
-pub fn release(exact: ExactAggregates, noise: &[Noise], token: Token) -> Result<Released, rand::rngs::SysError> {
+/// Why nothing was released.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    #[error("the operating system gives no randomness")]
+    Randomness(#[from] rand::rngs::SysError),
+    #[error("keys cannot be taken out")]
+    Keys(#[from] arrow::error::ArrowError),
+}
+
+/// Adds noise, one independent draw per measure and cell, picks the private keys that may be shown, and consumes the proof of
+/// payment. Without randomness it fails before anything is drawn.
+pub fn release(exact: ExactAggregates, made: &Calibrated, token: Token) -> Result<Released, ReleaseError> {
     let Token { .. } = token;
     let mut rng = StdRng::try_from_rng(&mut SysRng)?;
-    let columns = exact
-        .columns
-        .into_iter()
-        .zip(noise)
-        .map(|(cells, noise)| cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect())
-        .collect();
-    Ok(Released { columns })
+    let ExactAggregates { keys, columns } = exact;
+    let cells = columns.first().map_or(0, Vec::len);
+    if let Selection::KeysOnly { keep } = &made.selection {
+        let units = columns.into_iter().flatten();
+        let kept = (0u32..).zip(units).filter(|(_, n)| is_kept(keep, *n, &mut rng)).map(|(cell, _)| cell);
+        let kept: Vec<u32> = kept.take(MAX_KEYS).collect();
+        return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], cells: kept.len() });
+    }
+    let noisy = columns.into_iter().zip(&made.noise).map(|(cells, noise)| {
+        cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
+    });
+    let columns: Vec<Vec<i128>> = noisy.collect();
+    let Selection::Threshold { measure, threshold } = made.selection else {
+        return Ok(Released { keys, columns, cells });
+    };
+    let units = &columns[measure];
+    let mut kept: Vec<u32> = (0u32..).zip(units).filter(|(_, n)| **n >= threshold).map(|(cell, _)| cell).collect();
+    if kept.len() > MAX_KEYS {
+        kept.sort_by_key(|cell| std::cmp::Reverse(units[*cell as usize]));
+        kept.truncate(MAX_KEYS);
+        kept.sort_unstable();
+    }
+    let shown = |column: &Vec<i128>| kept.iter().map(|cell| column[*cell as usize]).collect();
+    Ok(Released { keys: taken(&keys, &kept)?, columns: columns.iter().map(shown).collect(), cells: kept.len() })
+}
+
+fn taken(keys: &[ArrayRef], cells: &[u32]) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {
+    let cells = UInt32Array::from_iter_values(cells.iter().copied());
+    keys.iter().map(|key| take(key, &cells, None)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::accounting::Reservation;
+    use crate::algebra::{Contribution, Key, Measure, Output, Relation, Release, Type};
+    use crate::mechanism::{Family, Tail, calibrate};
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+    use std::sync::Arc;
+
+    fn token() -> Token {
+        Reservation::mint(1).split().remove(0)
+    }
+
+    fn made(private: bool, outputs: Vec<Output>, groups: u64) -> Calibrated {
+        let expr = crate::algebra::Expr::Column(1);
+        let keys = if private { vec![Key { expr, ty: Type::Int, domain: None }] } else { vec![] };
+        let release = Release {
+            input: Relation::Protected { table: 0, columns: vec![0] },
+            keys,
+            measures: vec![Measure::Units],
+            outputs,
+            contribution: Contribution { groups, rows: 1 },
+        };
+        calibrate(release, "1".parse().unwrap(), "1e-3".parse().unwrap(), Family::Laplace).unwrap()
+    }
 
     #[test]
     fn every_cell_gets_its_own_noise() {
-        let exact = ExactAggregates::new(vec![vec![1000; 200], vec![-5; 200]]);
-        let noise =
-            [Noise::laplace(10, "1".parse().unwrap()).unwrap(), Noise::laplace(1, "1000".parse().unwrap()).unwrap()];
-        let token = Reservation::mint(1).split().remove(0);
-        let released = release(exact, &noise, token).unwrap();
+        let exact = ExactAggregates::new(vec![vec![1000; 200]]);
+        let released = release(exact, &made(false, vec![Output::Count(0)], 1), token()).unwrap();
         let distinct: std::collections::BTreeSet<_> = released.columns[0].iter().collect();
-        assert!(distinct.len() > 20);
-        assert_eq!(released.columns[1], vec![-5; 200]);
+        assert!(distinct.len() > 5 && released.cells == 200);
+    }
+
+    /// 100,000 keys of `units` units each: the share of them that a release shows.
+    fn shown(made: &Calibrated, units: i128) -> f64 {
+        const KEYS: usize = 100_000;
+        let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..KEYS as i64));
+        let released = release(ExactAggregates::with_keys(vec![keys], vec![vec![units; KEYS]]), made, token()).unwrap();
+        let keys = released.keys[0].as_primitive::<Int64Type>().values();
+        assert!(keys.len() == released.cells && keys.is_sorted());
+        released.cells as f64 / KEYS as f64
+    }
+
+    /// Within six standard deviations of a share of 100,000.
+    fn close(got: f64, wanted: f64) -> bool {
+        (got - wanted).abs() <= 6.0 * (wanted * (1.0 - wanted) / 1e5).sqrt() + 1e-5
+    }
+
+    #[test]
+    fn keys_are_shown_as_often_as_the_rules_say() {
+        for groups in [1, 4] {
+            let made = made(true, vec![Output::Count(0)], groups);
+            let Selection::Threshold { threshold, .. } = made.selection else { panic!("{:?}", made.selection) };
+            let tail = Tail::of(&made.noise[0]);
+            for units in [1, threshold / 2, threshold - 2, threshold, threshold + 5] {
+                let (got, wanted) = (shown(&made, units), tail.at_least((threshold - units) as f64));
+                assert!(close(got, wanted), "{groups} groups, {units} units: {got} {wanted}");
+            }
+        }
+        // pi(n) of the optimal rule, computed to 50 digits elsewhere for epsilon 1, delta 1e-3 and one group.
+        let made = made(true, vec![], 1);
+        assert!(matches!(made.selection, Selection::KeysOnly { .. }));
+        let (mut p, e, d) = (0.0f64, std::f64::consts::E, 1e-3);
+        for n in 1..=16 {
+            p = (e * p + d).min(1.0 - (1.0 - p - d) / e).min(1.0);
+            let got = shown(&made, n);
+            assert!(close(got, p), "{n} units: {got} {p}");
+        }
+        assert_eq!((shown(&made, 0), shown(&made, 1000)), (0.0, 1.0));
     }
 }

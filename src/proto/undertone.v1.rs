@@ -20,6 +20,9 @@ pub struct Question {
     pub max_rows_contributed: u64,
     #[prost(enumeration = "Mechanism", tag = "7")]
     pub mechanism: i32,
+    /// What private keys may cost in delta. Empty: the dataset's default. Without private keys none is charged.
+    #[prost(string, tag = "8")]
+    pub delta: ::prost::alloc::string::String,
 }
 /// What one question costs, in both ledgers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -73,12 +76,17 @@ pub struct ReleaseNote {
     /// How the keys were made public, in words.
     #[prost(string, tag = "3")]
     pub keys: ::prost::alloc::string::String,
-    /// Number of groups, all of which appear, empty ones too.
+    /// Number of groups, all of which appear, empty ones too. 0 where keys are private: then only those that are
+    /// selected appear, and how many is not known before.
     #[prost(uint64, tag = "4")]
     pub groups: u64,
     /// The share of the price.
     #[prost(message, optional, tag = "5")]
     pub price: ::core::option::Option<Price>,
+    /// Where keys are private: the noisy number of distinct units from which on a group appears; 0 where there is
+    /// none.
+    #[prost(uint64, tag = "6")]
+    pub threshold: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QuoteRequest {
@@ -283,6 +291,11 @@ pub struct Dataset {
     /// Purposes for which the caller has a grant.
     #[prost(string, repeated, tag = "11")]
     pub purposes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What private keys cost in delta, unless the question says otherwise, and at most. 0: keys must be public.
+    #[prost(string, tag = "12")]
+    pub default_delta: ::prost::alloc::string::String,
+    #[prost(string, tag = "13")]
+    pub max_delta: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Table {

@@ -259,3 +259,90 @@ async fn intervals_hold_as_often_as_they_say() {
     assert!(held[0] < draws && held[1] < draws, "{held:?} of {draws}");
     running.stop().await.unwrap();
 }
+
+/// Keys that are private are those of the data where many units have them, and the count of units that selected a key is the count
+/// that is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn private_keys_of_many_units_are_shown() {
+    let world = World::new(&Recipe { patients: 2_000, delta: "1e-7", grant_delta: "1e-5", ..wide() });
+    let (running, context) = (world.serve().await, plain(&world).await);
+    let ana = Caller::to(&running, ANA).await;
+    for sql in [
+        "SELECT diagnosis, count(*) AS n, count(DISTINCT patient_id) AS p, avg(age) AS a FROM visits GROUP BY diagnosis ORDER BY diagnosis",
+        "SELECT DISTINCT diagnosis FROM visits ORDER BY diagnosis",
+        "SELECT hospital, diagnosis, sum(age) AS s FROM visits GROUP BY hospital, diagnosis ORDER BY hospital, diagnosis",
+        "SELECT age % 3 = 0 AS t, age % 3 AS r, count(*) AS n FROM visits GROUP BY age % 3 ORDER BY r",
+        "SELECT CASE WHEN age % 2 = 0 THEN diagnosis END AS d, count(*) AS n FROM visits GROUP BY d ORDER BY d",
+        "SELECT count(*) AS keys, sum(n) AS n FROM (SELECT diagnosis, count(*) AS n FROM visits GROUP BY diagnosis) t",
+    ] {
+        let expected = context.sql(sql).await.unwrap().collect().await.unwrap();
+        let expected: Vec<_> = expected.iter().flat_map(rows).collect();
+        let got = rows(&batch(&ana.ask(sql, "1e9").await.unwrap_or_else(|e| panic!("{sql}: {e}")).table));
+        assert!(same(&got, &expected), "{sql}\n got {got:?}\n not {expected:?}");
+    }
+    // Without an ORDER BY the rows come in the order of their keys.
+    let keys = rows(&batch(
+        &ana.ask("SELECT diagnosis, count(*) AS n FROM visits GROUP BY diagnosis", "1e9").await.unwrap().table,
+    ));
+    assert!(keys.is_sorted() && keys.len() == 4, "{keys:?}");
+
+    // Public keys by themselves are no secret, and free.
+    let public = ana.ask("SELECT DISTINCT region, birth_year < 1970 AS old FROM patients", "1").await.unwrap();
+    assert_eq!((batch(&public.table).num_rows(), public.receipt.unwrap().price.unwrap().epsilon), (9, "0".into()));
+
+    // Keys of one unit are not shown, whatever they are; nor is the number of groups that there are.
+    for sql in [
+        "SELECT visit_id, count(*) AS n FROM visits GROUP BY visit_id",
+        "SELECT DISTINCT cost FROM visits WHERE patient_id = 4242",
+        "SELECT diagnosis, sum(cost) AS s FROM visits WHERE patient_id = 4242 GROUP BY diagnosis",
+    ] {
+        let answer = ana.ask(sql, "0.5").await.unwrap();
+        assert_eq!(batch(&answer.table).num_rows(), 0, "{sql}");
+        let receipt = answer.receipt.unwrap();
+        assert_eq!(receipt.releases[0].groups, 0);
+        let price = receipt.price.unwrap();
+        assert_eq!((price.epsilon.as_str(), price.delta.as_str()), ("", "0.0000001"), "{sql}");
+    }
+    // What it costs comes from the delta that the grant keeps for keys.
+    assert_eq!(ana.balance().await.0.spent_delta, "0.000001");
+    let mut asked = crate::world::request("SELECT DISTINCT diagnosis FROM visits", "0.5");
+    let question = asked.question.as_mut().unwrap();
+    question.delta = "2e-7".into();
+    assert_eq!(crate::world::code(&ana.execute(asked.clone()).await.unwrap_err()), "INVALID_REQUEST");
+    asked.question.as_mut().unwrap().delta = "0".into();
+    assert_eq!(crate::world::code(&ana.execute(asked).await.unwrap_err()), "PRIVATE_KEYS");
+    running.stop().await.unwrap();
+}
+
+/// The interval of the count that selected its own key holds for the keys that are shown, those near the threshold above all.
+#[tokio::test(flavor = "multi_thread")]
+async fn intervals_of_selected_keys_hold() {
+    let world = World::new(&Recipe { patients: 60, groups: 1, delta: "1e-3", grant_delta: "0.9", ..Recipe::default() });
+    let (running, context) = (world.serve().await, plain(&world).await);
+    let ana = Caller::to(&running, ANA).await;
+    // Five groups of about twelve units, and a threshold of about as many.
+    let sql = "SELECT patient_id % 5 AS k, count(DISTINCT patient_id) AS n FROM visits GROUP BY k";
+    let exact: Vec<Vec<String>> =
+        context.sql(sql).await.unwrap().collect().await.unwrap().iter().flat_map(rows).collect();
+    let (mut shown, mut held, mut low) = (0u32, 0u32, 0u32);
+    for _ in 0..300 {
+        let mut asked = crate::world::request(sql, "0.45");
+        asked.fresh = true;
+        let answer = ana.execute(asked).await.unwrap();
+        let threshold = answer.receipt.as_ref().unwrap().releases[0].threshold;
+        let ends = rows(&batch(&answer.intervals));
+        for (row, ends) in rows(&batch(&answer.table)).iter().zip(&ends) {
+            let exact: f64 = exact.iter().find(|e| e[0] == row[0]).unwrap()[1].parse().unwrap();
+            let (lower, upper): (f64, f64) = (ends[0].parse().unwrap(), ends[1].parse().unwrap());
+            assert!(row[1].parse::<u64>().unwrap() >= threshold && lower >= 1.0, "{row:?} {ends:?}");
+            shown += 1;
+            held += u32::from((lower..=upper).contains(&exact));
+            low += u32::from(exact < threshold as f64);
+        }
+    }
+    // Five standard deviations below 95 % of what was shown; most of it by luck.
+    assert!(shown > 100 && low * 2 > shown, "{shown} shown, {low} of them by luck");
+    let least = f64::from(shown) * 0.95 - 5.0 * (f64::from(shown) * 0.95 * 0.05).sqrt();
+    assert!(f64::from(held) >= least, "{held} of {shown}");
+    running.stop().await.unwrap();
+}

@@ -14,6 +14,12 @@ async fn dataset_files_are_checked() {
         ("privacy_unit =", "privacy_units =", "unknown field `privacy_units`"),
         ("default_epsilon = \"0.1\"", "default_epsilon = \"-1\"", "is negative"),
         ("default_epsilon = \"0.1\"", "default_epsilon = 0", "default_epsilon must be above 0"),
+        (
+            "default_delta = \"0\"",
+            "default_delta = \"1e-5\"\nmax_delta = \"1e-6\"",
+            "default_delta must be at most max_delta",
+        ),
+        ("default_delta = \"0\"", "default_delta = \"1\"", "below 1"),
         ("max_groups_contributed = 4", "max_groups_contributed = 0", "max_groups_contributed must be from 1"),
         ("path = \"patients.parquet\"", "path = \"patient.parquet\"", "table 'patients': no file matches"),
         ("path = \"patients.parquet\"", "path = \"hospitals.csv\"", "table 'patients': file"),

@@ -3,7 +3,7 @@
 use crate::world::{Recipe, World};
 use expect_test::{Expect, expect};
 use std::sync::Arc;
-use undertone::algebra::Relation;
+use undertone::algebra::{Domain, Relation};
 use undertone::catalog::{self, Dataset, ReaderOptions, session};
 use undertone::engine::Workers;
 use undertone::error::Error;
@@ -43,7 +43,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     // Private keys.
     ("SELECT diagnosis, count(*) FROM visits GROUP BY diagnosis", "PRIVATE_KEYS", "1:8", "declared domain"),
     ("SELECT age % 10 AS a, count(*) FROM visits GROUP BY age % 10", "PRIVATE_KEYS", "1:44", "private"),
-    ("SELECT DISTINCT diagnosis FROM visits", "PRIVATE_KEYS", "1:8", "GROUP BY"),
+    ("SELECT DISTINCT diagnosis FROM visits", "PRIVATE_KEYS", "1:8", "declared domain"),
     ("SELECT hospital, diagnosis FROM visits GROUP BY hospital, diagnosis", "PRIVATE_KEYS", "1:18", "diagnosis"),
     (
         "SELECT CASE WHEN age > 9 THEN diagnosis ELSE 'x' END AS k, count(*) FROM visits GROUP BY k",
@@ -404,7 +404,8 @@ fn check(statement: &Statement, expected: Expect) {
         draw(fixed, 1, &mut text);
     }
     for (i, release) in statement.query.releases.iter().enumerate() {
-        let keys: Vec<_> = release.keys.iter().map(|k| format!("{} values", k.domain.len())).collect();
+        let values = |d: &Domain| format!("{} values", d.len());
+        let keys: Vec<_> = release.keys.iter().map(|k| k.domain.as_ref().map_or("private".into(), values)).collect();
         text += &format!(
             "release {i}: keys [{}] measures {} outputs {:?}\n",
             keys.join(", "),
@@ -446,7 +447,10 @@ fn draw(relation: &Relation, depth: usize, text: &mut String) {
 async fn statements_lower_to_the_algebra() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let dataset = clinic(&world).await;
-    let plan = |text: &str| sql::plan(text, &dataset).unwrap();
+    let plan_in = |dataset: &Dataset, text: &str| sql::plan(text, dataset).unwrap();
+    let plan = |text: &str| plan_in(&dataset, text);
+    let world = World::new(&Recipe { patients: 20, delta: "1e-6", ..Recipe::default() });
+    let open = clinic(&world).await;
 
     // COUNT and AVG share one count of the same column; the key's values come from a public table.
     check(
@@ -566,6 +570,30 @@ async fn statements_lower_to_the_algebra() {
                 project 7
                   released 0
         "#]],
+    );
+    // Keys without public values need a delta; one private key makes all of them private, and units are counted for the selection.
+    check(
+        &plan_in(&open, "SELECT hospital, diagnosis, sum(age) AS s FROM visits GROUP BY hospital, diagnosis"),
+        expect![[r#"
+            release 0: keys [4 values, private] measures 2 outputs [Sum { sum: 0, whole: true }]
+              protected 0 [2, 3, 4]
+            post:
+              project 5
+                project 9
+                  released 0
+        "#]],
+    );
+    check(
+        &plan_in(&open, "SELECT DISTINCT diagnosis FROM visits WHERE age > 9"),
+        expect![[r#"
+        release 0: keys [private] measures 1 outputs []
+          project 2
+            filter Compare(Greater, Column(2), Literal(Int(9)))
+              protected 0 [3, 4]
+        post:
+          project 1
+            released 0
+    "#]],
     );
     // A release that feeds another.
     check(

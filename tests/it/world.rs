@@ -37,10 +37,14 @@ pub struct Recipe {
     /// Order of rows, which must not matter.
     pub shuffle: Option<u64>,
     pub max_epsilon: &'static str,
+    /// For private keys; 0 forbids them.
+    pub delta: &'static str,
     pub groups: u64,
     pub rows: u64,
     /// Ana's and Ben's grants.
     pub grants: [&'static str; 2],
+    /// Delta of each grant.
+    pub grant_delta: &'static str,
 }
 
 impl Default for Recipe {
@@ -51,9 +55,11 @@ impl Default for Recipe {
             target: true,
             shuffle: None,
             max_epsilon: "1e9",
+            delta: "0",
             groups: 4,
             rows: 4,
             grants: ["1e12", "0.5"],
+            grant_delta: "1e-6",
         }
     }
 }
@@ -150,7 +156,7 @@ fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 }
 
 fn dataset_file(recipe: &Recipe) -> String {
-    let Recipe { max_epsilon, groups, rows, .. } = recipe;
+    let Recipe { max_epsilon, delta, groups, rows, .. } = recipe;
     format!(
         r#"
 [dataset]
@@ -158,6 +164,7 @@ name = "clinic"
 privacy_unit = "one patient"
 default_epsilon = "0.1"
 max_epsilon = "{max_epsilon}"
+default_delta = "{delta}"
 max_groups_contributed = {groups}
 max_rows_contributed = {rows}
 max_rows_per_unit = 100
@@ -214,7 +221,7 @@ column = [
 }
 
 fn config_file(recipe: &Recipe) -> String {
-    let [ana, ben] = recipe.grants;
+    let Recipe { grants: [ana, ben], grant_delta, .. } = recipe;
     let digest = |token| undertone::api::digest(token);
     format!(
         r#"
@@ -228,7 +235,7 @@ path = "ledger.sqlite"
 [[dataset]]
 file = "clinic.toml"
 pool_epsilon = "1e12"
-pool_delta = "1e-5"
+pool_delta = "{grant_delta}"
 
 [[principal]]
 name = "ana"
@@ -243,14 +250,14 @@ principal = "ana"
 dataset = "clinic"
 purpose = "research"
 epsilon = "{ana}"
-delta = "1e-6"
+delta = "{grant_delta}"
 
 [[grant]]
 principal = "ben"
 dataset = "clinic"
 purpose = "research"
 epsilon = "{ben}"
-delta = "1e-6"
+delta = "{grant_delta}"
 "#,
         digest(ANA),
         digest(BEN)

@@ -28,6 +28,7 @@ def question(
     dataset: str,
     purpose: str,
     epsilon: _amounts.Amount | None,
+    delta: _amounts.Amount | None,
     mechanism: Mechanism | None,
     max_groups_contributed: int | None,
     max_rows_contributed: int | None,
@@ -35,7 +36,7 @@ def question(
     """Build a question. None leaves a choice to the dataset.
 
     Raises:
-        TypeError: The epsilon is of a type that has no exact decimal form.
+        TypeError: Epsilon or delta is of a type that has no exact decimal form.
         ValueError: There is no such mechanism, or a bound does not fit an unsigned 64-bit integer.
     """
     if mechanism not in _MECHANISMS:
@@ -45,6 +46,7 @@ def question(
         sql=sql,
         purpose=purpose,
         epsilon=_amounts.to_wire(epsilon),
+        delta=_amounts.to_wire(delta),
         max_groups_contributed=max_groups_contributed or 0,
         max_rows_contributed=max_rows_contributed or 0,
         mechanism=_MECHANISMS[mechanism],
@@ -96,6 +98,8 @@ def dataset(message: pb.Dataset) -> Dataset:
         tables=tuple(map(_table, message.tables)),
         default_epsilon=_amounts.from_wire(message.default_epsilon),
         max_epsilon=_amounts.from_wire(message.max_epsilon),
+        default_delta=_amounts.from_wire(message.default_delta or "0"),
+        max_delta=_amounts.from_wire(message.max_delta or "0"),
         max_groups_contributed=message.max_groups_contributed,
         max_rows_contributed=message.max_rows_contributed,
         default_mechanism=_MECHANISM_NAMES.get(message.default_mechanism, "unknown"),
@@ -145,7 +149,8 @@ def _release(message: pb.ReleaseNote) -> ReleaseNote:
         max_groups_contributed=message.max_groups_contributed,
         max_rows_contributed=message.max_rows_contributed,
         keys=message.keys,
-        groups=message.groups,
+        groups=message.groups or None,
+        threshold=message.threshold or None,
         price=_price(message.price),
     )
 

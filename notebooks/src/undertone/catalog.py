@@ -75,6 +75,8 @@ class Dataset:
         tables: Its tables.
         default_epsilon: Epsilon of a question that names none.
         max_epsilon: The most that one question may cost.
+        default_delta: Delta of a question with private keys that names none. 0: keys are public.
+        max_delta: The most delta that one question may ask for.
         max_groups_contributed: Groups that one privacy unit may take part in.
         max_rows_contributed: Rows that one privacy unit may add to one group.
         default_mechanism: `laplace`, `gaussian`, or `unknown` to this version of the client.
@@ -88,6 +90,8 @@ class Dataset:
     tables: tuple[Table, ...]
     default_epsilon: Decimal
     max_epsilon: Decimal
+    default_delta: Decimal
+    max_delta: Decimal
     max_groups_contributed: int
     max_rows_contributed: int
     default_mechanism: str
@@ -104,6 +108,9 @@ class Dataset:
             "rows each.",
             f"A question costs ε = {show(self.default_epsilon)} unless it says otherwise, and at "
             f"most ε = {show(self.max_epsilon)}. Mechanism: {self.default_mechanism}.",
+            f"Private keys cost δ = {show(self.default_delta)} unless a question says otherwise."
+            if self.max_delta
+            else "Keys must be public.",
             f"You may ask for: {', '.join(self.purposes) or '(no purpose)'}.",
         ]
 

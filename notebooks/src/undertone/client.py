@@ -117,6 +117,7 @@ class Client:
         sql: str,
         *,
         epsilon: Amount | None = None,
+        delta: Amount | None = None,
         query_id: str | None = None,
         fresh: bool = False,
         mechanism: Mechanism | None = None,
@@ -135,6 +136,8 @@ class Client:
             sql: The question.
             epsilon: What the question may cost in all. More buys smaller errors. None: the
                 dataset's default. A float is taken as it prints, so 0.1 is 0.1.
+            delta: What private keys may cost in delta: grouping by a column whose values are not
+                public shows only keys that many privacy units have. None: the dataset's default.
             query_id: Name of this query, at most 64 of [A-Za-z0-9._-]. Made up unless given. Asking
                 again under the same id gets the same bytes and pays once.
             fresh: Pay for a new draw of the noise even where this question was answered before.
@@ -154,11 +157,12 @@ class Client:
             AuthError: The server does not accept the token.
             UndertoneError: Anything else. Its `query_id` fetches the answer if it was paid for.
             ValueError: No dataset or purpose is known, or an argument is out of range.
-            TypeError: The epsilon is of a type that has no exact decimal form.
+            TypeError: Epsilon or delta is of a type that has no exact decimal form.
         """
         question = self._question(
             sql,
             epsilon=epsilon,
+            delta=delta,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,
@@ -197,6 +201,7 @@ class Client:
         sql: str,
         *,
         epsilon: Amount | None = None,
+        delta: Amount | None = None,
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
@@ -210,6 +215,7 @@ class Client:
         question = self._question(
             sql,
             epsilon=epsilon,
+            delta=delta,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,

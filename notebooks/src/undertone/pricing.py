@@ -80,19 +80,26 @@ class ReleaseNote:
         max_groups_contributed: Groups that one privacy unit takes part in at most.
         max_rows_contributed: Rows that one privacy unit adds to one group at most.
         keys: How the keys were made public, in words.
-        groups: Number of groups, all of which appear, empty ones too.
+        groups: Number of groups, all of which appear, empty ones too. None where keys are private:
+            then how many appear is not known before.
         price: The share of the question's price.
+        threshold: Where keys are private, the noisy number of distinct privacy units from which on
+            a group appears; None where there is no such number.
     """
 
     max_groups_contributed: int
     max_rows_contributed: int
     keys: str
-    groups: int
+    groups: int | None
     price: Price
+    threshold: int | None = None
 
     def describe(self) -> str:
         """One line: the groups, the contribution bounds and the share of the price."""
-        groups = f"{_count(self.groups, 'group')}{f' ({self.keys})' if self.keys else ''}"
+        if self.groups is None:
+            groups = f"Groups by {self.keys}"
+        else:
+            groups = f"{_count(self.groups, 'group')}{f' ({self.keys})' if self.keys else ''}"
         rows = f"with at most {_count(self.max_rows_contributed, 'row')}"
         if self.groups == 1:
             limits = f"one privacy unit counts {rows}"

@@ -32,12 +32,13 @@ struct Index {
 impl Index {
     fn new(key: &Key) -> Result<Index> {
         let ty = arrow_type(key.ty);
-        let scalars = key.domain.iter().map(literal_value);
+        let domain = key.domain.clone().unwrap_or_else(|| Domain::from([]));
+        let scalars = domain.iter().map(literal_value);
         let array = ScalarValue::iter_to_array(scalars)?;
         let converter = RowConverter::new(vec![SortField::new(ty.clone())])?;
         let rows = converter.convert_columns(&[array])?;
         let positions = rows.iter().zip(0..).map(|(row, at)| (row.as_ref().into(), at)).collect();
-        Ok(Index { domain: key.domain.clone(), ty, positions })
+        Ok(Index { domain, ty, positions })
     }
 
     fn find(&self, values: &ArrayRef) -> Result<Vec<Option<u64>>> {

@@ -4,9 +4,11 @@ use super::Lowering;
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
 use crate::algebra::{
-    Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Relation, Release, Type, bounds, image,
+    Arithmetic, Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Relation, Release, Type, bounds,
+    image,
 };
 use crate::error::{Code, Error, Result};
+use crate::mechanism::MAX_KEYS;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
@@ -17,7 +19,7 @@ use datafusion::logical_expr::logical_plan::builder::add_group_by_exprs_from_dep
 const MAX_CELLS: usize = 1_000_000;
 
 /// An aggregate call whose parts are lowered.
-struct Call {
+pub struct Call {
     kind: FoldKind,
     of: Expr,
     ty: Type,
@@ -166,7 +168,7 @@ impl Lowering<'_> {
     }
 
     /// Across units: a release.
-    fn release(
+    pub fn release(
         &mut self,
         relation: Relation,
         scope: &Scope,
@@ -177,30 +179,40 @@ impl Lowering<'_> {
     ) -> Result<Lowered> {
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(key_names) {
-            let domain = image(&expr, ty, &|i| scope.domain_at(i)).ok_or_else(|| {
+            let domain = image(&expr, ty, &|i| scope.domain_at(i));
+            if domain.is_none() && self.dataset.rules.max_delta.is_zero() {
                 let what = match &expr {
                     Expr::Column(_) => format!("'{name}'"),
                     _ => "this expression".to_owned(),
                 };
                 let message = format!(
-                    "the keys of {what} are private: group by a column with a declared domain, a column of a public table, or a CASE with constant results"
+                    "the keys of {what} are private, and this dataset has no delta to show them: group by a column with a declared domain, a column of a public table, or a CASE with constant results"
                 );
-                self.refuse(Code::PrivateKeys, name, message).or_at(self.locator.find("group"))
-            })?;
+                return Err(self.refuse(Code::PrivateKeys, name, message).or_at(self.locator.find("group")));
+            }
+            let expr = match (&domain, ty) {
+                // -0.0 + 0.0 is 0.0: equal numbers are one key.
+                (None, Type::Float) => Expr::arithmetic(Arithmetic::Add, expr, Expr::Literal(Literal::float(0.0))),
+                _ => expr,
+            };
             release_keys.push(Key { expr, ty, domain });
         }
-        if cell_count(&release_keys).is_none_or(|n| n > MAX_CELLS) {
+        let private = release_keys.iter().any(|key| key.domain.is_none());
+        if !private && cell_count(&release_keys).is_none_or(|n| n > MAX_CELLS) {
             let message = format!("the keys have more than {MAX_CELLS} combinations: group by fewer columns");
             return Err(self.unsupported("group", message));
+        }
+        if !private && calls.is_empty() && !release_keys.is_empty() {
+            return self.public_keys(release_keys, key_names);
         }
         let mut measures = Vec::new();
         let mut outputs = Vec::new();
         for call in calls {
             outputs.push(self.output(call, scope, &mut measures)?);
         }
-        if outputs.is_empty() {
-            // GROUP BY without an aggregate: the keys are public, and nothing private is asked.
-            outputs.push(Output::Count(measure(&mut measures, Measure::Rows)));
+        if private {
+            // By which keys are selected; it is one draw with COUNT(DISTINCT unit).
+            measure(&mut measures, Measure::Units);
         }
         let release = Release {
             input: relation,
@@ -217,6 +229,30 @@ impl Lowering<'_> {
             }
         };
         Ok(released(id, &release, key_names, output_names))
+    }
+
+    /// Public keys without an aggregate: all combinations of their values. Nothing private is asked.
+    fn public_keys(&self, keys: Vec<Key>, names: &[&str]) -> Result<Lowered> {
+        let domains: Vec<Domain> = keys.iter().filter_map(|key| key.domain.clone()).collect();
+        let cells = domains.iter().map(|domain| domain.len()).product::<usize>();
+        self.spend(cells.saturating_mul(keys.len()))?;
+        let mut rows: Vec<Vec<Expr>> = vec![vec![]];
+        for domain in &domains {
+            let longer = |row: &Vec<Expr>| {
+                let row = row.clone();
+                domain.iter().map(move |value| row.iter().cloned().chain([Expr::Literal(value.clone())]).collect())
+            };
+            rows = rows.iter().flat_map(longer).collect();
+        }
+        let slot = |(at, (key, name)): (usize, (&Key, &&str))| Slot {
+            domain: key.domain.clone(),
+            repeats: if keys.len() == 1 { 1 } else { cells as u64 },
+            ..Slot::plain(at, *name, key.ty)
+        };
+        let slots = keys.iter().zip(names).enumerate().map(slot).collect();
+        let types = keys.iter().map(|key| key.ty).collect();
+        let scope = Scope::public(slots, keys.len(), cells as u64);
+        Ok(Lowered { relation: Relation::Rows { types, rows }, scope })
     }
 
     fn output(&self, call: Call, scope: &Scope, measures: &mut Vec<Measure>) -> Result<Output> {
@@ -288,9 +324,9 @@ fn measure(measures: &mut Vec<Measure>, wanted: Measure) -> usize {
     }
 }
 
-/// Number of combinations of key values.
+/// Number of combinations of public key values.
 fn cell_count(keys: &[Key]) -> Option<usize> {
-    keys.iter().try_fold(1usize, |n, key| n.checked_mul(key.domain.len()))
+    keys.iter().filter_map(|key| key.domain.as_ref()).try_fold(1usize, |n, domain| n.checked_mul(domain.len()))
 }
 
 /// How many of the keys the text names. DataFusion adds columns that are constant in each group, because they follow from a named
@@ -308,20 +344,25 @@ fn named_keys(group_expr: &[DfExpr], schema: &DFSchemaRef) -> Result<usize> {
 /// The released table's columns: keys, outputs, then the ends of each output's intervals.
 fn released(id: usize, release: &Release, key_names: &[&str], output_names: &[&str]) -> Lowered {
     let (keys, outputs) = (release.keys.len(), release.outputs.len());
-    let cells: u64 = release.keys.iter().map(|key| key.domain.len() as u64).product();
+    let cells = release.cells();
+    let rows = cells.unwrap_or(MAX_KEYS as u64);
     let mut slots = Vec::new();
     for (at, (key, name)) in release.keys.iter().zip(key_names).enumerate() {
-        let repeats = cells / key.domain.len() as u64;
-        slots.push(Slot { domain: Some(Domain::clone(&key.domain)), repeats, ..Slot::plain(at, *name, key.ty) });
+        let repeats = match &key.domain {
+            _ if keys == 1 => 1,
+            Some(domain) if cells.is_some() => rows / domain.len() as u64,
+            _ => rows,
+        };
+        // Of a domain among private keys not all values need be there, but no others are.
+        slots.push(Slot { domain: key.domain.clone(), repeats, ..Slot::plain(at, *name, key.ty) });
     }
-    // Without an aggregate in the text there is an output without a name.
     for (at, (output, name)) in release.outputs.iter().zip(output_names).enumerate() {
         let first = keys + outputs + 6 * at;
         let ends = Ends { own: (first, first + 1), row: (first + 2, first + 3), all: (first + 4, first + 5) };
         let noise = Noise::Known { output: Some((id, at)), ends };
         slots.push(Slot { noise, ..Slot::plain(keys + at, *name, output.ty()) });
     }
-    let scope = Scope { releases: vec![id], ..Scope::public(slots, keys + 7 * outputs, cells) };
+    let scope = Scope { releases: vec![id], ..Scope::public(slots, keys + 7 * outputs, rows) };
     Lowered { relation: Relation::Released(id), scope }
 }
 

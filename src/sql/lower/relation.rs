@@ -213,12 +213,18 @@ impl Lowering<'_> {
         }
     }
 
-    /// Distinct public rows, or each unit's distinct rows. Distinct rows across units would be a set of private keys.
+    /// Distinct public rows, each unit's distinct rows, or the keys of a release.
     fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Lowered> {
         let Lowered { relation, scope } = self.relation(input)?;
         if scope.private && !scope.columns.iter().any(|slot| slot.unit) {
-            let message = "SELECT DISTINCT over private rows would show private keys: GROUP BY a column with a declared domain, or keep the unit's column";
-            return Err(self.refuse(Code::PrivateKeys, "distinct", message));
+            // The keys of a release, and nothing else.
+            let keys = scope.columns.iter().map(|slot| (slot.expr(), slot.ty)).collect();
+            let names: Vec<&str> = scope.columns.iter().map(|slot| slot.name.as_str()).collect();
+            let released = self.release(relation, &scope, keys, vec![], &names, &[]);
+            return released.map_err(|e| match e.code {
+                Code::PrivateKeys => Error { at: self.locator.find("distinct"), ..e },
+                _ => e,
+            });
         }
         let keys = scope.columns.iter().map(Slot::expr);
         let keys: Vec<Expr> =

@@ -17,7 +17,7 @@ MECHANISM_LAPLACE: Mechanism
 MECHANISM_GAUSSIAN: Mechanism
 
 class Question(_message.Message):
-    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism")
+    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism", "delta")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     SQL_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class Question(_message.Message):
     MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     sql: str
     purpose: str
@@ -32,7 +33,8 @@ class Question(_message.Message):
     max_groups_contributed: int
     max_rows_contributed: int
     mechanism: Mechanism
-    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ...) -> None: ...
+    delta: str
+    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ...) -> None: ...
 
 class Price(_message.Message):
     __slots__ = ("epsilon", "rho", "delta")
@@ -63,18 +65,20 @@ class NoisyColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., has_interval: bool = ..., bounds: _Optional[str] = ..., simultaneous: bool = ...) -> None: ...
 
 class ReleaseNote(_message.Message):
-    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price")
+    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price", "threshold")
     MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     max_groups_contributed: int
     max_rows_contributed: int
     keys: str
     groups: int
     price: Price
-    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ...) -> None: ...
+    threshold: int
+    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ...) -> None: ...
 
 class QuoteRequest(_message.Message):
     __slots__ = ("question",)
@@ -235,7 +239,7 @@ class ListDatasetsResponse(_message.Message):
     def __init__(self, datasets: _Optional[_Iterable[_Union[Dataset, _Mapping]]] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("name", "description", "privacy_unit", "tables", "default_epsilon", "max_epsilon", "max_groups_contributed", "max_rows_contributed", "default_mechanism", "policy_version", "purposes")
+    __slots__ = ("name", "description", "privacy_unit", "tables", "default_epsilon", "max_epsilon", "max_groups_contributed", "max_rows_contributed", "default_mechanism", "policy_version", "purposes", "default_delta", "max_delta")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -247,6 +251,8 @@ class Dataset(_message.Message):
     DEFAULT_MECHANISM_FIELD_NUMBER: _ClassVar[int]
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     PURPOSES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_DELTA_FIELD_NUMBER: _ClassVar[int]
+    MAX_DELTA_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     privacy_unit: str
@@ -258,7 +264,9 @@ class Dataset(_message.Message):
     default_mechanism: Mechanism
     policy_version: str
     purposes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., privacy_unit: _Optional[str] = ..., tables: _Optional[_Iterable[_Union[Table, _Mapping]]] = ..., default_epsilon: _Optional[str] = ..., max_epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., default_mechanism: _Optional[_Union[Mechanism, str]] = ..., policy_version: _Optional[str] = ..., purposes: _Optional[_Iterable[str]] = ...) -> None: ...
+    default_delta: str
+    max_delta: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., privacy_unit: _Optional[str] = ..., tables: _Optional[_Iterable[_Union[Table, _Mapping]]] = ..., default_epsilon: _Optional[str] = ..., max_epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., default_mechanism: _Optional[_Union[Mechanism, str]] = ..., policy_version: _Optional[str] = ..., purposes: _Optional[_Iterable[str]] = ..., default_delta: _Optional[str] = ..., max_delta: _Optional[str] = ...) -> None: ...
 
 class Table(_message.Message):
     __slots__ = ("name", "description", "protected", "columns")
