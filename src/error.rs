@@ -54,13 +54,15 @@ pub enum Code {
     Configuration,
     /// The ledger cannot be read or written; nothing is answered.
     LedgerUnavailable,
+    /// No server answers; said by clients.
+    Unreachable,
     /// A defect of the engine.
     Internal,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Code; 24] = [
+    pub const ALL: [Code; 25] = [
         Code::Syntax,
         Code::SqlTooLong,
         Code::SqlTooDeep,
@@ -84,6 +86,7 @@ impl Code {
         Code::DataChanged,
         Code::Configuration,
         Code::LedgerUnavailable,
+        Code::Unreachable,
         Code::Internal,
     ];
 
@@ -113,6 +116,7 @@ impl Code {
             Code::DataChanged => "DATA_CHANGED",
             Code::Configuration => "CONFIGURATION",
             Code::LedgerUnavailable => "LEDGER_UNAVAILABLE",
+            Code::Unreachable => "UNREACHABLE",
             Code::Internal => "INTERNAL",
         }
     }

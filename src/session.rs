@@ -90,6 +90,8 @@ struct Paid {
     reservation: Reservation,
     query_id: String,
     charged_at: i64,
+    /// The account and its pool right after the charge.
+    balance: Option<(Balance, Balance)>,
 }
 
 /// An answer's bytes, and whether this call paid for them.
@@ -159,7 +161,8 @@ impl Session {
         match self.ledger.reserve(claim).await? {
             Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
             Reserved::Run { reservation, charged_at } => {
-                let paid = Paid { planned, prepared, reservation, query_id: query_id.to_owned(), charged_at };
+                let balance = self.ledger.balance(&planned.account).await?;
+                let paid = Paid { planned, prepared, reservation, query_id: query_id.to_owned(), charged_at, balance };
                 Ok(Delivered { stored: self.run(paid, place).await?, replayed: false })
             }
         }
@@ -228,7 +231,7 @@ impl Session {
 
 /// From the reservation to the answer's bytes.
 async fn answer(paid: Paid) -> Result<Vec<u8>> {
-    let Paid { planned, prepared, reservation, query_id, charged_at } = paid;
+    let Paid { planned, prepared, reservation, query_id, charged_at, balance } = paid;
     let (query, releases) = (&planned.statement.query, &planned.priced.releases);
     let mut tables = Vec::new();
     for (made, token) in releases.iter().zip(reservation.split()) {
@@ -238,10 +241,15 @@ async fn answer(paid: Paid) -> Result<Vec<u8>> {
         tables.push(released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))?);
     }
     let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;
+    let receipt = proto::Receipt {
+        balance_after: balance.as_ref().map(governance::balance_message),
+        ..receipt(&planned, &query_id, charged_at)
+    };
+    let json = serde_json::to_string(&receipt).map_err(|e| Error::internal(e.to_string()))?;
     let answer = proto::Answer {
-        table: ipc(&batch, answer_columns(&planned.statement))?,
-        intervals: ipc(&batch, interval_columns(&planned.statement))?,
-        receipt: Some(receipt(&planned, &query_id, charged_at)),
+        table: ipc(&batch, answer_columns(&planned.statement), HashMap::from([(RECEIPT_KEY.to_owned(), json)]))?,
+        intervals: ipc(&batch, interval_columns(&planned.statement), HashMap::new())?,
+        receipt: Some(receipt),
         query_id,
         balance: None,
         replayed: false,
@@ -279,6 +287,7 @@ fn receipt(planned: &Planned, query_id: &str, charged_at: i64) -> proto::Receipt
         policy_version: engine.dataset().policy_version.clone(),
         charged_at,
         promise: governance::PROMISE.into(),
+        balance_after: None,
     }
 }
 
@@ -295,14 +304,19 @@ fn interval_columns(statement: &Statement) -> Vec<(String, usize)> {
     statement.columns.iter().filter_map(ends).flatten().collect()
 }
 
+/// Where the metadata of an answer's Arrow schema has its receipt, as JSON with the field names of the gRPC interface.
+const RECEIPT_KEY: &str = "undertone.receipt";
+
 /// An Arrow IPC stream of one batch. The schema is a function of the question; every column may be NULL.
-fn ipc(batch: &RecordBatch, columns: Vec<(String, usize)>) -> Result<Vec<u8>> {
+fn ipc(batch: &RecordBatch, columns: Vec<(String, usize)>, metadata: HashMap<String, String>) -> Result<Vec<u8>> {
     let internal = |e: arrow::error::ArrowError| Error::internal(e.to_string());
     let fields: Vec<Field> =
         columns.iter().map(|(name, at)| Field::new(name, batch.column(*at).data_type().clone(), true)).collect();
     let arrays = columns.iter().map(|(_, at)| batch.column(*at).clone()).collect();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let table = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options).map_err(internal)?;
+    let table =
+        RecordBatch::try_new_with_options(Arc::new(Schema::new_with_metadata(fields, metadata)), arrays, &options)
+            .map_err(internal)?;
     let mut writer = StreamWriter::try_new(Vec::new(), &table.schema()).map_err(internal)?;
     writer.write(&table).map_err(internal)?;
     writer.into_inner().map_err(internal)

@@ -2,12 +2,11 @@
 
 use super::auth::{Principal, Principals};
 use super::status::status;
-use crate::accounting::Charge;
 use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
 use crate::governance::{self, ALPHA, Ask};
 use crate::hex::hex;
-use crate::ledger::{Balance, StoredAnswer};
+use crate::ledger::StoredAnswer;
 use crate::mechanism::Family;
 use crate::proto::{
     self, budget_service_server, catalog_service_server, execute_response::Event, query_service_server,
@@ -110,7 +109,7 @@ impl query_service_server::QueryService for QueryApi {
                 releases: governance::releases(&planned.priced.releases),
                 confidence: 1.0 - ALPHA,
                 affordable: balances.as_ref().is_some_and(|b| affordable(b, charge)),
-                balance: balances.map(|b| balance_message(&b)),
+                balance: balances.map(|b| governance::balance_message(&b)),
             })
         };
         finish("quote", &who, started, quoted.await).map(Response::new)
@@ -185,7 +184,12 @@ async fn answer_message(
     let balance = session.ledger().balance(&stored.account).await?;
     let answer = proto::Answer::decode(stored.bytes.as_slice())
         .map_err(|_| Error::internal("a stored answer cannot be read"))?;
-    Ok(proto::Answer { query_id: stored.query_id, balance: balance.map(|b| balance_message(&b)), replayed, ..answer })
+    Ok(proto::Answer {
+        query_id: stored.query_id,
+        balance: balance.map(|b| governance::balance_message(&b)),
+        replayed,
+        ..answer
+    })
 }
 
 #[tonic::async_trait]
@@ -203,37 +207,11 @@ impl budget_service_server::BudgetService for BudgetApi {
                 .filter(|b| b.account.principal == who && (dataset.is_empty() || b.account.dataset == dataset));
             let with_pool = mine.filter_map(|account| {
                 let pool = all.iter().find(|p| p.account.is_pool() && p.account.dataset == account.account.dataset)?;
-                Some(balance_message(&(account.clone(), pool.clone())))
+                Some(governance::balance_message(&(account.clone(), pool.clone())))
             });
             Ok(proto::GetBalancesResponse { balances: with_pool.collect() })
         };
         finish("get_balances", &who, started, found.await).map(Response::new)
-    }
-}
-
-fn balance_message((account, pool): &(Balance, Balance)) -> proto::Balance {
-    proto::Balance {
-        dataset: account.account.dataset.clone(),
-        principal: account.account.principal.clone(),
-        purpose: account.account.purpose.clone(),
-        account: Some(state_message(account)),
-        pool: Some(state_message(pool)),
-        frozen: account.frozen,
-    }
-}
-
-fn state_message(balance: &Balance) -> proto::AccountState {
-    let Balance { grant, spent, .. } = balance;
-    let Charge { epsilon, rho, delta } = spent.total;
-    proto::AccountState {
-        granted_epsilon: grant.epsilon.to_string(),
-        granted_delta: grant.delta().to_string(),
-        spent_epsilon: epsilon.map(|e| e.to_string()).unwrap_or_default(),
-        remaining_epsilon: spent.largest_epsilon(grant).to_string(),
-        spent_rho: rho.to_string(),
-        rho_limit: grant.rho_limit.to_string(),
-        spent_delta: delta.to_string(),
-        charges: spent.charges,
     }
 }
 

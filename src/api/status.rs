@@ -44,7 +44,7 @@ fn grpc_code(code: Code) -> Grpc {
         Code::UnknownDataset | Code::UnknownQueryId => Grpc::NotFound,
         Code::Unauthenticated => Grpc::Unauthenticated,
         Code::DataChanged | Code::Configuration => Grpc::FailedPrecondition,
-        Code::LedgerUnavailable => Grpc::Unavailable,
+        Code::LedgerUnavailable | Code::Unreachable => Grpc::Unavailable,
         Code::ExecutionFailed | Code::Internal => Grpc::Internal,
     }
 }

@@ -1,8 +1,11 @@
 //! The dataset file as it is written. Unknown keys are refused. `examples/shop.toml` is the annotated example.
 
+use crate::error::Position;
 use crate::mechanism::Family;
 use crate::num::Amount;
 use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +35,34 @@ pub struct Header {
     pub max_rows_contributed: u64,
     #[serde(default = "three_hundred")]
     pub max_rows_per_unit: u64,
+}
+
+/// Reads a dataset file, with the places of its tables and columns.
+pub fn parse(text: &str) -> Result<DatasetFile, toml::de::Error> {
+    let mut file: DatasetFile = toml::from_str(text)?;
+    let tree = DeTable::parse(text)?;
+    let name_of = |entry: &Spanned<DeValue>| {
+        let name = entry.get_ref().as_table()?.get("name")?;
+        Some(position(text, name.span().start))
+    };
+    for (table, entry) in file.tables.iter_mut().zip(list(tree.get_ref(), "table")) {
+        table.at = name_of(entry);
+        let columns = entry.get_ref().as_table().map(|table| list(table, "column")).unwrap_or_default();
+        for (column, entry) in table.columns.iter_mut().zip(columns) {
+            column.at = name_of(entry);
+        }
+    }
+    Ok(file)
+}
+
+fn list<'a>(table: &'a DeTable<'a>, key: &str) -> &'a [Spanned<DeValue<'a>>] {
+    table.get(key).and_then(|value| value.get_ref().as_array()).map(DeArray::as_ref).unwrap_or_default()
+}
+
+fn position(text: &str, byte: usize) -> Position {
+    let before = text.get(..byte).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Position { line: before.matches('\n').count() as u64 + 1, column: before[line_start..].chars().count() as u64 + 1 }
 }
 
 fn laplace() -> Family {
@@ -71,6 +102,9 @@ pub struct TableEntry {
     /// Rules that later versions enforce; a file that sets one is refused until then, never silently ignored.
     pub consent: Option<ConsentRule>,
     pub retention: Option<RetentionRule>,
+    /// Where its name stands in the file.
+    #[serde(skip)]
+    pub at: Option<Position>,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +142,9 @@ pub struct ColumnEntry {
     pub tier: String,
     /// Who may use the column; enforced by later versions, refused until then.
     pub permissions: Option<ColumnPermissions>,
+    /// Where its name stands in the file.
+    #[serde(skip)]
+    pub at: Option<Position>,
 }
 
 fn general() -> String {

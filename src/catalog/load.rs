@@ -1,6 +1,6 @@
 //! From a dataset file to a checked [`Dataset`]. Errors name file, table and column.
 
-use super::declaration::{ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
+use super::declaration::{self, ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
 use super::identifier::check_sql_name;
 use super::reader::{arrow_type, canonical};
 use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
@@ -31,8 +31,8 @@ pub async fn load(path: &Path, state: &SessionState) -> Result<Dataset> {
     let within = |e: Error| Error { message: format!("{}: {}", path.display(), e.message), ..e };
     let text = std::fs::read_to_string(path)
         .map_err(|e| Error::configuration(format!("cannot read dataset file {}: {e}", path.display())))?;
-    let file: DatasetFile =
-        toml::from_str(&text).map_err(|e| within(Error::configuration(e.to_string().trim_end().to_owned())))?;
+    let file =
+        declaration::parse(&text).map_err(|e| within(Error::configuration(e.to_string().trim_end().to_owned())))?;
     let base = path.parent().unwrap_or(Path::new("."));
     build(file, &text, base, state).await.map_err(within)
 }
@@ -77,7 +77,7 @@ fn hex_digest(bytes: &[u8]) -> String {
 }
 
 fn in_table(entry: &TableEntry, e: Error) -> Error {
-    Error { message: format!("table '{}': {}", entry.name, e.message), ..e }
+    Error { message: format!("table '{}': {}", entry.name, e.message), ..e }.or_at(entry.at)
 }
 
 fn in_column(name: &str, message: impl std::fmt::Display) -> Error {
@@ -120,9 +120,9 @@ async fn open_table(entry: &TableEntry, base: &Path, state: &SessionState) -> Re
     let source = Source::open(state, base, &entry.path, entry.format, entry.newlines_in_values).await?;
     let mut columns: Vec<Column> = Vec::new();
     for column in &entry.columns {
-        let opened = open_column(column, &source)?;
+        let opened = open_column(column, &source).map_err(|e| e.or_at(column.at))?;
         if columns.iter().any(|c| c.name == opened.name) {
-            return Err(in_column(&opened.name, "is declared twice"));
+            return Err(in_column(&opened.name, "is declared twice").or_at(column.at));
         }
         columns.push(opened);
     }
@@ -341,33 +341,24 @@ async fn resolve_domains(file: &DatasetFile, tables: &mut [Table], state: &Sessi
     for (id, entry) in file.tables.iter().enumerate() {
         for i in 0..tables[id].columns.len() {
             let declared = &entry.columns[i];
-            let name = &declared.name;
+            let wrong = |message: String| in_table(entry, in_column(&declared.name, message).or_at(declared.at));
             let domain = match &declared.domain {
                 None => public[id][i].clone(),
                 Some(DomainEntry::Values(list)) => Some(DeclaredDomain {
-                    values: listed(list, tables[id].columns[i].ty)
-                        .map_err(|e| in_table(entry, in_column(name, e)))?
-                        .into(),
+                    values: listed(list, tables[id].columns[i].ty).map_err(wrong)?.into(),
                     origin: "declared list".into(),
                 }),
                 Some(DomainEntry::PublicColumn(reference)) => {
                     let at = tables.iter().position(|t| t.name == reference.table && t.is_public());
                     let at = at.ok_or_else(|| {
-                        in_table(
-                            entry,
-                            in_column(
-                                name,
-                                format_args!("domain names '{}', which is not a public table", reference.table),
-                            ),
-                        )
+                        wrong(format!("domain names '{}', which is not a public table", reference.table))
                     })?;
-                    let column = position(&tables[at], &reference.column).map_err(|e| in_table(entry, e))?;
+                    let column = position(&tables[at], &reference.column).map_err(|e| wrong(e.message))?;
                     if tables[at].columns[column].ty != tables[id].columns[i].ty {
-                        return Err(in_table(entry, in_column(name, "and its domain have different types")));
+                        return Err(wrong("and its domain have different types".into()));
                     }
-                    Some(public[at][column].clone().ok_or_else(|| {
-                        in_table(entry, in_column(name, format_args!("its domain has more than {MAX_DOMAIN} values")))
-                    })?)
+                    let values = public[at][column].clone();
+                    Some(values.ok_or_else(|| wrong(format!("its domain has more than {MAX_DOMAIN} values")))?)
                 }
             };
             tables[id].columns[i].domain = domain.map(|d| with_null(d, declared.nullable, tables[id].columns[i].ty));

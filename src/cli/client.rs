@@ -50,10 +50,9 @@ impl Client {
             .parse()
             .map_err(|_| Error::new(Code::Unauthenticated, "the token has characters that no token has"))?;
         value.set_sensitive(true);
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|_| unusable("no server answers there; start one with `undertone serve`".into()))?;
+        let channel = endpoint.connect().await.map_err(|_| {
+            Error::new(Code::Unreachable, format!("no server answers at {url}: start one with `undertone serve`"))
+        })?;
         Ok(Client { channel: InterceptedService::new(channel, Bearer(value)) })
     }
 
@@ -73,6 +72,13 @@ impl Client {
         let mut client = QueryServiceClient::new(self.channel.clone());
         let quote = client.quote(proto::QuoteRequest { question: Some(question) }).await.map_err(error)?;
         Ok(quote.into_inner())
+    }
+
+    /// An answer that was paid for.
+    pub async fn answer(&mut self, query_id: String) -> Result<proto::Answer> {
+        let mut client = QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let found = client.get_answer(proto::GetAnswerRequest { query_id }).await.map_err(error)?;
+        Ok(found.into_inner().answer.unwrap_or_default())
     }
 
     /// Asks and waits; `progress` shows the time that it takes, on a terminal.

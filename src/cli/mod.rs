@@ -1,14 +1,21 @@
 //! The command line: a server, its clients, a token maker and a demonstration.
 
+mod check;
 mod client;
 mod demo;
+mod exit;
+mod format;
+mod profile;
 mod render;
 mod serve;
 
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use client::Client;
+use format::Format;
+use profile::{ServerArgs, Target};
+use serde::Serialize;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +23,7 @@ use std::process::ExitCode;
 
 /// Private answers from SQL, with honest error bars and budgets that hold.
 #[derive(Parser)]
-#[command(name = "undertone", version, about, max_term_width = 100)]
+#[command(name = "undertone", version, about, max_term_width = 100, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -45,6 +52,8 @@ enum Command {
         /// Pay for a new draw even if this question was answered before.
         #[arg(long)]
         fresh: bool,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Show what a question would cost and how accurate it would be. Costs nothing.
     Quote {
@@ -52,6 +61,35 @@ enum Command {
         server: ServerArgs,
         #[command(flatten)]
         question: QuestionArgs,
+        #[arg(long, value_enum, default_value_t = Shape::Table)]
+        format: Shape,
+    },
+    /// Show how a question would be answered: its noisy tables, their keys, limits, noise and shares of the price. Costs nothing.
+    Explain {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        question: QuestionArgs,
+        #[arg(long, value_enum, default_value_t = Shape::Table)]
+        format: Shape,
+    },
+    /// Show an answer that was paid for again, byte for byte. Costs nothing.
+    Answer {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// The query id that `query` printed.
+        query_id: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show the receipt of an answer that was paid for.
+    Receipt {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// The query id that `query` printed.
+        query_id: String,
+        #[arg(long, value_enum, default_value_t = Shape::Table)]
+        format: Shape,
     },
     /// Show what is left of your budgets.
     Budget {
@@ -60,12 +98,23 @@ enum Command {
         /// Only this dataset.
         #[arg(long)]
         dataset: Option<String>,
+        #[arg(long, value_enum, default_value_t = Shape::Table)]
+        format: Shape,
     },
     /// Show what may be asked about.
     Datasets {
         #[command(flatten)]
         server: ServerArgs,
+        #[arg(long, value_enum, default_value_t = Shape::Table)]
+        format: Shape,
     },
+    /// Check a server's configuration with its datasets, or one dataset file, and read all their files through.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print a script that completes commands in a shell.
+    Completions { shell: clap_complete::Shell },
     /// Make credentials.
     Token {
         #[command(subcommand)]
@@ -99,24 +148,15 @@ enum TokenCommand {
 }
 
 #[derive(Args)]
-struct ServerArgs {
-    /// The server's address.
-    #[arg(long, env = "UNDERTONE_URL", default_value = "http://127.0.0.1:50061")]
-    url: String,
-    /// Your token.
-    #[arg(long, env = "UNDERTONE_TOKEN", hide_env_values = true)]
-    token: String,
-}
-
-#[derive(Args)]
 struct QuestionArgs {
     /// The question: one SELECT.
     sql: String,
+    /// The dataset that is asked.
     #[arg(long, env = "UNDERTONE_DATASET")]
-    dataset: String,
+    dataset: Option<String>,
     /// Why you ask; may be left out where you have one grant only.
-    #[arg(long, env = "UNDERTONE_PURPOSE", default_value = "")]
-    purpose: String,
+    #[arg(long, env = "UNDERTONE_PURPOSE")]
+    purpose: Option<String>,
     /// Total epsilon of the question; the dataset's default if left out.
     #[arg(long, default_value = "")]
     epsilon: String,
@@ -140,6 +180,22 @@ enum MechanismArg {
     Gaussian,
 }
 
+#[derive(Args)]
+struct OutputArgs {
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Write there instead of to standard output.
+    #[arg(long, short)]
+    output: Option<PathBuf>,
+}
+
+/// Text for people, or JSON with the field names of the gRPC interface.
+#[derive(Clone, Copy, ValueEnum)]
+enum Shape {
+    Table,
+    Json,
+}
+
 /// Parses the arguments, runs, and says what went wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -154,35 +210,59 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e}");
-            ExitCode::FAILURE
+            exit::code(e.code)
         }
     }
+}
+
+async fn connect(server: &ServerArgs) -> Result<(Client, Target)> {
+    let target = server.resolve()?;
+    Ok((Client::connect(&target.url, &target.token).await?, target))
 }
 
 async fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve { config, listen } => serve::serve(&config, listen).await,
-        Command::Query { server, question, query_id, fresh } => {
-            let mut client = Client::connect(&server.url, &server.token).await?;
-            let answer = client.execute(question.message(), query_id.unwrap_or_default(), fresh, true).await?;
-            show(&render::answer(&answer)?)
+        Command::Query { server, question, query_id, fresh, output } => {
+            let (mut client, target) = connect(&server).await?;
+            let question = question.message(&target)?;
+            let answer = client.execute(question, query_id.unwrap_or_default(), fresh, true).await?;
+            deliver(&answer, &output)
         }
-        Command::Quote { server, question } => {
-            let quote = Client::connect(&server.url, &server.token).await?.quote(question.message()).await?;
-            show(&render::quote(&quote))
+        Command::Quote { server, question, format } => {
+            let (mut client, target) = connect(&server).await?;
+            let quote = client.quote(question.message(&target)?).await?;
+            shaped(format, &quote, render::quote)
         }
-        Command::Budget { server, dataset } => {
-            let balances =
-                Client::connect(&server.url, &server.token).await?.balances(dataset.unwrap_or_default()).await?;
-            show(&render::balances(&balances))
+        Command::Explain { server, question, format } => {
+            let (mut client, target) = connect(&server).await?;
+            let quote = client.quote(question.message(&target)?).await?;
+            shaped(format, &quote, render::explanation)
         }
-        Command::Datasets { server } => {
-            let datasets = Client::connect(&server.url, &server.token).await?.datasets().await?;
-            show(&render::datasets(&datasets))
+        Command::Answer { server, query_id, output } => {
+            deliver(&connect(&server).await?.0.answer(query_id).await?, &output)
+        }
+        Command::Receipt { server, query_id, format } => {
+            let answer = connect(&server).await?.0.answer(query_id).await?;
+            shaped(format, &answer.receipt.unwrap_or_default(), render::receipt)
+        }
+        Command::Budget { server, dataset, format } => {
+            let balances = connect(&server).await?.0.balances(dataset.unwrap_or_default()).await?;
+            shaped(format, &balances, |balances| render::balances(balances))
+        }
+        Command::Datasets { server, format } => {
+            let datasets = connect(&server).await?.0.datasets().await?;
+            shaped(format, &datasets, |datasets| render::datasets(datasets))
+        }
+        Command::Check { file } => show(check::check(&file).await?),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "undertone", &mut script);
+            show(script)
         }
         Command::Token { command: TokenCommand::Issue { principal } } => {
             let token = crate::api::new_token()?;
-            show(&format!(
+            show(format!(
                 "token (shown once; give it to {principal}):\n  {token}\n\nfor the server's configuration:\n\n[[principal]]\nname = \"{principal}\"\ntoken_sha256 = \"{}\"\n",
                 crate::api::digest(&token)
             ))
@@ -190,38 +270,52 @@ async fn run(command: Command) -> Result<()> {
         Command::Unfreeze { config, dataset, principal, reason } => {
             let ledger = Ledger::open(&crate::server::load(&config)?.ledger.path).await?;
             ledger.unfreeze(&dataset, &principal, &reason).await?;
-            show(&format!("'{principal}' may ask about '{dataset}' again\n"))
+            show(format!("'{principal}' may ask about '{dataset}' again\n"))
         }
         Command::Demo(args) => demo::demo(args).await,
     }
 }
 
+fn deliver(answer: &crate::proto::Answer, output: &OutputArgs) -> Result<()> {
+    format::write(&format::bytes(answer, output.format)?, output.format, output.output.as_deref())
+}
+
+fn shaped<T: Serialize>(shape: Shape, value: &T, text: impl Fn(&T) -> String) -> Result<()> {
+    match shape {
+        Shape::Table => show(text(value)),
+        Shape::Json => {
+            let json = serde_json::to_string_pretty(value).map_err(|e| Error::internal(e.to_string()))?;
+            show(json + "\n")
+        }
+    }
+}
+
 /// Prints to standard output; a closed pipe is a normal end.
-fn show(text: &str) -> Result<()> {
+fn show(bytes: impl AsRef<[u8]>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes.as_ref()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::internal(format!("cannot write: {e}"))),
         _ => Ok(()),
     }
 }
 
 impl QuestionArgs {
-    fn message(self) -> crate::proto::Question {
+    fn message(self, target: &Target) -> Result<crate::proto::Question> {
         use crate::proto::Mechanism;
         let mechanism = match self.mechanism {
             None => Mechanism::Unspecified,
             Some(MechanismArg::Laplace) => Mechanism::Laplace,
             Some(MechanismArg::Gaussian) => Mechanism::Gaussian,
         };
-        crate::proto::Question {
-            dataset: self.dataset,
+        Ok(crate::proto::Question {
+            dataset: target.dataset(self.dataset)?,
             sql: self.sql,
-            purpose: self.purpose,
+            purpose: target.purpose(self.purpose),
             epsilon: self.epsilon,
             delta: self.delta,
             max_groups_contributed: self.max_groups,
             max_rows_contributed: self.max_rows,
             mechanism: mechanism.into(),
-        }
+        })
     }
 }

@@ -1,7 +1,9 @@
 //! Answers, quotes, balances and datasets as text for people.
 
 use crate::error::{Error, Result};
-use crate::proto::{Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, ReleaseNote};
+use crate::proto::{
+    AccountState, Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote,
+};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -41,8 +43,7 @@ fn price(price: &Price) -> String {
 }
 
 /// The receipt in words.
-pub fn receipt(answer: &Answer) -> String {
-    let Some(receipt) = &answer.receipt else { return String::new() };
+pub fn receipt(receipt: &Receipt) -> String {
     let mut text = format!("receipt of query {}\n", receipt.query_id);
     let price = receipt.price.clone().unwrap_or_default();
     let mut line = |name: &str, value: String| text += &format!("  {name:<10} {value}\n");
@@ -56,6 +57,10 @@ pub fn receipt(answer: &Answer) -> String {
             price.delta
         ),
     );
+    if price.odds_factor > 0.0 {
+        let odds = "whatever anyone believed about one unit, this answer changes the odds at most by a factor of";
+        line("odds", format!("{odds} {}", number(price.odds_factor)));
+    }
     for column in &receipt.columns {
         line(&column.name, describe(column));
     }
@@ -68,6 +73,11 @@ pub fn receipt(answer: &Answer) -> String {
                 release.max_groups_contributed, release.max_rows_contributed
             ),
         );
+    }
+    if let Some((account, pool)) = receipt.balance_after.as_ref().and_then(|b| b.account.as_ref().zip(b.pool.as_ref()))
+    {
+        let left = |state: &AccountState| format!("{} of epsilon {}", state.remaining_epsilon, state.granted_epsilon);
+        line("left then", format!("{}; in the dataset's pool {}", left(account), left(pool)));
     }
     line("policy", receipt.policy_version.chars().take(16).collect());
     line("promise", receipt.promise.clone());
@@ -96,6 +106,30 @@ fn describe(column: &NoisyColumn) -> String {
         parts.push(column.bounds.clone());
     }
     parts.join(", ")
+}
+
+/// How a question would be answered, release by release.
+pub fn explanation(quote: &QuoteResponse) -> String {
+    let mut text = self::quote(quote);
+    for (at, release) in quote.releases.iter().enumerate() {
+        let price = release.price.clone().unwrap_or_default();
+        let epsilon = if price.epsilon.is_empty() { "infinite" } else { &price.epsilon };
+        text += &format!(
+            "\nnoisy table {}\n  keys   {}{}\n  limits one unit is in at most {} groups, with at most {} rows in each\n  price  epsilon {epsilon}, rho {}, delta {}\n",
+            at + 1,
+            release.keys,
+            groups(release),
+            release.max_groups_contributed,
+            release.max_rows_contributed,
+            price.rho,
+            price.delta
+        );
+    }
+    text += match quote.releases.is_empty() {
+        true => "\nnothing private is asked: no noise, no price\n",
+        false => "\nprivate rows are read for the noisy tables alone; whatever the question does with those is free\n",
+    };
+    text
 }
 
 pub fn quote(quote: &QuoteResponse) -> String {
@@ -163,7 +197,7 @@ fn column_row(column: &Column) -> Vec<String> {
 }
 
 /// The one batch of an Arrow IPC stream.
-fn batch(bytes: &[u8]) -> Result<RecordBatch> {
+pub fn batch(bytes: &[u8]) -> Result<RecordBatch> {
     let unreadable = |e: arrow::error::ArrowError| Error::internal(format!("the answer cannot be read: {e}"));
     let reader = StreamReader::try_new(bytes, None).map_err(unreadable)?;
     let schema = reader.schema();

@@ -19,7 +19,7 @@ pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
         config.listen_at(address)?;
     }
     let running = server::start(&config).await?;
-    super::show(&format!("undertone is listening on {}\n", running.address))?;
+    super::show(format!("undertone is listening on {}\n", running.address))?;
     wait_for_signal().await?;
     tracing::info!("stopping");
     running.stop().await

@@ -13,6 +13,7 @@ pub fn price_message(charge: &Charge) -> Price {
         epsilon: charge.epsilon.map(|e| e.to_string()).unwrap_or_default(),
         rho: charge.rho.to_string(),
         delta: charge.delta.to_string(),
+        odds_factor: charge.epsilon.map_or(0.0, |epsilon| epsilon.to_f64().exp()),
     }
 }
 

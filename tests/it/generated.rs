@@ -8,7 +8,17 @@ fn protobuf_code_is_current() {
     let out = tempfile::tempdir().unwrap();
     let descriptors = protox::compile(["undertone/v1/undertone.proto"], [root.join("proto")]).unwrap();
     let encoded = prost::Message::encode_to_vec(&descriptors);
-    tonic_prost_build::configure().out_dir(out.path()).compile_fds(descriptors).unwrap();
+    tonic_prost_build::configure()
+        // For JSON: the messages under the names of their fields.
+        .type_attribute(".", "#[derive(serde::Serialize)]")
+        .field_attribute(".undertone.v1.Question.mechanism", "#[serde(serialize_with = \"super::mechanism_name\")]")
+        .field_attribute(
+            ".undertone.v1.Dataset.default_mechanism",
+            "#[serde(serialize_with = \"super::mechanism_name\")]",
+        )
+        .out_dir(out.path())
+        .compile_fds(descriptors)
+        .unwrap();
     let fresh = std::fs::read(out.path().join("undertone.v1.rs")).unwrap();
     for (name, fresh) in [("undertone.v1.rs", fresh), ("descriptors.bin", encoded)] {
         let kept = root.join("src/proto").join(name);

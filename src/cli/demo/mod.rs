@@ -29,7 +29,7 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     let dir = args.dir.clone().unwrap_or(temporary);
     let shop = setup::write(&dir, args.customers)?;
     if args.prepare {
-        return super::show(&format!("wrote {} with {}\n", dir.display(), shop.counts));
+        return super::show(format!("wrote {} with {}\n", dir.display(), shop.counts));
     }
     let toured = tour::tour(&shop, args.keep).await;
     if args.dir.is_none() {

@@ -37,14 +37,16 @@ class Question(_message.Message):
     def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ...) -> None: ...
 
 class Price(_message.Message):
-    __slots__ = ("epsilon", "rho", "delta")
+    __slots__ = ("epsilon", "rho", "delta", "odds_factor")
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     RHO_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
+    ODDS_FACTOR_FIELD_NUMBER: _ClassVar[int]
     epsilon: str
     rho: str
     delta: str
-    def __init__(self, epsilon: _Optional[str] = ..., rho: _Optional[str] = ..., delta: _Optional[str] = ...) -> None: ...
+    odds_factor: float
+    def __init__(self, epsilon: _Optional[str] = ..., rho: _Optional[str] = ..., delta: _Optional[str] = ..., odds_factor: _Optional[float] = ...) -> None: ...
 
 class NoisyColumn(_message.Message):
     __slots__ = ("name", "mechanism", "noise_scale", "half_width", "has_interval", "bounds", "simultaneous")
@@ -143,7 +145,7 @@ class Answer(_message.Message):
     def __init__(self, query_id: _Optional[str] = ..., table: _Optional[bytes] = ..., intervals: _Optional[bytes] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., replayed: bool = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise")
+    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after")
     QUERY_ID_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +157,7 @@ class Receipt(_message.Message):
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     CHARGED_AT_FIELD_NUMBER: _ClassVar[int]
     PROMISE_FIELD_NUMBER: _ClassVar[int]
+    BALANCE_AFTER_FIELD_NUMBER: _ClassVar[int]
     query_id: str
     dataset: str
     principal: str
@@ -166,7 +169,8 @@ class Receipt(_message.Message):
     policy_version: str
     charged_at: int
     promise: str
-    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ...) -> None: ...
+    balance_after: Balance
+    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ...) -> None: ...
 
 class GetAnswerRequest(_message.Message):
     __slots__ = ("query_id",)

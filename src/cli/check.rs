@@ -1,0 +1,44 @@
+//! `undertone check`.
+
+use crate::catalog::{self, Dataset, Protection, session};
+use crate::error::{Error, Result};
+use crate::server;
+use std::path::Path;
+
+/// Checks a server's configuration and all of its datasets, or one dataset file: what they hold, in words.
+pub async fn check(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::configuration(format!("cannot read {}: {e}", file.display())))?;
+    let is_dataset =
+        text.parse::<toml::Table>().is_ok_and(|table| table.get("dataset").is_some_and(toml::Value::is_table));
+    if is_dataset {
+        let state = session(Default::default()).map_err(|e| Error::internal(e.strip_backtrace()))?;
+        return Ok(describe(&catalog::load(file, &state).await?));
+    }
+    let config = server::load(file)?;
+    let state = session(config.reader_options()).map_err(|e| Error::internal(e.strip_backtrace()))?;
+    let (mut described, mut names) = (String::new(), Vec::new());
+    for section in &config.datasets {
+        let dataset = catalog::load(&section.file, &state).await?;
+        described += &describe(&dataset);
+        names.push(dataset.name);
+    }
+    let accounts = config.settings(&names)?.len() - names.len();
+    let counts = format!("{} principals, {accounts} grants", config.principals.len());
+    Ok(format!("{described}{}: {counts}: fine\n", file.display()))
+}
+
+fn describe(dataset: &Dataset) -> String {
+    let table = |table: &catalog::Table| {
+        let kind = match table.protection {
+            Protection::Public => "public".to_owned(),
+            Protection::Unit { column } => format!("protected by {}", table.columns[column].name),
+            Protection::Parent { column, parent, .. } => {
+                format!("protected over {} by table {}", table.columns[column].name, dataset.tables[parent].name)
+            }
+        };
+        format!("  {}: {} columns, {kind}\n", table.name, table.columns.len())
+    };
+    let tables: String = dataset.tables.iter().map(table).collect();
+    format!("dataset {} (policy {}): fine\n{tables}", dataset.name, &dataset.policy_version[..16])
+}

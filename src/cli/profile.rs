@@ -1,0 +1,111 @@
+//! Where a command finds its server and its token: flags, then environment, then a profile of the client's own file, then defaults.
+
+use crate::error::{Code, Error, Result};
+use clap::Args;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const DEFAULT_URL: &str = "http://127.0.0.1:50061";
+const DEFAULT_PROFILE: &str = "default";
+
+#[derive(Args)]
+pub struct ServerArgs {
+    /// The server's address; http://127.0.0.1:50061 if nothing says otherwise.
+    #[arg(long, env = "UNDERTONE_URL")]
+    url: Option<String>,
+    /// Your token.
+    #[arg(long, env = "UNDERTONE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The profile to take what is not said from: a table [profile.NAME] with url, token, dataset and purpose in the file
+    /// that UNDERTONE_CLIENT_CONFIG names, or in undertone/client.toml under XDG_CONFIG_HOME or ~/.config.
+    #[arg(long, env = "UNDERTONE_PROFILE")]
+    profile: Option<String>,
+}
+
+/// What a command needs to know of a server.
+pub struct Target {
+    pub url: String,
+    pub token: String,
+    profile: Profile,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    profile: BTreeMap<String, Profile>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Profile {
+    url: Option<String>,
+    token: Option<String>,
+    dataset: Option<String>,
+    purpose: Option<String>,
+}
+
+impl ServerArgs {
+    pub fn resolve(&self) -> Result<Target> {
+        let profile = self.profile()?;
+        let url = self.url.clone().or_else(|| profile.url.clone()).unwrap_or_else(|| DEFAULT_URL.into());
+        let token = self.token.clone().or_else(|| profile.token.clone()).ok_or_else(|| {
+            Error::new(Code::Unauthenticated, "there is no token: set UNDERTONE_TOKEN, or put it into a profile")
+        })?;
+        Ok(Target { url, token, profile })
+    }
+
+    /// The named profile, which must be there, or the default one, which need not.
+    fn profile(&self) -> Result<Profile> {
+        let path = path();
+        let file = match &path {
+            Some(path) if path.exists() => read(path)?,
+            _ => File::default(),
+        };
+        let name = self.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
+        match (file.profile.get(name), &self.profile) {
+            (Some(profile), _) => Ok(profile.clone()),
+            (None, None) => Ok(Profile::default()),
+            (None, Some(_)) => {
+                let place = path.map_or("your home directory is not known".into(), |p| p.display().to_string());
+                Err(Error::configuration(format!("there is no profile '{name}' ({place})")))
+            }
+        }
+    }
+}
+
+impl Target {
+    /// The dataset that is asked.
+    pub fn dataset(&self, said: Option<String>) -> Result<String> {
+        said.or_else(|| self.profile.dataset.clone()).ok_or_else(|| {
+            Error::new(Code::InvalidRequest, "name the dataset: --dataset, UNDERTONE_DATASET, or in a profile")
+        })
+    }
+
+    /// The purpose; empty where the server is to know it.
+    pub fn purpose(&self, said: Option<String>) -> String {
+        said.or_else(|| self.profile.purpose.clone()).unwrap_or_default()
+    }
+}
+
+fn path() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named("UNDERTONE_CLIENT_CONFIG").or_else(|| {
+        let base = named("XDG_CONFIG_HOME").or_else(|| named("HOME").map(|home| home.join(".config")))?;
+        Some(base.join("undertone").join("client.toml"))
+    })
+}
+
+/// A file with tokens is for its owner alone.
+fn read(path: &Path) -> Result<File> {
+    use std::os::unix::fs::PermissionsExt;
+    let fail = |why: String| Error::configuration(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+    let file: File = toml::from_str(&text).map_err(|e| fail(e.to_string().trim_end().to_owned()))?;
+    let mode = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 && file.profile.values().any(|profile| profile.token.is_some()) {
+        return Err(fail("others can read it, and it holds a token: chmod 600".into()));
+    }
+    Ok(file)
+}

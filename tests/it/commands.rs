@@ -1,0 +1,191 @@
+//! The command line as a person and as a script meet it.
+
+use crate::world::{ANA, BEN, Recipe, World};
+use expect_test::expect;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program with nothing of this machine's environment, a home of its own, and these arguments.
+fn undertone(home: &Path, variables: &[(&str, &str)], args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_undertone"))
+        .env_clear()
+        .env("HOME", home)
+        .envs(variables.iter().copied())
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn out(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_come_as_tables_and_as_data() {
+    let world = World::new(&Recipe { groups: 100, rows: 1000, ..Recipe::default() });
+    let running = world.serve().await;
+    let url = format!("http://{}", running.address);
+    let variables = [("UNDERTONE_URL", url.as_str()), ("UNDERTONE_TOKEN", ANA), ("UNDERTONE_DATASET", "clinic")];
+    let run = |args: &[&str]| out(&undertone(world.dir.path(), &variables, args));
+    let sql = "SELECT hospital, count(*) AS n FROM visits WHERE hospital = 'A' GROUP BY hospital ORDER BY hospital";
+    let query = |format: &str| run(&["query", sql, "--epsilon", "1e9", "--query-id", "q", "--format", format]);
+    expect![[r#"
+        hospital        n
+        --------  -------
+        A         236 ± 0
+        B           0 ± 0
+        C           0 ± 0
+        D           0 ± 0
+        ± at 95 % confidence for each value
+        cost epsilon 1000000000; 999000000000 of epsilon 1000000000000 left (query id q)
+    "#]].assert_eq(&query("table"));
+    expect![[r#"
+        hospital,n,n_lower,n_upper
+        A,236,236,236
+        B,0,0,0
+        C,0,0,0
+        D,0,0,0
+    "#]].assert_eq(&query("csv"));
+    expect![[r#"
+        [{"hospital":"A","n":236,"n_lower":236,"n_upper":236},{"hospital":"B","n":0,"n_lower":0,"n_upper":0},{"hospital":"C","n":0,"n_lower":0,"n_upper":0},{"hospital":"D","n":0,"n_lower":0,"n_upper":0}]
+    "#]].assert_eq(&query("json"));
+    expect![[r#"
+        hospital        n
+        --------  -------
+        A         236 ± 0
+        B           0 ± 0
+        C           0 ± 0
+        D           0 ± 0
+        ± at 95 % confidence for each value
+        answered before at epsilon 1000000000; this time it cost nothing; 999000000000 of epsilon 1000000000000 left (query id q)
+    "#]].assert_eq(&run(&["answer", "q"]));
+    let receipt: serde_json::Value = serde_json::from_str(&run(&["receipt", "q", "--format", "json"])).unwrap();
+    assert_eq!((&receipt["query_id"], &receipt["price"]["delta"]), (&"q".into(), &"0".into()));
+    assert_eq!(receipt["balance_after"]["account"]["charges"], 1);
+
+    // Binary formats go to a file, with the receipt in their metadata.
+    let (arrow, parquet) = (world.path("answer.arrow"), world.path("answer.parquet"));
+    run(&["answer", "q", "--format", "arrow", "--output", arrow.to_str().unwrap()]);
+    run(&["answer", "q", "--format", "parquet", "-o", parquet.to_str().unwrap()]);
+    let stream = arrow::ipc::reader::StreamReader::try_new(std::fs::File::open(arrow).unwrap(), None).unwrap();
+    let names: Vec<String> = stream.schema().fields().iter().map(|f| f.name().clone()).collect();
+    assert_eq!(names, ["hospital", "n", "n_lower", "n_upper"]);
+    let kept: serde_json::Value = serde_json::from_str(&stream.schema().metadata()["undertone.receipt"]).unwrap();
+    assert_eq!(kept, receipt);
+    let file = std::fs::File::open(parquet).unwrap();
+    let reader = datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    assert_eq!(reader.schema().metadata()["undertone.receipt"], stream.schema().metadata()["undertone.receipt"]);
+    assert_eq!(reader.metadata().file_metadata().num_rows(), 4);
+
+    expect![[r#"
+        would cost epsilon 0.5; 999000000000 of epsilon 1000000000000 left
+        column  noise, ± at 95 %
+        ------  -------------------------------------------------------------------------------------------------------------------------------------
+        c       ratio of a discrete Laplace sum and count, ± differs by row, each row within [0, 5000], rows' weight per unit and group: at most 1000
+        public keys: every combination of their declared values, empty groups too; rows with other values are in no group; 4 groups
+
+        noisy table 1
+          keys   public keys: every combination of their declared values, empty groups too; rows with other values are in no group; 4 groups
+          limits one unit is in at most 4 groups, with at most 1000 rows in each
+          price  epsilon 0.5, rho 0.06217650088579872, delta 0
+
+        private rows are read for the noisy tables alone; whatever the question does with those is free
+    "#]].assert_eq(&run(&[
+        "explain",
+        "SELECT hospital, avg(cost) AS c FROM visits GROUP BY hospital",
+        "--epsilon",
+        "0.5",
+    ]));
+    let datasets: serde_json::Value = serde_json::from_str(&run(&["datasets", "--format", "json"])).unwrap();
+    assert_eq!(
+        (&datasets[0]["name"], &datasets[0]["default_mechanism"]),
+        (&"clinic".into(), &"MECHANISM_LAPLACE".into())
+    );
+    let budget: serde_json::Value = serde_json::from_str(&run(&["budget", "--format", "json"])).unwrap();
+    assert_eq!(budget[0]["account"]["spent_epsilon"], "1000000000");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_say_what_went_wrong() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let running = world.serve().await;
+    let url = format!("http://{}", running.address);
+    let ask = |token: &str, url: &str, args: &[&str]| {
+        let variables = [("UNDERTONE_URL", url), ("UNDERTONE_TOKEN", token), ("UNDERTONE_DATASET", "clinic")];
+        let output = undertone(world.dir.path(), &variables, args);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (token, url, args, code, words) in [
+        (ANA, url.as_str(), &["query", "SELECT count(*) FROM visits"][..], 0, ""),
+        (ANA, &url, &["query"], 2, "required"),
+        (ANA, &url, &["query", "SELECT * FROM visits"], 3, "PRIVATE_ROWS"),
+        (ANA, &url, &["receipt", "never"], 3, "UNKNOWN_QUERY_ID"),
+        (BEN, &url, &["query", "SELECT count(*) FROM visits", "--epsilon", "1"], 4, "BUDGET_EXHAUSTED"),
+        (BEN, &url, &["query", "SELECT 1", "--purpose", "ads"], 4, "NO_GRANT"),
+        ("wrong", &url, &["budget"], 5, "UNAUTHENTICATED"),
+        (ANA, "http://127.0.0.1:1", &["budget"], 6, "no server answers at http://127.0.0.1:1"),
+        (ANA, &url, &["check", "/nowhere.toml"], 7, "cannot read /nowhere.toml"),
+        (ANA, &url, &["budget", "--profile", "none"], 7, "there is no profile 'none'"),
+    ] {
+        let (got, text) = ask(token, url, args);
+        assert!(got == Some(code) && text.contains(words), "{args:?}: {got:?} {text}");
+    }
+    running.stop().await.unwrap();
+}
+
+/// Flags come before the environment, that before the named profile, and nothing is read from a file that others can read.
+#[tokio::test(flavor = "multi_thread")]
+async fn profiles_name_servers_and_tokens() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let running = world.serve().await;
+    let home = world.path("home");
+    let file = home.join(".config/undertone/client.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let text = format!(
+        "[profile.default]\nurl = \"http://{0}\"\ntoken = \"{ANA}\"\ndataset = \"clinic\"\n[profile.ben]\nurl = \"http://{0}\"\ntoken = \"{BEN}\"\n",
+        running.address
+    );
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let open = undertone(&home, &[], &["budget"]);
+    assert_eq!(open.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&open.stderr).contains("chmod 600"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(out(&undertone(&home, &[], &["budget"])).contains("(1000000000000,"));
+    assert!(out(&undertone(&home, &[], &["budget", "--profile", "ben"])).contains("(0.5,"));
+    assert!(out(&undertone(&home, &[("UNDERTONE_TOKEN", BEN)], &["budget"])).contains("(0.5,"));
+    assert!(
+        out(&undertone(&home, &[("UNDERTONE_TOKEN", BEN)], &["budget", "--token", ANA])).contains("(1000000000000,")
+    );
+    running.stop().await.unwrap();
+}
+
+#[test]
+fn files_are_checked_and_errors_point_at_the_line() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let check = |name: &str| undertone(world.dir.path(), &[], &["check", world.path(name).to_str().unwrap()]);
+    let fine = out(&check("undertone.toml"));
+    assert!(fine.contains("dataset clinic") && fine.contains("2 principals, 2 grants: fine"), "{fine}");
+    assert!(out(&check("clinic.toml")).contains("items: 3 columns, protected over visit_id by table visits"));
+    let good = std::fs::read_to_string(world.path("clinic.toml")).unwrap();
+    for (from, to) in [
+        ("bounds = [0, 5000]", "bounds = [5000, 0]"),
+        ("domain = [\"north\", \"south\", \"moon\"]", "domain = [1]"),
+        ("name = \"birth_year\"", "name = \"birth_yeer\""),
+        ("unit = \"patient_id\"", "unit = \"nobody\""),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        let line = bad.lines().position(|l| l.contains(to)).unwrap() + 1;
+        // A mistake in a table's own keys points at its name, which stands three lines before `unit`.
+        let line = if to.starts_with("unit") { line - 3 } else { line };
+        std::fs::write(world.path("clinic.toml"), bad).unwrap();
+        let output = check("clinic.toml");
+        let text = String::from_utf8(output.stderr.clone()).unwrap();
+        assert!(output.status.code() == Some(7) && text.contains(&format!("(line {line}, column ")), "{line}: {text}");
+    }
+    let script = out(&undertone(world.dir.path(), &[], &["completions", "bash"]));
+    assert!(script.contains("_undertone()") && script.contains("receipt"));
+}
