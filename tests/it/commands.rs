@@ -39,14 +39,16 @@ async fn answers_come_as_tables_and_as_data() {
         D           0 ± 0
         ± at 95 % confidence for each value
         cost epsilon 1000000000; 999000000000 of epsilon 1000000000000 left (query id q)
-    "#]].assert_eq(&query("table"));
+    "#]]
+    .assert_eq(&query("table"));
     expect![[r#"
         hospital,n,n_lower,n_upper
         A,236,236,236
         B,0,0,0
         C,0,0,0
         D,0,0,0
-    "#]].assert_eq(&query("csv"));
+    "#]]
+    .assert_eq(&query("csv"));
     expect![[r#"
         [{"hospital":"A","n":236,"n_lower":236,"n_upper":236},{"hospital":"B","n":0,"n_lower":0,"n_upper":0},{"hospital":"C","n":0,"n_lower":0,"n_upper":0},{"hospital":"D","n":0,"n_lower":0,"n_upper":0}]
     "#]].assert_eq(&query("json"));
