@@ -46,6 +46,10 @@ pub enum Code {
     UnknownQueryId,
     /// No or wrong credential.
     Unauthenticated,
+    /// The answer would be larger than the limit. Charged where the question has a release.
+    AnswerTooLarge,
+    /// All places are taken; nothing was charged.
+    ServerBusy,
     /// The question was charged and could not be answered.
     ExecutionFailed,
     /// A file under a table changed since it was verified.
@@ -62,7 +66,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Code; 25] = [
+    pub const ALL: [Code; 27] = [
         Code::Syntax,
         Code::SqlTooLong,
         Code::SqlTooDeep,
@@ -82,6 +86,8 @@ impl Code {
         Code::QueryIdReused,
         Code::UnknownQueryId,
         Code::Unauthenticated,
+        Code::AnswerTooLarge,
+        Code::ServerBusy,
         Code::ExecutionFailed,
         Code::DataChanged,
         Code::Configuration,
@@ -112,6 +118,8 @@ impl Code {
             Code::QueryIdReused => "QUERY_ID_REUSED",
             Code::UnknownQueryId => "UNKNOWN_QUERY_ID",
             Code::Unauthenticated => "UNAUTHENTICATED",
+            Code::AnswerTooLarge => "ANSWER_TOO_LARGE",
+            Code::ServerBusy => "SERVER_BUSY",
             Code::ExecutionFailed => "EXECUTION_FAILED",
             Code::DataChanged => "DATA_CHANGED",
             Code::Configuration => "CONFIGURATION",

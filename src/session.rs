@@ -19,9 +19,9 @@
 //! *Threads.* Questions are planned and run on threads of their own ([`Workers`]), so that none of them keeps the server from
 //! answering others, from beating, or from stopping.
 
-use crate::accounting::{Charge, Reservation};
+use crate::accounting::{Charge, Token};
 use crate::catalog::Dataset;
-use crate::engine::{Confidence, Engine, Prepared, Workers, released_table};
+use crate::engine::{Confidence, Engine, Fixed, Prepared, Workers, released_table};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, ALPHA, Ask, Priced};
 use crate::ledger::{Account, Balance, Claim, Ledger, Reserved, StoredAnswer};
@@ -83,12 +83,14 @@ pub struct Planned {
     question: Vec<u8>,
 }
 
-/// A question that was paid for.
-struct Paid {
+/// A question that may run.
+struct Run {
     planned: Arc<Planned>,
     prepared: Prepared,
-    reservation: Reservation,
+    /// One for each release that was paid for.
+    tokens: Vec<Token>,
     query_id: String,
+    /// Seconds since 1970; 0 where nothing was charged.
     charged_at: i64,
     /// The account and its pool right after the charge.
     balance: Option<(Balance, Balance)>,
@@ -145,10 +147,11 @@ impl Session {
         if let Some(stored) = self.ledger.replay(principal, query_id, &request).await? {
             return Ok(Delivered { stored, replayed: true });
         }
-        let planned = Arc::new(self.plan(principal, ask).await?);
-        let prepared = self.prepare(planned.clone()).await?;
-        let closing = |_| Error::internal("the server is shutting down");
-        let place = self.running.clone().acquire_owned().await.map_err(closing)?;
+        let ready = tokio::time::timeout(self.limits.deadline, self.ready(principal, ask)).await;
+        let (planned, prepared, place) = ready.map_err(|_| busy())??;
+        if planned.priced.releases.is_empty() {
+            return self.run_free(planned, prepared, query_id, place).await;
+        }
         let claim = Claim {
             query_id: query_id.to_owned(),
             account: planned.account.clone(),
@@ -162,44 +165,74 @@ impl Session {
             Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
             Reserved::Run { reservation, charged_at } => {
                 let balance = self.ledger.balance(&planned.account).await?;
-                let paid = Paid { planned, prepared, reservation, query_id: query_id.to_owned(), charged_at, balance };
-                Ok(Delivered { stored: self.run(paid, place).await?, replayed: false })
+                let tokens = reservation.split();
+                let run = Run { planned, prepared, tokens, query_id: query_id.to_owned(), charged_at, balance };
+                Ok(Delivered { stored: self.run_paid(run, place).await?, replayed: false })
             }
         }
     }
 
-    async fn prepare(&self, planned: Arc<Planned>) -> Result<Prepared> {
-        let build = async move { planned.engine.prepare(&planned.statement.query, &planned.priced.releases).await };
-        self.workers.run(build).await
+    /// All that comes before the charge: plans, and a place among those that run. What waits has not been charged.
+    async fn ready(&self, principal: &str, ask: &Ask) -> Result<(Arc<Planned>, Prepared, OwnedSemaphorePermit)> {
+        let planned = Arc::new(self.plan(principal, ask).await?);
+        let question = planned.clone();
+        let prepare = move || {
+            let build = question.engine.prepare(&question.statement.query, &question.priced.releases);
+            tokio::runtime::Handle::current().block_on(build)
+        };
+        let prepared = self.workers.compute(prepare).await?;
+        let place = self.running.clone().acquire_owned().await.map_err(|_| busy())?;
+        Ok((planned, prepared, place))
     }
 
-    /// Runs what was paid for. Whatever goes wrong, a panic included, is one failure, told at the deadline.
-    async fn run(&self, paid: Paid, place: OwnedSemaphorePermit) -> Result<StoredAnswer> {
-        let (charged, planned, query_id) = (Instant::now(), paid.planned.clone(), paid.query_id.clone());
+    /// Answers about public data alone cost nothing, and the ledger does not keep them.
+    async fn run_free(
+        &self,
+        planned: Arc<Planned>,
+        prepared: Prepared,
+        query_id: &str,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Delivered> {
+        let (account, query_id) = (planned.account.clone(), query_id.to_owned());
+        let balance = self.ledger.balance(&account).await?;
+        let run = Run { planned, prepared, tokens: vec![], query_id: query_id.clone(), charged_at: 0, balance };
+        let late = || Error::new(Code::AnswerTooLarge, "the question takes too long: add a condition, or a LIMIT");
+        let made = tokio::time::timeout(self.limits.deadline, self.answer(run, place)).await;
+        let bytes = made.map_err(|_| late())??;
+        Ok(Delivered { stored: StoredAnswer { query_id, account, bytes }, replayed: false })
+    }
+
+    /// Runs what was paid for. Whatever goes wrong, a panic included, is one failure, told at the deadline; but that an answer is too
+    /// large follows from released values, and is said.
+    async fn run_paid(&self, run: Run, place: OwnedSemaphorePermit) -> Result<StoredAnswer> {
+        let (charged, planned, query_id) = (Instant::now(), run.planned.clone(), run.query_id.clone());
         let principal = &planned.account.principal;
-        let answering = self.workers.run(async move {
+        let failure = match tokio::time::timeout_at(charged + self.limits.deadline, self.answer(run, place)).await {
+            Ok(Ok(bytes)) => {
+                tokio::time::sleep_until(charged + self.limits.moment(charged.elapsed())).await;
+                return self.ledger.commit(principal, &query_id, bytes).await;
+            }
+            Ok(Err(e)) if e.code == Code::AnswerTooLarge => e,
+            Ok(Err(_)) | Err(_) => failed(),
+        };
+        tracing::error!(query_id, dataset = planned.account.dataset, "a charged question could not be answered");
+        tokio::time::sleep_until(charged + self.limits.deadline).await;
+        self.ledger.fail(principal, &query_id, failure.code == Code::ExecutionFailed).await?;
+        Err(failure)
+    }
+
+    async fn answer(&self, run: Run, place: OwnedSemaphorePermit) -> Result<Vec<u8>> {
+        let answering = async move {
             // Held by the task: what was cancelled and still winds down keeps its place until it is gone.
             let _place = place;
-            answer(paid).await
-        });
-        match tokio::time::timeout_at(charged + self.limits.deadline, answering).await {
-            Ok(Ok(bytes)) => {
-                if !planned.priced.releases.is_empty() {
-                    tokio::time::sleep_until(charged + self.limits.moment(charged.elapsed())).await;
-                }
-                self.ledger.commit(principal, &query_id, bytes).await
-            }
-            Ok(Err(_)) | Err(_) => {
-                tracing::error!(
-                    query_id,
-                    dataset = planned.account.dataset,
-                    "a charged question could not be answered"
-                );
-                tokio::time::sleep_until(charged + self.limits.deadline).await;
-                self.ledger.fail(principal, &query_id).await?;
-                Err(failed())
-            }
-        }
+            answer(run).await
+        };
+        self.workers.run(answering).await
+    }
+
+    /// Turns away whoever waits for a place, so that a server that stops need not wait for them.
+    pub fn close(&self) {
+        self.running.close();
     }
 
     /// The account that a question is asked from. A caller without any grant cannot tell a dataset from none.
@@ -229,16 +262,20 @@ impl Session {
     }
 }
 
-/// From the reservation to the answer's bytes.
-async fn answer(paid: Paid) -> Result<Vec<u8>> {
-    let Paid { planned, prepared, reservation, query_id, charged_at, balance } = paid;
+/// From the tokens to the answer's bytes.
+async fn answer(run: Run) -> Result<Vec<u8>> {
+    let Run { planned, prepared, tokens, query_id, charged_at, balance } = run;
     let (query, releases) = (&planned.statement.query, &planned.priced.releases);
-    let mut tables = Vec::new();
-    for (made, token) in releases.iter().zip(reservation.split()) {
-        let exact = planned.engine.exact(query, made, &prepared, &tables).await?;
-        let released = mechanism::release(exact, made, token).map_err(|e| Error::internal(e.to_string()))?;
-        let confidence = Confidence::new(ALPHA, releases, made, released.cells as u64);
-        tables.push(released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))?);
+    let (mut tables, mut fixed) = (Vec::new(), Fixed::default());
+    for (made, token) in releases.iter().zip(tokens) {
+        let exact = planned.engine.exact(query, made, &prepared, &tables, &mut fixed).await?;
+        // A million draws take a while, in which this thread serves nobody else.
+        let table = tokio::task::block_in_place(|| {
+            let released = mechanism::release(exact, made, token).map_err(|e| Error::internal(e.to_string()))?;
+            let confidence = Confidence::new(ALPHA, releases, made, released.cells as u64);
+            released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))
+        });
+        tables.push(table?);
     }
     let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;
     let receipt = proto::Receipt {
@@ -255,6 +292,10 @@ async fn answer(paid: Paid) -> Result<Vec<u8>> {
         replayed: false,
     };
     Ok(answer.encode_to_vec())
+}
+
+fn busy() -> Error {
+    Error::new(Code::ServerBusy, "the server has no place for this question now; nothing was charged: ask again later")
 }
 
 /// What is told of any failure after the charge.

@@ -9,6 +9,9 @@ pub const CODE_KEY: &str = "undertone-code";
 /// Trailer with the place in the SQL text, "line:column".
 pub const POSITION_KEY: &str = "undertone-position";
 
+/// Most characters of a message.
+const MAX_MESSAGE: usize = 1000;
+
 pub fn status(e: &Error) -> Status {
     let mut trailers = MetadataMap::new();
     trailers.insert(CODE_KEY, MetadataValue::from_static(e.code.name()));
@@ -17,9 +20,14 @@ pub fn status(e: &Error) -> Status {
     {
         trailers.insert(POSITION_KEY, place);
     }
+    // Messages may quote the text, and travel in headers of limited size.
+    let mut text: String = e.message.chars().take(MAX_MESSAGE).collect();
+    if text.len() < e.message.len() {
+        text.push_str(" ...");
+    }
     let message = match e.at {
-        Some(at) => format!("{} (line {}, column {})", e.message, at.line, at.column),
-        None => e.message.clone(),
+        Some(at) => format!("{text} (line {}, column {})", at.line, at.column),
+        None => text,
     };
     Status::with_metadata(grpc_code(e.code), message, trailers)
 }
@@ -39,12 +47,13 @@ fn grpc_code(code: Code) -> Grpc {
         | Code::InvalidEpsilon
         | Code::EpsilonAboveMaximum
         | Code::InvalidRequest
+        | Code::AnswerTooLarge
         | Code::QueryIdReused => Grpc::InvalidArgument,
         Code::NoGrant | Code::BudgetExhausted | Code::AccountFrozen => Grpc::PermissionDenied,
         Code::UnknownDataset | Code::UnknownQueryId => Grpc::NotFound,
         Code::Unauthenticated => Grpc::Unauthenticated,
         Code::DataChanged | Code::Configuration => Grpc::FailedPrecondition,
-        Code::LedgerUnavailable | Code::Unreachable => Grpc::Unavailable,
+        Code::LedgerUnavailable | Code::Unreachable | Code::ServerBusy => Grpc::Unavailable,
         Code::ExecutionFailed | Code::Internal => Grpc::Internal,
     }
 }

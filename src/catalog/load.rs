@@ -7,9 +7,9 @@ use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
 use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::compute::max as arrow_max;
-use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::compute::{cast, max as arrow_max};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
@@ -297,10 +297,24 @@ async fn read_through(table: &Table, state: &SessionState) -> Result<u64> {
         let mut rows = 0;
         while let Some(batch) = batches.try_next().await? {
             rows += batch.num_rows() as u64;
+            for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
+                if canonical(field.data_type()) == Some(Type::Text) && longest(values)? > MAX_FILE_TEXT_BYTES {
+                    return Ok(Err(format!("a value of '{}' has more than {MAX_FILE_TEXT_BYTES} bytes", field.name())));
+                }
+            }
         }
-        Ok::<_, DataFusionError>(rows)
+        Ok::<_, DataFusionError>(Ok(rows))
     };
-    run.await.map_err(unreadable)
+    run.await.map_err(unreadable)?.map_err(Error::configuration)
+}
+
+/// Longest text in a file: readers hold thousands at once.
+const MAX_FILE_TEXT_BYTES: usize = 64 << 10;
+
+/// Bytes of the longest text.
+fn longest(texts: &ArrayRef) -> datafusion::error::Result<usize> {
+    let texts = cast(texts, &DataType::Utf8)?;
+    Ok(texts.as_string::<i32>().iter().flatten().map(str::len).max().unwrap_or(0))
 }
 
 /// Plan with one column `value`: the values of a table's column that are not NULL.

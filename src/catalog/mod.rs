@@ -21,6 +21,9 @@ use crate::error::{Code, Error, Result};
 use crate::mechanism::Family;
 use crate::num::Amount;
 
+/// Longest text that a question works with. A longer value is NULL: one unit's texts must not be able to exhaust memory.
+pub const MAX_TEXT_BYTES: usize = 1024;
+
 /// One population and the tables about it.
 pub struct Dataset {
     pub name: String,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 pub const HELP: &str = "Exit codes: 0 done; 1 a defect, or the question was charged and failed; 2 wrong arguments; \
 3 the question was refused; 4 the budget or a grant does not allow it; 5 no valid token; 6 no server or ledger can be reached; \
-7 a file or its configuration is wrong. After 3 to 7 nothing was charged.";
+7 a file or its configuration is wrong. After 3 to 7 nothing was charged, but for an answer that is too large.";
 
 pub fn code(code: Code) -> ExitCode {
     ExitCode::from(match code {
@@ -22,12 +22,13 @@ pub fn code(code: Code) -> ExitCode {
         | Code::InvalidEpsilon
         | Code::EpsilonAboveMaximum
         | Code::InvalidRequest
+        | Code::AnswerTooLarge
         | Code::UnknownDataset
         | Code::QueryIdReused
         | Code::UnknownQueryId => 3,
         Code::NoGrant | Code::BudgetExhausted | Code::AccountFrozen => 4,
         Code::Unauthenticated => 5,
-        Code::LedgerUnavailable | Code::Unreachable => 6,
+        Code::LedgerUnavailable | Code::Unreachable | Code::ServerBusy => 6,
         Code::DataChanged | Code::Configuration => 7,
     })
 }

@@ -22,7 +22,7 @@ use crate::algebra::Measure;
 use crate::mechanism::Calibrated;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{LogicalPlan, TryCast, lit};
+use datafusion::logical_expr::{LogicalPlan, TryCast, lit, when};
 
 /// A plan with columns `cell` (or k0, k1, ... where keys are private) and m0, m1, ...: one row per group that has any unit.
 pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan> {
@@ -54,7 +54,8 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     for (i, measure) in measures() {
         row.push(match measure {
             Measure::Rows | Measure::Units => lit(1i64).alias(value(i)),
-            Measure::NonNull(of) => scalar(of, &column).alias(value(i)),
+            // Not the value itself: a batch would hold all of them.
+            Measure::NonNull(of) => when(scalar(of, &column).is_not_null(), lit(1i64)).end()?.alias(value(i)),
             Measure::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
         });
     }

@@ -9,12 +9,13 @@
 mod bound;
 mod build;
 mod functions;
+mod order;
 mod run;
 mod table;
 #[cfg(test)]
 mod tests;
 mod workers;
 
-pub use run::{Engine, Prepared};
+pub use run::{Engine, Fixed, Prepared};
 pub use table::{Confidence, released_table};
 pub use workers::Workers;

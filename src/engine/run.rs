@@ -3,6 +3,7 @@
 use super::bound::bounded;
 use super::build::Sources;
 use super::functions::Secret;
+use super::order::in_order;
 use super::table::released_schema;
 use crate::algebra::{Query, Relation};
 use crate::catalog::{Dataset, ReaderOptions, arrow_type, session};
@@ -15,8 +16,10 @@ use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use futures::TryStreamExt;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Runs questions over one dataset.
@@ -87,14 +90,16 @@ impl Engine {
         release: &Calibrated,
         prepared: &Prepared,
         released: &[RecordBatch],
+        fixed: &mut Fixed,
     ) -> Result<ExactAggregates> {
-        let mut fixed = BTreeMap::new();
         for id in release.release.input.fixed() {
-            let relation = query.fixed.get(id).ok_or_else(|| failed("plan"))?;
-            fixed.insert(id, table(self.public_table(relation, prepared, released).await?)?);
+            if let Entry::Vacant(place) = fixed.0.entry(id) {
+                let relation = query.fixed.get(id).ok_or_else(|| failed("plan"))?;
+                place.insert(table(self.public_table(relation, prepared, released).await?)?);
+            }
         }
         let tables = released.iter().cloned().map(table).collect::<Result<Vec<_>>>()?;
-        let sources = Sources { dataset: &self.dataset, released: &tables, fixed: &fixed, secret: prepared.secret };
+        let sources = Sources { dataset: &self.dataset, released: &tables, fixed: &fixed.0, secret: prepared.secret };
         let run = async {
             let plan = bounded(release, &sources)?;
             collect(physical(&self.private, &plan).await?, self.private.task_ctx()).await
@@ -105,6 +110,8 @@ impl Engine {
     }
 
     /// An ordinary plan over released and public tables, in one partition.
+    ///
+    /// Errors: `ANSWER_TOO_LARGE`, which follows from public and released rows alone; else one fixed failure.
     pub async fn public_table(
         &self,
         relation: &Relation,
@@ -117,12 +124,31 @@ impl Engine {
         let run = async {
             let plan = sources.plan(relation)?.build()?;
             let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
-            let batches = collect(physical(&self.public, &plan).await?, self.public.task_ctx()).await?;
-            Ok::<_, DataFusionError>(concat_batches(&schema, &batches)?)
+            let mut stream = execute_stream(in_order(physical(&self.public, &plan).await?)?, self.public.task_ctx())?;
+            let (mut batches, mut bytes) = (Vec::new(), 0usize);
+            while let Some(batch) = stream.try_next().await? {
+                bytes = bytes.saturating_add(batch.get_array_memory_size());
+                if bytes > MAX_TABLE_BYTES {
+                    return Ok(None);
+                }
+                batches.push(batch);
+            }
+            Ok::<_, DataFusionError>(Some(concat_batches(&schema, &batches)?))
         };
-        run.await.map_err(|e| failed(kind(&e)))
+        run.await.map_err(|e| failed(kind(&e)))?.ok_or_else(|| {
+            let message =
+                format!("the answer would have more than {} MiB: aggregate, or add a LIMIT", MAX_TABLE_BYTES >> 20);
+            Error::new(Code::AnswerTooLarge, message)
+        })
     }
 }
+
+/// Most bytes of an answer, or of a public table that a question makes.
+const MAX_TABLE_BYTES: usize = 128 << 20;
+
+/// What was computed of a question's `fixed` relations: each once, whatever number of releases read it.
+#[derive(Default)]
+pub struct Fixed(BTreeMap<usize, Arc<dyn TableProvider>>);
 
 fn unplannable(e: DataFusionError) -> Error {
     let cause = e.strip_backtrace();

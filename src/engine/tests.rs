@@ -1,7 +1,7 @@
 //! The bounded integers before noise: the same whatever the order of rows, partitions and batch size, and within the
 //! claimed sensitivity between neighbours.
 
-use super::run::{Engine, Prepared};
+use super::run::{Engine, Fixed, Prepared};
 use crate::algebra::{Contribution, Sensitivity};
 use crate::catalog::{self, ReaderOptions, session};
 use crate::mechanism::{Calibrated, Family, calibrate};
@@ -123,7 +123,11 @@ async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Gr
         calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), "1e-6".parse().unwrap(), Family::Laplace)
             .unwrap();
     let engine = Engine::new(dataset, options).unwrap();
-    let (keys, columns) = engine.exact(&statement.query, &made, &Prepared::fixed(), &[]).await.unwrap().into_parts();
+    let (keys, columns) = engine
+        .exact(&statement.query, &made, &Prepared::fixed(), &[], &mut Fixed::default())
+        .await
+        .unwrap()
+        .into_parts();
     let name = |at: usize| match keys.as_slice() {
         [] => at.to_string(),
         keys => keys.iter().map(|key| array_value_to_string(key, at).unwrap() + "|").collect(),

@@ -30,10 +30,13 @@ pub struct Priced {
     pub charge: Charge,
 }
 
+/// Most noisy values of one question, groups times measures.
+const MAX_DRAWS: u64 = 1_000_000;
+
 /// Calibrates every release of `statement`, each with an equal share of epsilon, and each that has private keys with an equal
 /// share of delta.
 ///
-/// Errors: `INVALID_EPSILON`, `EPSILON_ABOVE_MAXIMUM`, `INVALID_REQUEST`, `PRIVATE_KEYS` where delta is zero.
+/// Errors: `INVALID_EPSILON`, `EPSILON_ABOVE_MAXIMUM`, `INVALID_REQUEST`, `PRIVATE_KEYS` where delta is zero, `UNSUPPORTED_SQL` where it would be too large.
 pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> {
     let epsilon = epsilon(ask, rules)?;
     let contribution = contribution(ask, rules)?;
@@ -56,6 +59,13 @@ pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> 
             ),
         })?;
         releases.push(made);
+    }
+    let draws = |made: &Calibrated| made.cells.unwrap_or(0).saturating_mul(made.release.measures.len() as u64);
+    if releases.iter().map(draws).fold(0, u64::saturating_add) > MAX_DRAWS {
+        let message = format!(
+            "the question has more than {MAX_DRAWS} noisy values: group by fewer keys, or ask for fewer aggregates"
+        );
+        return Err(Error::new(Code::UnsupportedSql, message));
     }
     let sum = releases.iter().fold(Charge::NOTHING, |sum, r| sum.plus(r.charge));
     let whole = if releases.is_empty() { Amount::ZERO } else { epsilon };

@@ -10,7 +10,9 @@
 //!
 //! *Failures.* A charged question that fails all the same (memory, the deadline, a file that went away) may have failed because of
 //! somebody's rows, and that it failed is seen. So a failure freezes the asking principal's accounts of the dataset until someone
-//! has looked at it: it cannot be repeated, and one failure tells one bit. It is outside epsilon; receipts say so.
+//! has looked at it: it cannot be repeated, and what failures tell is a bit for each question that was running. A crash of the whole
+//! server may be a failure too: a principal who lost more than [`MAX_LOST`] reservations is frozen at the next start. This is outside
+//! epsilon; receipts say so.
 //!
 //! *The file.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`].
 //! The ledger fails closed: where it cannot be written, nothing is answered.
@@ -25,6 +27,9 @@ use crate::accounting::{Charge, Grant, Reservation, Spent};
 
 /// Runs of one reservation, crashes included.
 pub const MAX_ATTEMPTS: i64 = 3;
+
+/// Reservations of one principal that a crash may lose before it is taken for their cause.
+pub const MAX_LOST: i64 = 8;
 
 /// Who pays, for what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -36,7 +36,8 @@ enum Change {
     Apply(Vec<Setting>),
     Reserve(Claim),
     Commit { principal: String, query_id: String, bytes: Vec<u8> },
-    Fail { principal: String, query_id: String },
+    Fail { principal: String, query_id: String, freeze: bool },
+    Begin,
     Unfreeze { dataset: String, principal: String, reason: String },
 }
 
@@ -106,8 +107,16 @@ impl Ledger {
     }
 
     /// Closes a reservation that could not be answered; it stays charged, and the principal's accounts of the dataset are frozen.
-    pub async fn fail(&self, principal: &str, query_id: &str) -> Result<()> {
-        self.change(Change::Fail { principal: principal.to_owned(), query_id: query_id.to_owned() }).await.map(|_| ())
+    ///
+    /// `freeze` is false where the failure follows from released values alone.
+    pub async fn fail(&self, principal: &str, query_id: &str, freeze: bool) -> Result<()> {
+        let (principal, query_id) = (principal.to_owned(), query_id.to_owned());
+        self.change(Change::Fail { principal, query_id, freeze }).await.map(|_| ())
+    }
+
+    /// For a server that starts: looks at what an earlier one left unanswered.
+    pub async fn begin(&self) -> Result<()> {
+        self.change(Change::Begin).await.map(|_| ())
     }
 
     /// Lets a principal ask again after a failure was looked into. The reason goes into the audit log.
@@ -227,9 +236,10 @@ async fn apply(db: &mut SqliteConnection, now: i64, change: Change) -> Result<Ou
         Change::Commit { principal, query_id, bytes } => {
             statements::commit(db, now, &principal, &query_id, &bytes).await.map(|_| Outcome::Done)
         }
-        Change::Fail { principal, query_id } => {
-            statements::fail(db, now, &principal, &query_id).await.map(|()| Outcome::Done)
+        Change::Fail { principal, query_id, freeze } => {
+            statements::fail(db, now, &principal, &query_id, freeze).await.map(|()| Outcome::Done)
         }
+        Change::Begin => statements::begin(db, now).await.map(|()| Outcome::Done),
         Change::Unfreeze { dataset, principal, reason } => {
             statements::unfreeze(db, now, &dataset, &principal, &reason).await.map(|()| Outcome::Done)
         }

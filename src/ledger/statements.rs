@@ -1,7 +1,7 @@
 //! The ledger's rules as statements within the writer's transaction. Each either does all it says or returns an error, and
 //! then the writer takes back what it did.
 
-use super::{Account, Balance, Claim, MAX_ATTEMPTS, Setting, StoredAnswer, audit};
+use super::{Account, Balance, Claim, MAX_ATTEMPTS, MAX_LOST, Setting, StoredAnswer, audit};
 use crate::accounting::{Charge, Grant, Spent};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
@@ -303,7 +303,7 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
             })
         }
         "reserved" => {
-            fail(db, now, &claim.account.principal, &claim.query_id).await?;
+            fail(db, now, &claim.account.principal, &claim.query_id, true).await?;
             Ok(Decision::GivenUp)
         }
         _ => Ok(Decision::GivenUp),
@@ -371,8 +371,8 @@ pub async fn commit(
 
 /// Closes a reservation that could not be answered. It stays charged. What failed may have failed because of somebody's rows, so
 /// it must not be repeated: the principal's accounts of the dataset are frozen. A question without any release reads no
-/// private rows, and freezes nothing.
-pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id: &str) -> Result<()> {
+/// private rows, and freezes nothing; neither does one whose failure follows from released values alone.
+pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id: &str, freeze: bool) -> Result<()> {
     let failed = sqlx::query(
         "UPDATE charges SET state = 'failed' WHERE principal = ? AND query_id = ? AND state = 'reserved' RETURNING dataset, releases",
     )
@@ -385,19 +385,48 @@ pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id
     let dataset: String = failed.try_get("dataset").map_err(unavailable)?;
     let body = json!({ "dataset": dataset, "principal": principal, "query_id": query_id });
     audit::append(db, now, "failure", &body).await.map_err(unavailable)?;
-    if failed.try_get::<i64, _>("releases").map_err(unavailable)? > 0 {
+    if freeze && failed.try_get::<i64, _>("releases").map_err(unavailable)? > 0 {
         set_frozen(db, &dataset, principal, true).await?;
         audit::append(db, now, "freeze", &body).await.map_err(unavailable)?;
     }
     Ok(())
 }
 
-/// Lets a principal ask again.
+/// Called once when a server starts, before it asks anything. What is reserved now was lost by an earlier one: of each principal a few
+/// may be asked again under their query ids; who lost many may be the cause, and is frozen.
+pub async fn begin(db: &mut SqliteConnection, now: i64) -> Result<()> {
+    let lost = sqlx::query(
+        "SELECT dataset, principal, count(*) AS lost FROM charges WHERE state = 'reserved' AND releases > 0
+         GROUP BY dataset, principal HAVING count(*) > ?",
+    )
+    .bind(MAX_LOST)
+    .fetch_all(&mut *db)
+    .await
+    .map_err(unavailable)?;
+    for row in &lost {
+        let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+        let (dataset, principal) = (text("dataset")?, text("principal")?);
+        if set_frozen(db, &dataset, &principal, true).await? > 0 {
+            let lost: i64 = row.try_get("lost").map_err(unavailable)?;
+            let body = json!({ "dataset": dataset, "principal": principal, "lost": lost });
+            audit::append(db, now, "freeze", &body).await.map_err(unavailable)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets a principal ask again. What was lost before stays charged and is closed.
 pub async fn unfreeze(db: &mut SqliteConnection, now: i64, dataset: &str, principal: &str, reason: &str) -> Result<()> {
     if set_frozen(db, dataset, principal, false).await? == 0 {
         let message = format!("no account of '{principal}' on dataset '{dataset}' is frozen");
         return Err(Error::new(Code::NoGrant, message));
     }
+    sqlx::query("UPDATE charges SET state = 'failed' WHERE dataset = ? AND principal = ? AND state = 'reserved'")
+        .bind(dataset)
+        .bind(principal)
+        .execute(&mut *db)
+        .await
+        .map_err(unavailable)?;
     let body = json!({ "dataset": dataset, "principal": principal, "reason": reason });
     audit::append(db, now, "unfreeze", &body).await.map_err(unavailable)
 }

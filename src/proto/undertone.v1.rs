@@ -203,7 +203,7 @@ pub struct Receipt {
     /// SHA-256 of the dataset's declaration that priced and bounded this answer.
     #[prost(string, tag = "9")]
     pub policy_version: ::prost::alloc::string::String,
-    /// Seconds since 1970-01-01 UTC at which the charge became durable.
+    /// Seconds since 1970-01-01 UTC at which the charge became durable; 0 where nothing was charged.
     #[prost(int64, tag = "10")]
     pub charged_at: i64,
     /// What the promise does and does not cover, in words.

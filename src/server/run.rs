@@ -22,12 +22,14 @@ use tonic::transport::Server;
 pub struct Running {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
+    session: Arc<Session>,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
 impl Running {
-    /// Stops accepting, lets running calls finish, and returns.
+    /// Stops accepting, turns away what waits, lets running calls finish, and returns.
     pub async fn stop(self) -> Result<()> {
+        self.session.close();
         // A server that has ended by itself has nobody listening for this.
         let _ = self.stop.send(());
         self.task.await.map_err(|e| Error::internal(e.to_string()))?.map_err(|e| Error::internal(e.to_string()))
@@ -52,6 +54,7 @@ pub async fn start(config: &Config) -> Result<Running> {
     let ledger = Ledger::open(&config.ledger.path).await?;
     let entries = ledger.verify_audit().await?;
     ledger.apply(settings).await?;
+    ledger.begin().await?;
     tracing::info!(audit_entries = entries, datasets = names.len(), "ledger open");
 
     let session = Arc::new(Session::new(engines, ledger, config.limits())?);
@@ -79,5 +82,5 @@ pub async fn start(config: &Config) -> Result<Running> {
             // Either told to stop, or the handle is gone: both mean the end.
             let _ = stopped.await;
         });
-    Ok(Running { address, stop, task: tokio::spawn(serving) })
+    Ok(Running { address, stop, session, task: tokio::spawn(serving) })
 }

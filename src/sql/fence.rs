@@ -75,21 +75,27 @@ fn too_deep() -> Error {
     Error::new(Code::SqlTooDeep, message)
 }
 
-/// Deepest nesting of brackets and CASE, with runs of prefix operators counted as nesting: the parser reports some of these
-/// as syntax errors when it gives up.
+/// Deepest nesting of brackets and CASE, with runs of words and operators that end no operand counted as nesting. The parser
+/// recurses on all of these, on some without a limit of its own.
 fn depth(tokens: &[TokenWithSpan]) -> usize {
     let (mut open, mut run, mut deepest) = (0usize, 0usize, 0usize);
-    for token in tokens {
-        match &token.token {
-            Token::Whitespace(_) => continue,
-            Token::LParen => open += 1,
-            Token::RParen => open = open.saturating_sub(1),
-            Token::Word(word) if word.keyword == Keyword::CASE => open += 1,
-            Token::Word(word) if word.keyword == Keyword::END => open = open.saturating_sub(1),
-            Token::Minus | Token::Plus | Token::Tilde => run += 1,
-            Token::Word(word) if word.keyword == Keyword::NOT => run += 1,
-            _ => run = 0,
+    let mut type_word = false;
+    for token in tokens.iter().map(|t| &t.token).filter(|t| !matches!(t, Token::Whitespace(_))) {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => (open, run) = (open + 1, 0),
+            // ARRAY<STRUCT<a ...: elsewhere < compares.
+            Token::Lt if type_word => open += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => (open, run) = (open.saturating_sub(1), 0),
+            Token::Word(word) => match word.keyword {
+                Keyword::CASE => open += 1,
+                Keyword::END => (open, run) = (open.saturating_sub(1), 0),
+                Keyword::NoKeyword => run = 0,
+                _ => run += 1,
+            },
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::Comma | Token::Mul => run = 0,
+            _ => run += 1,
         }
+        type_word = matches!(token, Token::Word(word) if word.keyword != Keyword::NoKeyword);
         deepest = deepest.max(open + run);
     }
     deepest
@@ -439,6 +445,35 @@ mod tests {
         let or = format!("SELECT count(*) FROM t WHERE {}", vec!["x = 1"; 20_000].join(" OR "));
         assert_eq!(refused(&or).code, Code::SqlTooLong);
         assert_eq!(refused(&format!("SELECT '{}'", "x".repeat(MAX_BYTES))).code, Code::SqlTooLong);
+    }
+
+    /// Every word that the parser knows, and every operator, over and over: a refusal, within a share of a question's stack that is as
+    /// large as the text's share of the most tokens.
+    #[test]
+    fn no_word_repeated_overflows_a_stack() {
+        let words = datafusion::sql::sqlparser::keywords::ALL_KEYWORDS.iter().copied();
+        let operators = [
+            "-", "+", "~", "!", "@", "!!", "|/", "||/", "<", ">", "::", ":", "->", "=>", ".", "?", "[", "{", "(",
+            "<a ", "#",
+        ];
+        let shapes: [fn(&str) -> String; 6] = [
+            |word| format!("SELECT {} 1", format!("{word} ").repeat(1_600)),
+            |word| format!("SELECT {} 1", format!("{word} a ").repeat(800)),
+            |word| format!("SELECT CAST(1 AS {}", format!("{word}<a ").repeat(530)),
+            |word| format!("SELECT CAST(1 AS {}", format!("{word}<").repeat(800)),
+            |word| format!("SELECT 1 FROM t {}", format!("{word} t ").repeat(800)),
+            |word| format!("SELECT 1 {} 1", format!("{word} 1 ").repeat(800)),
+        ];
+        let all: Vec<String> = words.chain(operators).map(str::to_owned).collect();
+        let work = move || {
+            for word in &all {
+                for shape in shapes {
+                    // Whatever is said: what matters is that something is.
+                    let _ = parse(&shape(word));
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(10 << 20).spawn(work).unwrap().join().unwrap();
     }
 
     #[test]

@@ -68,6 +68,7 @@ const SAME: &[&str] = &[
     "SELECT count(*), sum(a.price) FROM items a JOIN items b ON a.visit_id = b.visit_id AND a.item_id < b.item_id WHERE a.visit_id > 0",
     "SELECT count(*), count(i.item_id) FROM visits v LEFT JOIN items i ON v.visit_id = i.visit_id",
     "SELECT t.hospital, count(*) AS m FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital WHERE t.n > 0 GROUP BY t.hospital HAVING count(*) > 0 ORDER BY t.hospital",
+    "SELECT t.hospital, t.big, count(*) AS m FROM visits v JOIN (SELECT hospital, count(*) > 1 AS big FROM visits GROUP BY hospital) t ON v.hospital = t.hospital GROUP BY t.hospital, t.big HAVING count(*) > 0 ORDER BY t.hospital",
     "SELECT CASE WHEN age > 50 THEN 0.0 ELSE -0.0 END = 0 AS z, count(*) AS n FROM visits GROUP BY z HAVING count(*) > 0",
     "SELECT count(*), sum(v.age) FROM visits v JOIN (SELECT city, max(hospital) AS h, avg(beds) AS b FROM hospitals GROUP BY city) t ON v.hospital = t.h AND v.age < t.b",
 ];
@@ -172,6 +173,29 @@ async fn empty_groups_are_complete() {
     let noisy = rows(&batch(&ana.ask(sql, "0.5").await.unwrap().table));
     assert_eq!(noisy.iter().map(|r| r[0].clone()).collect::<Vec<_>>(), ["A", "B", "C", "D"]);
     assert!(noisy.iter().flatten().all(|cell| cell != "NULL"));
+    running.stop().await.unwrap();
+}
+
+/// Public inputs of releases are one table, whatever number of releases read it and however often it is asked; and the order of
+/// public rows is that of the question.
+#[tokio::test(flavor = "multi_thread")]
+async fn public_inputs_are_the_same_for_every_reader() {
+    let world = World::new(&wide());
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let some = "SELECT k FROM (SELECT hospital AS k FROM hospitals UNION ALL SELECT city FROM hospitals UNION ALL SELECT 'q') u LIMIT 3";
+    let both = format!(
+        "WITH z AS ({some}) SELECT a.n, b.m FROM (SELECT count(*) AS n FROM visits v JOIN z ON v.hospital = z.k) a CROSS JOIN (SELECT sum(1) AS m FROM visits v JOIN z ON v.hospital = z.k) b"
+    );
+    let (mut seen, mut keys) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    for _ in 0..20 {
+        let mut asked = crate::world::request(&both, "1e9");
+        asked.fresh = true;
+        seen.insert(rows(&batch(&ana.execute(asked).await.unwrap().table)).remove(0));
+        keys.insert(rows(&batch(&ana.ask(some, "").await.unwrap().table)));
+    }
+    assert_eq!(keys.into_iter().collect::<Vec<_>>(), [[["A"], ["B"], ["C"]]]);
+    assert!(seen.len() == 1 && seen.iter().all(|row| row[0] == row[1] && row[0] != "0"), "{seen:?}");
     running.stop().await.unwrap();
 }
 

@@ -86,6 +86,12 @@ async fn files_are_read_through_when_they_are_opened() {
     std::fs::write(world.path("clinic.toml"), declared).unwrap();
     assert!(load().await.is_ok());
 
+    // Readers hold thousands of values at once, so none may be huge.
+    std::fs::write(world.path("hospitals.csv"), format!("hospital,city,beds\nA,{},1\n", "u".repeat(70_000))).unwrap();
+    let e = load().await.err().unwrap();
+    assert!(e.message.contains("table 'hospitals': a value of 'city' has more than 65536 bytes"), "{e}");
+    std::fs::write(world.path("hospitals.csv"), "hospital,city,beds\nA,Ulm,1\n").unwrap();
+
     // A page of a Parquet file that cannot be decoded is found now, not by a question.
     let path = world.path("patients.parquet");
     let mut bytes = std::fs::read(&path).unwrap();

@@ -6,6 +6,7 @@ mod configuration;
 mod crash;
 mod generated;
 mod known_answers;
+mod ledger;
 mod sql;
 mod statistics;
 mod wire;

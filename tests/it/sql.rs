@@ -147,6 +147,11 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "1:22",
         "'n' is not a key",
     ),
+    // The column that USING merges would be the left side's alone.
+    ("SELECT count(*) FROM visits RIGHT JOIN patients USING (patient_id)", "UNSUPPORTED_SQL", "1:49", "write ON"),
+    ("SELECT count(*) FROM visits FULL JOIN patients USING (patient_id)", "UNSUPPORTED_SQL", "1:48", "write ON"),
+    ("SELECT count(*) FROM visits NATURAL RIGHT JOIN patients", "UNSUPPORTED_SQL", "1:29", "write ON"),
+    ("SELECT count(*) FROM visits WHERE visit_date > 5", "UNSUPPORTED_SQL", "1:1", "write a literal"),
     // Bounds.
     ("SELECT sum(visit_id) FROM visits", "MISSING_BOUNDS", "1:8", "'visit_id' has none declared"),
     ("SELECT avg(age / cost) FROM visits", "MISSING_BOUNDS", "1:8", ""),
@@ -378,6 +383,13 @@ async fn deep_and_long_text_is_refused_and_nothing_falls_over() {
         (select(between(40) + " > 1"), "SQL_TOO_LONG"),
         (select(nullif(40) + " > 1"), "SQL_TOO_LONG"),
         (select(in_list(8) + " > 1"), "SQL_TOO_LONG"),
+        (select(format!("diagnosis = '{}'", "x".repeat(1_025))), "SQL_TOO_LONG"),
+        (
+            (1..14).fold("SELECT count(*) FROM visits v0".to_owned(), |sql, i| {
+                format!("{sql} JOIN visits v{i} ON v{i}.patient_id = v0.patient_id")
+            }),
+            "SQL_TOO_LONG",
+        ),
     ] {
         let e = plan(&dataset, &text).await.err().unwrap_or_else(|| panic!("accepted: {}...", &text[..60]));
         assert_eq!(e.code.name(), code, "{}...: {e}", &text[..60]);

@@ -119,6 +119,21 @@ async fn bad_input_is_refused_for_nothing_and_the_server_goes_on() {
     other.query_id = "two words".into();
     assert_eq!(code(&ana.execute(other).await.unwrap_err()), "INVALID_REQUEST");
 
+    // Too much noise to draw, and too large an answer: a function of text and public tables, so it is said at once, for nothing.
+    let values = (0..650).map(|i| format!("WHEN {i} THEN {i}")).collect::<Vec<_>>().join(" ");
+    let sums = (0..10).map(|i| format!("sum(age + {i})")).collect::<Vec<_>>().join(", ");
+    let wide = format!(
+        "SELECT CASE age {values} END AS a, CASE patient_id {values} END AS b, {sums} FROM visits GROUP BY a, b"
+    );
+    let refused = ana.ask(&wide, "1").await.unwrap_err();
+    assert_eq!(code(&refused), "UNSUPPORTED_SQL", "{}", refused.message());
+    let many = (0..11).map(|i| format!("hospitals h{i}")).collect::<Vec<_>>().join(", ");
+    let refused = ana.ask(&format!("SELECT * FROM {many}"), "1").await.unwrap_err();
+    assert_eq!(code(&refused), "ANSWER_TOO_LARGE", "{}", refused.message());
+    // A message never outgrows the headers that carry it.
+    let refused = ana.ask(&format!("SELECT \"{}\" FROM visits", "x".repeat(30_000)), "1").await.unwrap_err();
+    assert_eq!(code(&refused), "UNKNOWN_COLUMN");
+
     assert_eq!(ana.balance().await, before);
     assert_eq!(batch(&ana.ask(COUNT, "1").await.unwrap().table).num_rows(), 1);
     running.stop().await.unwrap();

@@ -2,11 +2,11 @@
 //!
 //! Arrow's safe cast does that for all pairs of types that we admit, but not between dates and timestamps: there it multiplies
 //! without a check, or ends in an error. Those two are done here. Dates and timestamps are never cast to text below a release,
-//! because formatting them can fail too; lowering refuses that.
+//! because formatting them can fail too; lowering refuses that. Text longer than [`MAX_TEXT_BYTES`] is NULL.
 
 use crate::algebra::Type;
-use crate::catalog::arrow_type;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray};
+use crate::catalog::{MAX_TEXT_BYTES, arrow_type};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Date32Array, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::Result;
@@ -20,25 +20,23 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// `value` as `ty`.
 pub fn cast(value: Expr, ty: Type) -> Expr {
     match ty {
-        Type::Date | Type::Timestamp => {
+        Type::Date | Type::Timestamp | Type::Text => {
             let signature = Signature::any(1, Volatility::Immutable);
-            ScalarUDF::from(Temporal { to: arrow_type(ty), signature }).call(vec![value])
+            ScalarUDF::from(Total { to: arrow_type(ty), signature }).call(vec![value])
         }
-        Type::Int | Type::Float | Type::Text | Type::Bool => {
-            Expr::TryCast(TryCast::new(Box::new(value), arrow_type(ty)))
-        }
+        Type::Int | Type::Float | Type::Bool => Expr::TryCast(TryCast::new(Box::new(value), arrow_type(ty))),
     }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Temporal {
+struct Total {
     to: DataType,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Temporal {
+impl ScalarUDFImpl for Total {
     fn name(&self) -> &str {
-        "temporal_cast"
+        "total_cast"
     }
 
     fn signature(&self) -> &Signature {
@@ -61,9 +59,20 @@ impl ScalarUDFImpl for Temporal {
                 let micros = values.as_primitive::<TimestampMicrosecondType>().iter();
                 Arc::new(micros.map(|m| i32::try_from(m?.div_euclid(MICROS_PER_DAY)).ok()).collect::<Date32Array>())
             }
-            _ => cast_with_options(&values, &self.to, &CastOptions { safe: true, ..CastOptions::default() })?,
+            _ => short(cast_with_options(&values, &self.to, &CastOptions { safe: true, ..CastOptions::default() })?),
         };
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// Texts that are not too long; other arrays as they are.
+fn short(values: ArrayRef) -> ArrayRef {
+    match values.as_string_opt::<i32>() {
+        Some(texts) if texts.iter().flatten().any(|text| text.len() > MAX_TEXT_BYTES) => {
+            let short = texts.iter().map(|text| text.filter(|text| text.len() <= MAX_TEXT_BYTES));
+            Arc::new(short.collect::<StringArray>())
+        }
+        _ => values,
     }
 }
 
@@ -72,7 +81,7 @@ mod tests {
     use super::*;
     use crate::catalog::canonical;
     use datafusion::arrow::array::{
-        BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
+        BooleanArray, Float64Array, Int64Array, RecordBatch, TimestampNanosecondArray, UInt64Array,
     };
     use datafusion::arrow::compute::{can_cast_types, cast as plain_cast};
     use datafusion::arrow::datatypes::{Field, Schema};
@@ -171,6 +180,14 @@ mod tests {
                 assert_eq!((result.len(), result.data_type()), (values.len(), &arrow_type(to)));
             }
         }
+    }
+
+    #[test]
+    fn long_texts_are_null() {
+        let long = "x".repeat(MAX_TEXT_BYTES + 1);
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(&long[1..]), Some(&long), None, Some("a")]));
+        let kept = run(&texts, Type::Text).unwrap();
+        assert_eq!(kept.as_string::<i32>(), &StringArray::from(vec![Some(&long[1..]), None, None, Some("a")]));
     }
 
     #[test]

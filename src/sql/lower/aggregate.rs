@@ -10,10 +10,10 @@ use crate::algebra::{
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
 use datafusion::common::{DFSchema, DFSchemaRef};
-use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::logical_plan::Aggregate;
 use datafusion::logical_expr::logical_plan::builder::add_group_by_exprs_from_dependencies;
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 
 /// Most groups of one release.
 const MAX_CELLS: usize = 1_000_000;
@@ -39,12 +39,21 @@ impl Lowering<'_> {
             self.unit_aggregate(relation, &scope, keys, calls, &names)
         } else {
             let (key_names, output_names) = names.split_at(keys.len());
-            let mut keys = keys;
-            let implied = keys.split_off(named_keys(group_expr, input.schema())?);
-            let (named, implied_names) = key_names.split_at(keys.len());
-            let mut released = self.release(relation, &scope, keys, calls, named, output_names)?;
-            let unread = implied_names.iter().zip(implied).map(|(name, (_, ty))| Slot::plain(UNREAD, *name, ty));
-            released.scope.columns.splice(named.len()..named.len(), unread.collect::<Vec<_>>());
+            let named = named_keys(group_expr, input.schema())?;
+            let used = self.used_above(&LogicalPlan::Aggregate(aggregate.clone()))?;
+            // A column that only follows from the named keys is one more key where the question uses it and its values are public.
+            let is_key = |at: usize, (expr, ty): &(Expr, Type)| {
+                at < named || (used.contains(key_names[at]) && image(expr, *ty, &|i| scope.domain_at(i)).is_some())
+            };
+            let kept: Vec<bool> = keys.iter().enumerate().map(|(at, key)| is_key(at, key)).collect();
+            let types: Vec<Type> = keys.iter().map(|(_, ty)| *ty).collect();
+            let of_kept = |at: &usize| kept[*at];
+            let kept_names: Vec<&str> = (0..keys.len()).filter(of_kept).map(|at| key_names[at]).collect();
+            let kept_keys = keys.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(key, _)| key).collect();
+            let mut released = self.release(relation, &scope, kept_keys, calls, &kept_names, output_names)?;
+            for at in (0..kept.len()).filter(|at| !kept[*at]) {
+                released.scope.columns.insert(at, Slot::plain(UNREAD, key_names[at], types[at]));
+            }
             Ok(released)
         }
     }
@@ -113,7 +122,7 @@ impl Lowering<'_> {
         let folds = calls.into_iter().map(fold).collect();
         Lowered {
             relation: Relation::Aggregate { input: Box::new(relation), keys, folds },
-            scope: Scope { columns: slots, width, rows, noisy_order: false, ..scope.clone() },
+            scope: Scope { columns: slots, width, rows, ..scope.clone() },
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Lowering;
 use super::scope::{Scope, UNREAD};
 use crate::algebra::{Arithmetic, Comparison, Expr, Literal, Type};
-use crate::catalog::{arrow_type, canonical};
+use crate::catalog::{MAX_TEXT_BYTES, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::DataType;
@@ -64,7 +64,13 @@ impl Scalars<'_> {
                 }
                 Ok((slot.expr(), slot.ty))
             }
-            DfExpr::Literal(value, _) => self.literal(value),
+            DfExpr::Literal(value, _) => match self.literal(value)? {
+                (Expr::Literal(Literal::Text(text)), _) if text.len() > MAX_TEXT_BYTES => Err(Error::new(
+                    Code::SqlTooLong,
+                    format!("a text literal has more than {MAX_TEXT_BYTES} bytes; longer values of columns are NULL"),
+                )),
+                literal => Ok(literal),
+            },
             DfExpr::BinaryExpr(BinaryExpr { left: _, op: op @ (Operator::And | Operator::Or), right: _ }) => {
                 let parts = operands(expr, *op).into_iter().map(|e| Ok(self.boolean(deeper(e)?)));
                 let parts = parts.collect::<Result<Result<Vec<_>>>>()??;
@@ -281,7 +287,12 @@ impl Scalars<'_> {
                 format!("CAST to {to} is not supported; use BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP"),
             )
         })?;
+        let temporal = |ty| matches!(ty, Type::Date | Type::Timestamp);
         match self.expr(inner, depth + 1)? {
+            (_, from) if (temporal(from) && ty.is_numeric()) || (from.is_numeric() && temporal(ty)) => {
+                let message = "dates and numbers do not go together: write a literal such as DATE '2026-01-01'";
+                Err(self.unsupported("cast", message))
+            }
             (Expr::Literal(l), _) if l.is_null() => Ok((Expr::Literal(Literal::Null(ty)), ty)),
             // A literal that does not fit is a mistake in the text, and is told now.
             (Expr::Literal(literal), from) if from != ty => {

@@ -18,16 +18,19 @@ use super::Lowering;
 use super::scope::{Lowered, Scope, Slot};
 use crate::algebra::{Comparison, Domain, Expr, JoinKind, Literal, Relation, TableId};
 use crate::catalog::Protection;
-use crate::error::Result;
-use datafusion::common::{JoinType, NullEquality};
+use crate::error::{Code, Result};
+use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::logical_expr::logical_plan::Join;
 
 impl Lowering<'_> {
     /// Lowers a join; `also` is a further condition of an inner join, over its output.
     pub fn join(&mut self, join: &Join, also: Option<&DfExpr>) -> Result<Lowered> {
-        let Join { left, right, on, filter, join_type, join_constraint: _, schema, null_equality, null_aware, .. } =
-            join;
+        let Join { left, right, on, filter, join_type, join_constraint, schema, null_equality, null_aware, .. } = join;
+        if *join_constraint == JoinConstraint::Using && !matches!(join_type, JoinType::Inner | JoinType::Left) {
+            let message = "USING and NATURAL are supported in inner and left joins: write ON, and name the side whose column you mean";
+            return Err(self.unsupported("using", message).or_at(self.locator.find("natural")));
+        }
         if *null_aware || *null_equality != NullEquality::NullEqualsNothing {
             return Err(self.unsupported("join", "joins in which NULL equals NULL are not supported"));
         }
@@ -106,7 +109,7 @@ impl Lowering<'_> {
             );
             return Err(self.unsupported("join", message).or_at(self.locator.find("from")));
         }
-        let first = if fan_out > 1 { capped(first, rows.min(most / fan_out)) } else { first };
+        let first = if fan_out > 1 { self.capped(first, rows.min(most / fan_out))? } else { first };
         Ok(side_by_side(first, self.settled(second), kind, condition))
     }
 
@@ -126,7 +129,7 @@ impl Lowering<'_> {
     }
 
     /// Both sides private: only on the unit.
-    fn unit_join(&self, first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Result<Lowered> {
+    fn unit_join(&mut self, first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Result<Lowered> {
         let units = |(l, r): &(Expr, Expr)| {
             let slots = first.scope.slot_of(l).zip(second.scope.slot_of(r));
             slots.map_or((false, false), |(l, r)| (l.unit && r.unit, self.same_parent(l, r)))
@@ -145,7 +148,8 @@ impl Lowering<'_> {
         }
         let rows = self.dataset.rules.max_rows_per_unit;
         let (left_width, right_width) = (first.scope.width, second.scope.width);
-        let Lowered { relation, mut scope } = side_by_side(capped(first, rows), capped(second, rows), kind, condition);
+        let Lowered { relation, mut scope } =
+            side_by_side(self.capped(first, rows)?, self.capped(second, rows)?, kind, condition);
         // The unit of the preserved side, or of whichever side has one; the other copy is dropped.
         let unit = match kind {
             JoinKind::Inner | JoinKind::Left => Expr::Column(0),
@@ -161,6 +165,18 @@ impl Lowering<'_> {
         }
         scope.width -= 1;
         Ok(Lowered { relation, scope })
+    }
+
+    fn capped(&mut self, side: Lowered, rows: u64) -> Result<Lowered> {
+        self.caps += 1;
+        if self.caps > MAX_CAPS {
+            let message = format!(
+                "the question has more than {} joins that could multiply private rows: split it, or aggregate per unit first",
+                MAX_CAPS / 2
+            );
+            return Err(self.refuse(Code::SqlTooLong, "join", message));
+        }
+        Ok(Lowered { relation: Relation::Cap { input: Box::new(side.relation), rows }, scope: side.scope })
     }
 
     /// Whether equal values of two columns mean one row of one parent table, and so one unit.
@@ -179,12 +195,10 @@ impl Lowering<'_> {
     }
 }
 
+/// Most sides of joins that are cut down per unit: each is sorted.
+const MAX_CAPS: usize = 24;
 /// Most rows that a join of public tables may have by its public numbers.
 const MAX_PUBLIC_ROWS: u64 = 10_000_000;
-
-fn capped(side: Lowered, rows: u64) -> Lowered {
-    Lowered { relation: Relation::Cap { input: Box::new(side.relation), rows }, scope: side.scope }
-}
 
 /// Pairs of expressions over each side, and what is left over the output.
 struct Condition {

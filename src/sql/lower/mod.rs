@@ -20,24 +20,28 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 use scope::{Noise, Scope};
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What lowering knows and collects.
 struct Lowering<'a> {
     dataset: &'a Dataset,
     locator: &'a Locator,
-    /// Names of columns that the question mentions; others are not read.
-    mentioned: HashSet<String>,
+    /// How often the question mentions each column's name; columns that it does not mention are not read.
+    mentioned: HashMap<String, usize>,
     /// Each distinct release once: the same noisy table asked for twice is one draw.
     releases: Vec<Release>,
     /// Public relations beside private rows, each distinct one once.
     fixed: Vec<Relation>,
     /// Operators that are open.
     depth: usize,
+    /// Sides of joins that are cut down per unit.
+    caps: usize,
     /// What is left of [`MAX_NODES`].
     nodes_left: Cell<usize>,
 }
 
+/// Most text columns of one relation: a batch holds all of them at once.
+const MAX_TEXT_COLUMNS: usize = 40;
 /// Most nodes of operators, their columns and expressions, each copy counted, that a question may become: some meanings name an
 /// operand twice and a WITH query is written out at each use, so a short text could become a huge plan.
 const MAX_NODES: usize = 50_000;
@@ -62,6 +66,13 @@ impl Lowering<'_> {
         Error::new(code, message).or_at(self.locator.find(word))
     }
 
+    /// Names of columns that the question mentions outside of a part of its plan.
+    fn used_above(&self, part: &LogicalPlan) -> Result<HashSet<&str>> {
+        let within = mentions(part)?;
+        let outside = self.mentioned.iter().filter(|(name, count)| **count > within.get(*name).copied().unwrap_or(0));
+        Ok(outside.map(|(name, _)| name.as_str()).collect())
+    }
+
     fn unsupported(&self, word: &str, message: impl Into<String>) -> Error {
         self.refuse(Code::UnsupportedSql, word, message)
     }
@@ -69,7 +80,7 @@ impl Lowering<'_> {
 
 /// Lowers a whole question. Its result must be public.
 pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result<Statement> {
-    let mentioned = mentioned_columns(plan)?;
+    let mentioned = mentions(plan)?;
     let mut lowering = Lowering {
         dataset,
         locator,
@@ -77,6 +88,7 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result
         releases: Vec::new(),
         fixed: Vec::new(),
         depth: 0,
+        caps: 0,
         nodes_left: Cell::new(MAX_NODES),
     };
     let lowered = lowering.relation(plan)?;
@@ -109,14 +121,14 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result
     Ok(Statement { query: Query { releases: lowering.releases, fixed: lowering.fixed, post }, columns })
 }
 
-/// Every column name in every expression of the plan.
-fn mentioned_columns(plan: &LogicalPlan) -> Result<HashSet<String>> {
-    let mut names = HashSet::new();
+/// How often each column name stands in the expressions of a plan.
+fn mentions(plan: &LogicalPlan) -> Result<HashMap<String, usize>> {
+    let mut names = HashMap::new();
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|e| {
                 if let DfExpr::Column(column) = e {
-                    names.insert(column.name.clone());
+                    *names.entry(column.name.clone()).or_insert(0) += 1;
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

@@ -2,8 +2,8 @@
 
 use super::interval::projected;
 use super::scope::{Lowered, Noise, Scope, Slot, UNREAD};
-use super::{Lowering, MAX_DEPTH};
-use crate::algebra::{Direction, Expr, Literal, Relation, SortKey, bounds, image};
+use super::{Lowering, MAX_DEPTH, MAX_TEXT_COLUMNS};
+use crate::algebra::{Direction, Expr, Literal, Relation, SortKey, Type, bounds, image};
 use crate::error::{Code, Error, Result};
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::logical_expr::logical_plan::{Join, Limit, Projection, Sort, TableScan, Union, Values};
@@ -25,6 +25,13 @@ impl Lowering<'_> {
         let lowered = self.operator(plan)?;
         self.depth -= 1;
         self.spend(OPERATOR_NODES + lowered.scope.width)?;
+        let texts = lowered.scope.columns.iter().filter(|slot| slot.ty == Type::Text && slot.index != UNREAD).count();
+        if texts > MAX_TEXT_COLUMNS {
+            let message = format!(
+                "a step of the question has more than {MAX_TEXT_COLUMNS} columns of text: name the columns that you need"
+            );
+            return Err(Error::new(Code::SqlTooLong, message));
+        }
         Ok(lowered)
     }
 
@@ -90,7 +97,7 @@ impl Lowering<'_> {
         let mut columns = Vec::new();
         let slots = table.columns.iter().enumerate().map(|(at, column)| {
             // A column that the question does not mention is not read, and cannot be reached.
-            let read = self.mentioned.contains(&column.name);
+            let read = self.mentioned.contains_key(&column.name);
             let index = if read { offset + columns.len() } else { UNREAD };
             if read {
                 columns.push(at);
@@ -254,6 +261,7 @@ impl Lowering<'_> {
             relations.push(relation.project(scope.columns.iter().map(Slot::expr).collect()));
             all.rows = all.rows.saturating_add(scope.rows);
             all.chosen |= scope.chosen;
+            all.noisy_order |= scope.noisy_order;
             all.releases.extend(scope.releases);
             let columns = scope.columns.iter().enumerate().map(|(i, slot)| Slot {
                 noise: withheld(&slot.noise),
