@@ -78,6 +78,10 @@ fn three_hundred() -> u64 {
 pub enum Format {
     Parquet,
     Csv,
+    /// One JSON object per line.
+    Ndjson,
+    /// Arrow IPC, file or stream.
+    Arrow,
 }
 
 #[derive(Deserialize)]

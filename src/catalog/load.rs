@@ -3,6 +3,7 @@
 use super::declaration::{self, ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
 use super::identifier::check_sql_name;
 use super::reader::{arrow_type, canonical};
+use super::source::unreadable;
 use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
 use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
 use crate::error::{Error, Result};
@@ -333,10 +334,6 @@ async fn collect(
 ) -> Result<Vec<RecordBatch>> {
     let run = async { DataFrame::new(state.clone(), plan?.build()?).collect().await };
     run.await.map_err(unreadable)
-}
-
-fn unreadable(e: DataFusionError) -> Error {
-    Error::configuration(format!("cannot be read: {}", e.strip_backtrace()))
 }
 
 /// Every column's public values: declared lists, lists by reference, and whatever public tables hold.

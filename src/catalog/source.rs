@@ -6,8 +6,11 @@ use crate::error::{Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::config::TableParquetOptions;
+use datafusion::datasource::file_format::arrow::ArrowFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::{FileFormat, csv::CsvFormat, parquet::ParquetFormat};
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,7 +67,7 @@ impl Source {
         for (url, path) in urls.iter().zip(&paths) {
             let found = schema_of(state, &options, url, format)
                 .await
-                .map_err(|e| Error::configuration(format!("file {}: {e}", path.display())))?;
+                .map_err(|e| Error::configuration(format!("file {}: {}", path.display(), unreadable(e).message)))?;
             match &schema {
                 Some(first) if !same_columns(first, &found) => {
                     return Err(Error::configuration(format!(
@@ -110,6 +113,8 @@ fn resolve(base: &Path, pattern: &str, format: Format) -> Result<Vec<PathBuf>> {
         full.join(match format {
             Format::Parquet => "*.parquet",
             Format::Csv => "*.csv",
+            Format::Ndjson => "*.ndjson",
+            Format::Arrow => "*.arrow",
         })
     } else {
         full.clone()
@@ -159,7 +164,21 @@ fn reader(format: Format, newlines_in_values: bool) -> Arc<dyn FileFormat> {
             Arc::new(ParquetFormat::default().with_options(options))
         }
         Format::Csv => Arc::new(CsvFormat::default().with_has_header(true).with_newlines_in_values(newlines_in_values)),
+        // Types are those of all lines, and every line is read when the dataset is opened.
+        Format::Ndjson => Arc::new(JsonFormat::default().with_schema_infer_max_rec(usize::MAX)),
+        Format::Arrow => Arc::new(ArrowFormat),
     }
+}
+
+/// The words of decoders may quote values, so only those of file systems and Parquet's structure are passed on.
+pub(super) fn unreadable(e: DataFusionError) -> Error {
+    let cause = match e.find_root() {
+        DataFusionError::ArrowError(..) => {
+            "a value does not fit the type that its column has elsewhere in the file".into()
+        }
+        other => other.strip_backtrace(),
+    };
+    Error::configuration(format!("cannot be read: {cause}"))
 }
 
 async fn schema_of(
@@ -170,7 +189,7 @@ async fn schema_of(
 ) -> datafusion::error::Result<SchemaRef> {
     let inferred = options.infer_schema(state, url).await?;
     Ok(match format {
-        Format::Parquet => inferred,
+        Format::Parquet | Format::Ndjson | Format::Arrow => inferred,
         // Every CSV field is read as text and cast afterwards: a bad field is NULL, never an error.
         Format::Csv => {
             let text = inferred.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true));

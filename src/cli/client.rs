@@ -1,5 +1,6 @@
 //! A gRPC client, as the commands use it.
 
+use super::profile::Target;
 use crate::api::{CODE_KEY, POSITION_KEY};
 use crate::error::{Code, Error, Result};
 use crate::proto::budget_service_client::BudgetServiceClient;
@@ -35,23 +36,27 @@ pub struct Client {
 
 impl Client {
     /// Connects. Plaintext goes to this machine only: a token must not travel in the clear.
-    pub async fn connect(url: &str, token: &str) -> Result<Client> {
-        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    pub async fn connect(target: &Target) -> Result<Client> {
+        let Target { url, token, tls, .. } = target;
+        let url = if url.contains("://") { url.clone() } else { format!("http://{url}") };
         let unusable =
             |why: String| Error::new(Code::InvalidRequest, format!("cannot use server address {url}: {why}"));
-        let endpoint = Endpoint::from_shared(url.clone()).map_err(|e| unusable(e.to_string()))?;
+        let mut endpoint = Endpoint::from_shared(url.clone()).map_err(|e| unusable(e.to_string()))?;
         let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        if host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+        if endpoint.uri().scheme_str() == Some("https") {
+            endpoint = endpoint.tls_config(tls.config()?).map_err(|e| unusable(e.to_string()))?;
+        } else if host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
             return Err(unusable(
-                "a token must not travel in clear text to another machine; connect to a loopback address".into(),
+                "a token must not travel in clear text to another machine; connect to an https address".into(),
             ));
         }
         let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
             .parse()
             .map_err(|_| Error::new(Code::Unauthenticated, "the token has characters that no token has"))?;
         value.set_sensitive(true);
-        let channel = endpoint.connect().await.map_err(|_| {
-            Error::new(Code::Unreachable, format!("no server answers at {url}: start one with `undertone serve`"))
+        let channel = endpoint.connect().await.map_err(|e| {
+            let message = format!("no server answers at {url}{}: start one with `undertone serve`", reason(&e));
+            Error::new(Code::Unreachable, message)
         })?;
         Ok(Client { channel: InterceptedService::new(channel, Bearer(value)) })
     }
@@ -106,6 +111,16 @@ impl Client {
             Error::internal("the server ended the call without an answer; ask again with the same --query-id")
         })
     }
+}
+
+/// What TLS has against the server, where it is that.
+fn reason(e: &tonic::transport::Error) -> String {
+    let mut cause = std::error::Error::source(e);
+    while let Some(next) = cause.and_then(std::error::Error::source) {
+        cause = Some(next);
+    }
+    let text = cause.map(ToString::to_string).unwrap_or_default();
+    if text.contains("certificate") || text.contains("TLS") { format!(" ({text})") } else { String::new() }
 }
 
 /// One line on standard error that is gone when the answer is there.

@@ -217,7 +217,7 @@ pub fn main() -> ExitCode {
 
 async fn connect(server: &ServerArgs) -> Result<(Client, Target)> {
     let target = server.resolve()?;
-    Ok((Client::connect(&target.url, &target.token).await?, target))
+    Ok((Client::connect(&target).await?, target))
 }
 
 async fn run(command: Command) -> Result<()> {

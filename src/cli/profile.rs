@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:50061";
 const DEFAULT_PROFILE: &str = "default";
@@ -17,16 +18,59 @@ pub struct ServerArgs {
     /// Your token.
     #[arg(long, env = "UNDERTONE_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// The profile to take what is not said from: a table [profile.NAME] with url, token, dataset and purpose in the file
     /// that UNDERTONE_CLIENT_CONFIG names, or in undertone/client.toml under XDG_CONFIG_HOME or ~/.config.
     #[arg(long, env = "UNDERTONE_PROFILE")]
     profile: Option<String>,
 }
 
+/// Files in PEM, for https addresses.
+#[derive(Args, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsArgs {
+    /// The authority of the server's certificate, if it is none that this machine trusts anyway.
+    #[arg(long, env = "UNDERTONE_CA")]
+    ca: Option<PathBuf>,
+    /// Your certificate, for a server that asks for one.
+    #[arg(long, env = "UNDERTONE_CLIENT_CERTIFICATE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, env = "UNDERTONE_CLIENT_KEY", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    pub fn config(&self) -> Result<ClientTlsConfig> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|e| Error::configuration(format!("cannot read {}: {e}", path.display())))
+        };
+        let mut config = match &self.ca {
+            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
+            config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        }
+        Ok(config)
+    }
+
+    /// What is said here, and else there.
+    fn or(self, other: TlsArgs) -> TlsArgs {
+        TlsArgs {
+            ca: self.ca.or(other.ca),
+            client_certificate: self.client_certificate.or(other.client_certificate),
+            client_key: self.client_key.or(other.client_key),
+        }
+    }
+}
+
 /// What a command needs to know of a server.
 pub struct Target {
     pub url: String,
     pub token: String,
+    pub tls: TlsArgs,
     profile: Profile,
 }
 
@@ -44,6 +88,8 @@ struct Profile {
     token: Option<String>,
     dataset: Option<String>,
     purpose: Option<String>,
+    #[serde(default)]
+    tls: TlsArgs,
 }
 
 impl ServerArgs {
@@ -53,7 +99,7 @@ impl ServerArgs {
         let token = self.token.clone().or_else(|| profile.token.clone()).ok_or_else(|| {
             Error::new(Code::Unauthenticated, "there is no token: set UNDERTONE_TOKEN, or put it into a profile")
         })?;
-        Ok(Target { url, token, profile })
+        Ok(Target { url, token, tls: self.tls.clone().or(profile.tls.clone()), profile })
     }
 
     /// The named profile, which must be there, or the default one, which need not.
@@ -76,6 +122,11 @@ impl ServerArgs {
 }
 
 impl Target {
+    /// A server on this machine.
+    pub fn local(url: &str, token: &str) -> Target {
+        Target { url: url.to_owned(), token: token.to_owned(), tls: TlsArgs::default(), profile: Profile::default() }
+    }
+
     /// The dataset that is asked.
     pub fn dataset(&self, said: Option<String>) -> Result<String> {
         said.or_else(|| self.profile.dataset.clone()).ok_or_else(|| {

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Serves until SIGINT or SIGTERM, then lets running calls finish. The address is printed once the server answers.
+/// Serves until SIGINT or SIGTERM, reads certificates again on SIGHUP, and at the end lets running calls finish. The address is printed once the server answers.
 pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
     log_to_stderr()?;
     let mut config = server::load(config)?;
@@ -19,8 +19,17 @@ pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
         config.listen_at(address)?;
     }
     let running = server::start(&config).await?;
+    let mut signals = Signals::listen()?;
     super::show(format!("undertone is listening on {}\n", running.address))?;
-    wait_for_signal().await?;
+    loop {
+        match signals.next().await {
+            Signal::Stop => break,
+            Signal::Reload => match running.reload_certificates() {
+                Ok(()) => tracing::info!("certificates were read again"),
+                Err(e) => tracing::error!(error = %e, "the old certificates stay in use"),
+            },
+        }
+    }
     tracing::info!("stopping");
     running.stop().await
 }
@@ -45,13 +54,35 @@ fn log_to_stderr() -> Result<()> {
     Ok(())
 }
 
-/// Until SIGINT or SIGTERM.
-pub async fn wait_for_signal() -> Result<()> {
-    let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("cannot wait for signals: {e}")));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// What a running server is told.
+pub enum Signal {
+    Stop,
+    Reload,
+}
+
+/// The signals of this process: SIGINT and SIGTERM end, SIGHUP reads again.
+pub struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// From here on these signals do nothing by themselves.
+    pub fn listen() -> Result<Signals> {
+        let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("cannot wait for signals: {e}")));
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
-    Ok(())
+
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
 }

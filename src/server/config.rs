@@ -36,6 +36,20 @@ pub struct ServerSection {
     pub max_concurrent_queries: usize,
     pub deadline_seconds: u64,
     pub time_bucket_millis: u64,
+    pub tls: Option<TlsSection>,
+    /// Listens on other machines' networks without TLS, where something in front encrypts.
+    pub allow_plaintext: bool,
+}
+
+/// Files in PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSection {
+    /// The server's certificate, and those that lead from it to its authority.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Authorities of clients' certificates; with it a client without one is turned away.
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for ServerSection {
@@ -46,6 +60,8 @@ impl Default for ServerSection {
             max_concurrent_queries: 4,
             deadline_seconds: 60,
             time_bucket_millis: 50,
+            tls: None,
+            allow_plaintext: false,
         }
     }
 }
@@ -98,6 +114,11 @@ pub fn load(path: &Path) -> Result<Config> {
     config.check().map_err(|e| fail(e.message))?;
     let base = path.parent().unwrap_or(Path::new("."));
     config.ledger.path = base.join(&config.ledger.path);
+    if let Some(tls) = &mut config.server.tls {
+        tls.certificate = base.join(&tls.certificate);
+        tls.key = base.join(&tls.key);
+        tls.client_ca = tls.client_ca.as_ref().map(|path| base.join(path));
+    }
     for dataset in &mut config.datasets {
         dataset.file = base.join(&dataset.file);
     }
@@ -114,12 +135,7 @@ impl Config {
         {
             return fail("server limits must be above 0".into());
         }
-        if !self.server.listen.ip().is_loopback() {
-            return fail(format!(
-                "server.listen {} is not loopback, and tokens must not travel in clear text",
-                self.server.listen
-            ));
-        }
+        self.check_address(self.server.listen)?;
         let mut names = HashSet::new();
         for principal in &self.principals {
             let digest = &principal.token_sha256;
@@ -160,9 +176,19 @@ impl Config {
 
     /// Listens at another address than the file says.
     pub fn listen_at(&mut self, address: SocketAddr) -> Result<()> {
-        check_loopback(address)?;
+        self.check_address(address)?;
         self.server.listen = address;
         Ok(())
+    }
+
+    fn check_address(&self, address: SocketAddr) -> Result<()> {
+        let ServerSection { tls, allow_plaintext, .. } = &self.server;
+        match address.ip().is_loopback() || tls.is_some() || *allow_plaintext {
+            true => Ok(()),
+            false => Err(Error::configuration(format!(
+                "listen address {address} is not loopback, and tokens must not travel in clear text: set [server.tls], or allow_plaintext where something in front encrypts"
+            ))),
+        }
     }
 
     /// The accounts that the ledger is to have; `names` are the datasets' names in the order of their sections.
@@ -208,15 +234,6 @@ impl Config {
             time_bucket: Duration::from_millis(time_bucket_millis),
             threads: self.reader_options().partitions,
         }
-    }
-}
-
-fn check_loopback(address: SocketAddr) -> Result<()> {
-    match address.ip().is_loopback() {
-        true => Ok(()),
-        false => Err(Error::configuration(format!(
-            "listen address {address} is not loopback, and tokens must not travel in clear text"
-        ))),
     }
 }
 

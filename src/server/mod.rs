@@ -2,6 +2,7 @@
 
 mod config;
 mod run;
+mod tls;
 
 pub use config::{Config, load};
 pub use run::{Running, start};

@@ -1,6 +1,7 @@
 //! From configuration to a listening server, and its end.
 
 use super::Config;
+use super::tls::{self, Tls};
 use crate::api::{self, Principals};
 use crate::catalog::{self, session};
 use crate::engine::Engine;
@@ -23,10 +24,16 @@ pub struct Running {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     session: Arc<Session>,
+    tls: Option<Arc<Tls>>,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
 impl Running {
+    /// Reads the certificates again, for connections from now on.
+    pub fn reload_certificates(&self) -> Result<()> {
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
     /// Stops accepting, turns away what waits, lets running calls finish, and returns.
     pub async fn stop(self) -> Result<()> {
         self.session.close();
@@ -71,16 +78,20 @@ pub async fn start(config: &Config) -> Result<Running> {
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     routes.add_service(health_service);
 
+    let tls = config.server.tls.as_ref().map(Tls::open).transpose()?;
     let place = |e: std::io::Error| Error::configuration(format!("cannot listen on {}: {e}", config.server.listen));
     let listener = TcpListener::bind(config.server.listen).await.map_err(place)?;
     let address = listener.local_addr().map_err(place)?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = Server::builder()
-        .layer(tower::util::MapResponseLayer::new(api::with_code))
-        .add_routes(routes.routes())
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
-            // Either told to stop, or the handle is gone: both mean the end.
-            let _ = stopped.await;
-        });
-    Ok(Running { address, stop, session, task: tokio::spawn(serving) })
+    let end = async {
+        // Either told to stop, or the handle is gone: both mean the end.
+        let _ = stopped.await;
+    };
+    let router =
+        Server::builder().layer(tower::util::MapResponseLayer::new(api::with_code)).add_routes(routes.routes());
+    let task = match &tls {
+        Some(tls) => tokio::spawn(router.serve_with_incoming_shutdown(tls::incoming(listener, tls.clone()), end)),
+        None => tokio::spawn(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), end)),
+    };
+    Ok(Running { address, stop, session, tls, task })
 }

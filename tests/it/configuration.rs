@@ -101,6 +101,62 @@ async fn files_are_read_through_when_they_are_opened() {
     assert!(e.message.contains("table 'patients': cannot be read"), "{e}");
 }
 
+/// The same rows in every format are the same table.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_holds_the_same_table() {
+    use crate::world::{ANA, Caller, batch, rows};
+    use datafusion::prelude::{CsvReadOptions, SessionContext};
+    let world = World::new(&Recipe { groups: 100, rows: 1000, ..Recipe::default() });
+    let context = SessionContext::new();
+    let items = world.path("items.csv");
+    let table = context.read_csv(items.to_str().unwrap(), CsvReadOptions::default()).await.unwrap();
+    let batches = table.collect().await.unwrap();
+    let schema = batches[0].schema();
+    std::fs::create_dir(world.path("items")).unwrap();
+    let file = |name: &str| std::fs::File::create(world.path(name)).unwrap();
+    let mut json = arrow_json::LineDelimitedWriter::new(file("items/a.ndjson"));
+    json.write_batches(&batches.iter().collect::<Vec<_>>()).unwrap();
+    json.finish().unwrap();
+    let mut stream = arrow::ipc::writer::StreamWriter::try_new(file("stream.arrow"), &schema).unwrap();
+    let mut whole = arrow::ipc::writer::FileWriter::try_new(file("file.arrow"), &schema).unwrap();
+    for batch in &batches {
+        stream.write(batch).unwrap();
+        whole.write(batch).unwrap();
+    }
+    stream.finish().unwrap();
+    whole.finish().unwrap();
+    let declaration = std::fs::read_to_string(world.path("clinic.toml")).unwrap();
+    let declare = |path: &str, format: &str| {
+        let wanted = format!("path = \"{path}\"\nformat = \"{format}\"");
+        let declared = declaration.replacen("path = \"items.csv\"\nformat = \"csv\"", &wanted, 1);
+        assert!(format == "csv" || declared != declaration);
+        std::fs::write(world.path("clinic.toml"), declared).unwrap();
+    };
+    let sql = "SELECT count(*) AS n, sum(i.price) AS s FROM items i JOIN visits v ON i.visit_id = v.visit_id WHERE i.item_id > 3";
+    let mut answers = std::collections::BTreeSet::new();
+    for (path, format) in
+        [("items.csv", "csv"), ("items", "ndjson"), ("stream.arrow", "arrow"), ("file.arrow", "arrow")]
+    {
+        declare(path, format);
+        let running = world.serve().await;
+        let answer = Caller::to(&running, ANA).await.ask(sql, "1e9").await.unwrap();
+        answers.insert(rows(&batch(&answer.table)));
+        running.stop().await.unwrap();
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+
+    // A line of another type is found when the dataset is opened, and not quoted.
+    declare("items", "ndjson");
+    let good = std::fs::read_to_string(world.path("items/a.ndjson")).unwrap();
+    for bad in ["{\"item_id\": \"secret\", \"visit_id\": 1, \"price\": 1}", "{\"item_id\": {\"secret\": 1}}", "secret"]
+    {
+        std::fs::write(world.path("items/a.ndjson"), format!("{good}{bad}\n")).unwrap();
+        let e = catalog::load(&world.path("clinic.toml"), &session(ReaderOptions::default()).unwrap()).await.err();
+        let e = e.unwrap_or_else(|| panic!("accepted: {bad}"));
+        assert!(e.message.contains("table 'items'") && !e.message.contains("secret"), "{e}");
+    }
+}
+
 #[test]
 fn server_files_are_checked() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });

@@ -9,5 +9,6 @@ mod known_answers;
 mod ledger;
 mod sql;
 mod statistics;
+mod tls;
 mod wire;
 mod world;

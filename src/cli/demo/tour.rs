@@ -2,6 +2,7 @@
 
 use super::setup::Shop;
 use crate::cli::client::Client;
+use crate::cli::profile::Target;
 use crate::cli::{render, serve, show};
 use crate::error::{Code, Error, Result};
 use crate::proto::{Answer, Question};
@@ -95,7 +96,8 @@ async fn serve(shop: &Shop) -> Result<Running> {
 
 async fn clients(running: &Running, shop: &Shop) -> Result<(Client, Client)> {
     let url = format!("http://{}", running.address);
-    Ok((Client::connect(&url, &shop.ana).await?, Client::connect(&url, &shop.ben).await?))
+    let connect = async |token: &str| Client::connect(&Target::local(&url, token)).await;
+    Ok((connect(&shop.ana).await?, connect(&shop.ben).await?))
 }
 
 fn question(sql: &str, epsilon: &str) -> Question {
@@ -129,5 +131,7 @@ async fn keep_serving(running: &Running, shop: &Shop) -> Result<()> {
         "\n== The server keeps running until Ctrl-C. In another terminal:\n\n  export UNDERTONE_URL=http://{} UNDERTONE_TOKEN={} UNDERTONE_DATASET={DATASET}\n  cargo run -q -- query \"SELECT region, count(*) AS customers FROM customers GROUP BY region\"\n\nor from Python:\n\n  import undertone\n  client = undertone.connect(dataset=\"{DATASET}\", purpose=\"{PURPOSE}\")\n  client.query(\"SELECT region, count(*) AS customers FROM customers GROUP BY region\")\n",
         running.address, shop.ana
     ))?;
-    serve::wait_for_signal().await
+    let mut signals = serve::Signals::listen()?;
+    while !matches!(signals.next().await, serve::Signal::Stop) {}
+    Ok(())
 }
