@@ -4,22 +4,30 @@
 //! returned and rows whose key is not in it are dropped. So a key can neither appear nor vanish
 //! on account of anyone.
 
-use super::{Expr, Literal, Type};
+use super::{Bounds, Expr, Literal, Type, bounds};
 use std::sync::Arc;
 
 /// The public values of a key, each once, in the order in which they are returned.
 pub type Domain = Arc<[Literal]>;
 
+/// Most values of a set that is worked out from bounds.
+const MAX_IMAGE: usize = 100_000;
+
 /// The finite set of values that an expression can take, or None where no such set follows. `column` gives the
-/// domain of a position.
-pub fn image(expr: &Expr, ty: Type, column: &impl Fn(usize) -> Option<Domain>) -> Option<Domain> {
+/// domain of a position, `bounds_of` its bounds.
+pub fn image(
+    expr: &Expr,
+    ty: Type,
+    column: &impl Fn(usize) -> Option<Domain>,
+    bounds_of: &impl Fn(usize) -> Option<Bounds>,
+) -> Option<Domain> {
     match expr {
         Expr::Column(i) => column(*i).or_else(|| (ty == Type::Bool).then(truth_values)),
         Expr::Literal(value) => Some([value.clone()].into()),
         Expr::Case { branches, otherwise } => {
             let mut values = Vec::new();
             for result in branches.iter().map(|(_, then)| then).chain(otherwise.as_deref()) {
-                image(result, ty, column)?.iter().for_each(|v| add(&mut values, v));
+                image(result, ty, column, bounds_of)?.iter().for_each(|v| add(&mut values, v));
             }
             if otherwise.is_none() {
                 add(&mut values, &Literal::Null(ty));
@@ -28,8 +36,23 @@ pub fn image(expr: &Expr, ty: Type, column: &impl Fn(usize) -> Option<Domain>) -
         }
         Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::Compare(..) => Some(truth_values()),
         Expr::Cast(_, Type::Bool) => Some(truth_values()),
+        Expr::DatePart(..) => {
+            let range = bounds(expr, bounds_of)?;
+            counted((range.low as i64..=range.high as i64).map(Literal::Int), ty)
+        }
+        Expr::DateTrunc(unit, _) => {
+            let range = bounds(expr, bounds_of)?;
+            let starts = std::iter::successors(Some(range.low as i64), |at| unit.next(*at));
+            counted(starts.take_while(|at| *at <= range.high as i64).map(Literal::Timestamp), ty)
+        }
         Expr::Cast(..) | Expr::Arithmetic(..) => None,
     }
+}
+
+/// The values, and NULL.
+fn counted(values: impl Iterator<Item = Literal>, ty: Type) -> Option<Domain> {
+    let values: Vec<Literal> = values.take(MAX_IMAGE + 1).collect();
+    (values.len() <= MAX_IMAGE).then(|| values.into_iter().chain([Literal::Null(ty)]).collect())
 }
 
 fn truth_values() -> Domain {
@@ -45,7 +68,8 @@ fn add(values: &mut Vec<Literal>, value: &Literal) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algebra::Comparison;
+    use crate::algebra::calendar::DAY;
+    use crate::algebra::{Comparison, DatePart, DateUnit};
 
     fn text(t: &str) -> Literal {
         Literal::Text(t.into())
@@ -55,8 +79,10 @@ mod tests {
     fn images_are_finite_where_they_can_be() {
         let declared: Domain = [text("north"), text("south")].into();
         let column = |i| (i == 0).then(|| declared.clone());
+        // 1970-01-01 to 1970-03-02.
+        let bounds_of = |i| if i == 2 { Bounds::new(0.0, 60.0 * DAY as f64) } else { None };
         let check = |expr: Expr, ty, expected: Option<Vec<Literal>>| {
-            assert_eq!(image(&expr, ty, &column).as_deref(), expected.as_deref(), "{expr:?}");
+            assert_eq!(image(&expr, ty, &column, &bounds_of).as_deref(), expected.as_deref(), "{expr:?}");
         };
         check(Expr::Column(0), Type::Text, Some(vec![text("north"), text("south")]));
         check(Expr::Column(1), Type::Text, None);
@@ -75,5 +101,23 @@ mod tests {
         check(Expr::Case { branches: vec![(big.clone(), Expr::Column(1))], otherwise: None }, Type::Int, None);
         check(big, Type::Bool, Some(vec![Literal::Bool(false), Literal::Bool(true), Literal::Null(Type::Bool)]));
         check(Expr::Column(0).cast(Type::Int), Type::Int, None);
+        let at = || Box::new(Expr::Column(2));
+        let starts = [0, 31, 59].map(|day| Literal::Timestamp(day * DAY));
+        let null = Literal::Null(Type::Timestamp);
+        check(
+            Expr::DateTrunc(DateUnit::Month, at()),
+            Type::Timestamp,
+            Some(starts.into_iter().chain([null]).collect()),
+        );
+        check(Expr::DateTrunc(DateUnit::Second, at()), Type::Timestamp, None);
+        check(Expr::DateTrunc(DateUnit::Year, Box::new(Expr::Column(1))), Type::Timestamp, None);
+        let quarters = (1..=4).map(Literal::Int).chain([Literal::Null(Type::Int)]).collect();
+        check(Expr::DatePart(DatePart::Quarter, Box::new(Expr::Column(1))), Type::Int, Some(quarters));
+        check(
+            Expr::DatePart(DatePart::Year, at()),
+            Type::Int,
+            Some(vec![Literal::Int(1970), Literal::Null(Type::Int)]),
+        );
+        check(Expr::DatePart(DatePart::Year, Box::new(Expr::Column(1))), Type::Int, None);
     }
 }

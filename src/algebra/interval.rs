@@ -3,9 +3,9 @@
 //! The bounds are never trusted: the value of the whole expression is clamped to them row by row before
 //! it is added up. So a rule here that is too narrow costs accuracy, never privacy.
 
-use super::{Arithmetic, Expr, Literal};
+use super::{Arithmetic, DateUnit, Expr, Literal, Type};
 
-/// Lowest and highest value; finite, low <= high.
+/// Lowest and highest value; finite, low <= high. Of dates and timestamps in microseconds since 1970-01-01T00:00:00.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     pub low: f64,
@@ -38,7 +38,23 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
         Expr::Column(i) => column(*i),
         Expr::Literal(Literal::Int(v)) => Bounds::new(*v as f64, *v as f64),
         Expr::Literal(Literal::Float(v)) => Bounds::new(*v, *v),
-        Expr::Cast(inner, ty) if ty.is_numeric() => bounds(inner, column),
+        Expr::Cast(inner, ty) if ty.is_numeric() || *ty == Type::Timestamp => bounds(inner, column),
+        // A date begins its day.
+        Expr::Cast(inner, Type::Date) => {
+            let of = bounds(inner, column)?;
+            Bounds::new(DateUnit::Day.start(of.low as i64)? as f64, of.high)
+        }
+        Expr::DatePart(part, inner) => match part.range() {
+            Some((low, high)) => Bounds::new(low as f64, high as f64),
+            None => {
+                let of = bounds(inner, column)?;
+                Bounds::new(part.of(of.low as i64) as f64, part.of(of.high as i64) as f64)
+            }
+        },
+        Expr::DateTrunc(unit, inner) => {
+            let of = bounds(inner, column)?;
+            Bounds::new(unit.start(of.low as i64)? as f64, unit.start(of.high as i64)? as f64)
+        }
         Expr::Arithmetic(op, l, r) => {
             let (l, r) = (bounds(l, column)?, bounds(r, column)?);
             match op {
@@ -74,7 +90,7 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algebra::{Comparison, Type};
+    use crate::algebra::Comparison;
 
     fn check(expr: Expr, expected: Option<(f64, f64)>) {
         let column = |i| [Bounds::new(0.0, 10.0), Bounds::new(-2.0, 3.0), None].get(i).copied().flatten();

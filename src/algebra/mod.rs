@@ -6,12 +6,14 @@
 //! noisy public table; everything above it is post-processing. Columns are positions, never names.
 //! Pure: no I/O, no data.
 
+pub mod calendar;
 mod domain;
 mod expr;
 mod interval;
 mod relation;
 mod sensitivity;
 
+pub use calendar::{DatePart, DateUnit};
 pub use domain::{Domain, image};
 pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
 pub use interval::{Bounds, bounds};

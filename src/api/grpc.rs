@@ -272,8 +272,8 @@ fn column_message(column: &Column, privacy_unit: bool) -> proto::Column {
         description: column.description.clone(),
         r#type: column.ty.sql().into(),
         privacy_unit,
-        lower: column.bounds.map(|b| b.low),
-        upper: column.bounds.map(|b| b.high),
+        lower: column.bounds.filter(|_| column.ty.is_numeric()).map(|b| b.low),
+        upper: column.bounds.filter(|_| column.ty.is_numeric()).map(|b| b.high),
         domain: column.domain.as_ref().map(|d| format!("{} ({} values)", d.origin, d.values.len())).unwrap_or_default(),
         tier: column.tier.clone(),
     }

@@ -137,7 +137,8 @@ pub struct ColumnEntry {
     /// BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP. Needed for CSV; else the file's own.
     #[serde(rename = "type")]
     pub ty: Option<String>,
-    pub bounds: Option<[f64; 2]>,
+    /// Lowest and highest value: numbers, or dates and timestamps as text.
+    pub bounds: Option<[BoundEntry; 2]>,
     pub domain: Option<DomainEntry>,
     /// Whether NULL is one of the domain's values.
     #[serde(default)]
@@ -153,6 +154,13 @@ pub struct ColumnEntry {
 
 fn general() -> String {
     "general".into()
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum BoundEntry {
+    Number(f64),
+    Text(String),
 }
 
 #[derive(Deserialize)]

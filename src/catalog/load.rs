@@ -1,10 +1,11 @@
 //! From a dataset file to a checked [`Dataset`]. Errors name file, table and column.
 
-use super::declaration::{self, ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
+use super::declaration::{self, BoundEntry, ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
 use super::identifier::check_sql_name;
 use super::reader::{arrow_type, canonical};
 use super::source::unreadable;
 use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
+use crate::algebra::calendar::DAY;
 use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
 use crate::error::{Error, Result};
 use crate::hex::hex;
@@ -164,15 +165,7 @@ fn open_column(entry: &ColumnEntry, source: &Source) -> Result<Column> {
             format_args!("the file has {}, which cannot be read as {}", natural.sql(), ty.sql()),
         ));
     }
-    let bounds = match entry.bounds {
-        Some(_) if !ty.is_numeric() => return Err(in_column(name, "bounds are for BIGINT and DOUBLE columns")),
-        Some([low, high]) => Some(
-            Bounds::new(low, high)
-                .filter(|b| b.low.abs().max(b.high.abs()) <= 1e15)
-                .ok_or_else(|| in_column(name, "bounds must be [low, high], finite, in order and within 1e15"))?,
-        ),
-        None => None,
-    };
+    let bounds = entry.bounds.as_ref().map(|ends| bounds(ends, ty).map_err(|why| in_column(name, why))).transpose()?;
     Ok(Column {
         name: name.to_owned(),
         description: entry.description.clone(),
@@ -183,6 +176,32 @@ fn open_column(entry: &ColumnEntry, source: &Source) -> Result<Column> {
         repeats: u64::MAX,
         tier: entry.tier.clone(),
     })
+}
+
+fn bounds(ends: &[BoundEntry; 2], ty: Type) -> Result<Bounds, &'static str> {
+    let micros = |literal| match literal {
+        Literal::Date(days) => Some(f64::from(days) * DAY as f64),
+        Literal::Timestamp(micros) => Some(micros as f64),
+        _ => None,
+    };
+    let end = |end: &BoundEntry| match (end, ty) {
+        (BoundEntry::Number(number), Type::Int | Type::Float) => Some(*number),
+        (BoundEntry::Text(text), Type::Date | Type::Timestamp) => {
+            let parsed = ScalarValue::try_from_string(text.clone(), &arrow_type(ty)).ok()?;
+            literal_of(&parsed).and_then(micros)
+        }
+        _ => None,
+    };
+    // Every whole number up to here is a double.
+    let most = if ty.is_numeric() { 1e15 } else { 9e15 };
+    match ty {
+        Type::Text | Type::Bool => Err("bounds are for BIGINT, DOUBLE, DATE and TIMESTAMP columns"),
+        _ => end(&ends[0])
+            .zip(end(&ends[1]))
+            .and_then(|(low, high)| Bounds::new(low, high))
+            .filter(|b| b.low.abs().max(b.high.abs()) <= most)
+            .ok_or("bounds must be [low, high] of the column's type, finite, in order, and within 1e15 or the years 1685 to 2255"),
+    }
 }
 
 fn type_of(text: &str) -> Option<Type> {

@@ -1,20 +1,24 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
 use super::locate::{Locator, position};
+use crate::algebra::Type;
 use crate::catalog::{Dataset, arrow_type};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{SchemaError, TableReference, plan_err};
+use datafusion::common::{SchemaError, TableReference, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::functions::core::{coalesce, nullif};
 use datafusion::functions_aggregate::{
     average::avg_udaf, count::count_udaf, min_max, planner::AggregateFunctionPlanner, sum::sum_udaf,
 };
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
+use datafusion::logical_expr::{
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, TableSource, Volatility, WindowUDF,
+};
 use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
@@ -81,7 +85,7 @@ impl Names {
         Names {
             tables: tables.collect(),
             options: ConfigOptions::new(),
-            planners: vec![Arc::new(AggregateFunctionPlanner)],
+            planners: vec![Arc::new(AggregateFunctionPlanner), Arc::new(ExtractPlanner)],
         }
     }
 }
@@ -102,6 +106,8 @@ impl ContextProvider for Names {
         match name {
             "coalesce" => Some(coalesce()),
             "nullif" => Some(nullif()),
+            "date_part" => Some(named("date_part", DataType::Int64)),
+            "date_trunc" => Some(named("date_trunc", arrow_type(Type::Timestamp))),
             _ => None,
         }
     }
@@ -134,7 +140,7 @@ impl ContextProvider for Names {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        vec!["coalesce".into(), "nullif".into()]
+        ["coalesce", "nullif", "date_part", "date_trunc"].map(String::from).into()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -147,6 +153,46 @@ impl ContextProvider for Names {
 
     fn udwf_names(&self) -> Vec<String> {
         vec![]
+    }
+}
+
+/// EXTRACT(field FROM x) is date_part('field', x).
+#[derive(Debug)]
+struct ExtractPlanner;
+
+impl ExprPlanner for ExtractPlanner {
+    fn plan_extract(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(named("date_part", DataType::Int64).call(args)))
+    }
+}
+
+/// A function of two arguments that is known by name and type: lowering gives it a meaning, and it is never executed.
+fn named(name: &'static str, returns: DataType) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Named { name, returns, signature: Signature::any(2, Volatility::Immutable) }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Named {
+    name: &'static str,
+    returns: DataType,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Named {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
+        Ok(self.returns.clone())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        internal_err!("{} has no meaning before it is lowered", self.name)
     }
 }
 

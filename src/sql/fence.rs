@@ -399,9 +399,6 @@ impl Visitor for Fence<'_> {
             Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } | Expr::RLike { .. } => {
                 refuse("pattern matching is not supported: compare with = or IN (...)")
             }
-            Expr::Extract { .. } => {
-                self.refuse("extract", "EXTRACT is not supported: compare with date literals such as DATE '2026-01-01'")
-            }
             Expr::Interval(_) => self
                 .refuse("interval", "INTERVAL is not supported: write the date as a literal such as DATE '2026-01-01'"),
             _ => ControlFlow::Continue(()),
@@ -410,7 +407,7 @@ impl Visitor for Fence<'_> {
 }
 
 /// Functions that have a rule. Everything else is refused by name.
-const FUNCTIONS: [&str; 7] = ["count", "sum", "avg", "min", "max", "coalesce", "nullif"];
+const FUNCTIONS: [&str; 9] = ["count", "sum", "avg", "min", "max", "coalesce", "nullif", "date_trunc", "date_part"];
 
 fn check_function(function: &Function) -> Option<String> {
     let name = function.name.to_string().to_lowercase();

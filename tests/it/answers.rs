@@ -199,6 +199,47 @@ async fn public_inputs_are_the_same_for_every_reader() {
     running.stop().await.unwrap();
 }
 
+/// Parts and starts of dates with declared bounds are public keys, complete, and count what ranges of dates count.
+#[tokio::test(flavor = "multi_thread")]
+async fn calendars_are_public_keys() {
+    let world = World::new(&wide());
+    let (running, context) = (world.serve().await, plain(&world).await);
+    let ana = Caller::to(&running, ANA).await;
+    let within = async |from: String, to: String| {
+        let sql = format!("SELECT count(*) FROM visits WHERE visit_date >= DATE '{from}' AND visit_date < DATE '{to}'");
+        rows(&context.sql(&sql).await.unwrap().collect().await.unwrap()[0]).remove(0).remove(0)
+    };
+    let ask = async |sql: &str| rows(&batch(&ana.ask(sql, "1e9").await.unwrap_or_else(|e| panic!("{sql}: {e}")).table));
+
+    let years = ask("SELECT EXTRACT(YEAR FROM visit_date) AS y, count(*) AS n FROM visits GROUP BY y").await;
+    let wanted =
+        (2019..2025).map(async |y| [y.to_string(), within(format!("{y}-01-01"), format!("{}-01-01", y + 1)).await]);
+    let mut wanted: Vec<Vec<String>> = futures::future::join_all(wanted).await.into_iter().map(Vec::from).collect();
+    wanted.push(vec!["NULL".into(), "0".into()]);
+    assert_eq!(years, wanted);
+
+    let months =
+        ask("SELECT date_trunc('month', visit_date) AS m, count(*) AS n FROM visits GROUP BY m ORDER BY m").await;
+    // From April 2019 to December 2024, and NULL.
+    assert_eq!((months.len(), months[0][0].as_str(), months[69][0].as_str()), (70, "2019-04-01T00:00:00", "NULL"));
+    for pair in months[..69].windows(2) {
+        let (from, to) = (pair[0][0][..10].to_owned(), pair[1][0][..10].to_owned());
+        assert_eq!(pair[0][1], within(from, to).await, "{pair:?}");
+    }
+    let total: i64 = months.iter().map(|row| row[1].parse::<i64>().unwrap()).sum();
+    assert_eq!(total.to_string(), ask("SELECT count(*) AS n FROM visits").await[0][0]);
+
+    // They are numbers and moments like others.
+    let same = ask("SELECT sum(date_part('month', visit_date)) AS s, count(date_trunc('week', visit_date)) AS n FROM visits WHERE EXTRACT(dow FROM visit_date) IN (0, 6) AND date_trunc('year', visit_date) = TIMESTAMP '2021-01-01T00:00:00'").await;
+    let days = ask("SELECT EXTRACT(MONTH FROM visit_date) AS m, EXTRACT(DOW FROM visit_date) AS d, count(*) AS n FROM visits WHERE EXTRACT(YEAR FROM visit_date) = 2021 GROUP BY m, d HAVING count(*) > 0").await;
+    let number = |row: &Vec<String>, at: usize| row[at].parse::<i64>().unwrap();
+    let weekend: Vec<&Vec<String>> = days.iter().filter(|row| row[1] == "0" || row[1] == "6").collect();
+    let sum: i64 = weekend.iter().map(|row| number(row, 0) * number(row, 2)).sum();
+    let count: i64 = weekend.iter().map(|row| number(row, 2)).sum();
+    assert_eq!(same[0], [sum.to_string(), count.to_string()]);
+    running.stop().await.unwrap();
+}
+
 /// Zero has one sign as a key, and NaN is one value.
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_keys_are_one_group() {

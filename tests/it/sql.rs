@@ -195,7 +195,25 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("SELECT count(*) FROM visits WHERE random() < 0.5", "UNSUPPORTED_SQL", "1:35", "random"),
     ("SELECT count(*) FROM visits WHERE now() > visit_date", "UNSUPPORTED_SQL", "1:35", "now"),
     ("SELECT count(*) FROM visits WHERE diagnosis LIKE 'h%'", "UNSUPPORTED_SQL", "1:35", "pattern"),
-    ("SELECT count(*) FROM visits WHERE EXTRACT(YEAR FROM visit_date) = 2020", "UNSUPPORTED_SQL", "1:35", "EXTRACT"),
+    (
+        "SELECT count(*) FROM visits WHERE EXTRACT(EPOCH FROM visit_date) = 2020",
+        "UNSUPPORTED_SQL",
+        "1:1",
+        "takes one of year",
+    ),
+    (
+        "SELECT count(*) FROM visits WHERE date_trunc(hospital, visit_date) IS NULL",
+        "UNSUPPORTED_SQL",
+        "1:35",
+        "takes one of",
+    ),
+    ("SELECT count(*) FROM visits WHERE date_part('year', age) = 1", "UNSUPPORTED_SQL", "1:35", "needs a DATE"),
+    (
+        "SELECT date_trunc('second', visit_date) AS s, count(*) FROM visits GROUP BY s",
+        "PRIVATE_KEYS",
+        "1:68",
+        "no delta",
+    ),
     (
         "SELECT count(*) FROM visits WHERE visit_date > DATE '2020-01-01' + INTERVAL '1 day'",
         "UNSUPPORTED_SQL",

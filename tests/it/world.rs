@@ -181,7 +181,7 @@ column = [
     {{ name = "diagnosis", tier = "health" }},
     {{ name = "age", bounds = [0, 120] }},
     {{ name = "cost", bounds = [0, 5000] }},
-    {{ name = "visit_date" }},
+    {{ name = "visit_date", bounds = ["2019-04-01", "2024-12-31"] }},
 ]
 
 [[table]]

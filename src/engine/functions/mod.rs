@@ -4,12 +4,14 @@
 mod arithmetic;
 mod cast;
 mod cell;
+mod date;
 mod lattice;
 mod rank;
 
 pub use arithmetic::arithmetic;
 pub use cast::cast;
 pub use cell::cell;
+pub use date::{date_part, date_trunc};
 pub use lattice::{clamp, quantise, weigh};
 pub use rank::{Secret, rank};
 

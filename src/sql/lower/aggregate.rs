@@ -5,7 +5,6 @@ use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
 use crate::algebra::{
     Arithmetic, Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Relation, Release, Type, bounds,
-    image,
 };
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
@@ -43,7 +42,7 @@ impl Lowering<'_> {
             let used = self.used_above(&LogicalPlan::Aggregate(aggregate.clone()))?;
             // A column that only follows from the named keys is one more key where the question uses it and its values are public.
             let is_key = |at: usize, (expr, ty): &(Expr, Type)| {
-                at < named || (used.contains(key_names[at]) && image(expr, *ty, &|i| scope.domain_at(i)).is_some())
+                at < named || (used.contains(key_names[at]) && scope.image(expr, *ty).is_some())
             };
             let kept: Vec<bool> = keys.iter().enumerate().map(|(at, key)| is_key(at, key)).collect();
             let types: Vec<Type> = keys.iter().map(|(_, ty)| *ty).collect();
@@ -153,7 +152,7 @@ impl Lowering<'_> {
         for (expr, ty) in &keys {
             let plain = Slot {
                 bounds: bounds(expr, &|i| scope.bounds_at(i)),
-                domain: image(expr, *ty, &|i| scope.domain_at(i)),
+                domain: scope.image(expr, *ty),
                 ..Slot::plain(0, names[slots.len()], *ty)
             };
             slots.push(Slot { index: slots.len() + 1, ..scope.slot_of(expr).cloned().unwrap_or(plain) });
@@ -188,14 +187,14 @@ impl Lowering<'_> {
     ) -> Result<Lowered> {
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(key_names) {
-            let domain = image(&expr, ty, &|i| scope.domain_at(i));
+            let domain = scope.image(&expr, ty);
             if domain.is_none() && self.dataset.rules.max_delta.is_zero() {
                 let what = match &expr {
                     Expr::Column(_) => format!("'{name}'"),
                     _ => "this expression".to_owned(),
                 };
                 let message = format!(
-                    "the keys of {what} are private, and this dataset has no delta to show them: group by a column with a declared domain, a column of a public table, or a CASE with constant results"
+                    "the keys of {what} are private, and this dataset has no delta to show them: group by a column with a declared domain, a column of a public table, a CASE with constant results, or a part of a date with declared bounds"
                 );
                 return Err(self.refuse(Code::PrivateKeys, name, message).or_at(self.locator.find("group")));
             }

@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use super::scope::{Scope, UNREAD};
-use crate::algebra::{Arithmetic, Comparison, Expr, Literal, Type};
+use crate::algebra::{Arithmetic, Comparison, DatePart, DateUnit, Expr, Literal, Type};
 use crate::catalog::{MAX_TEXT_BYTES, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::compute::can_cast_types;
@@ -338,7 +338,42 @@ impl Scalars<'_> {
                 let equal = self.binary(args[0].clone(), Operator::Eq, args[1].clone())?.0;
                 self.case(vec![(equal, (Expr::Literal(Literal::Null(ty)), ty))], Some((value, ty)))
             }
+            ("date_part", 2) => {
+                let (part, of) = self.calendar(
+                    name,
+                    &args,
+                    DatePart::parse,
+                    "year, quarter, month, week, day, dow, doy, hour, minute or second",
+                )?;
+                Ok((Expr::DatePart(part, Box::new(of)), Type::Int))
+            }
+            ("date_trunc", 2) => {
+                let (unit, of) = self.calendar(
+                    name,
+                    &args,
+                    DateUnit::parse,
+                    "year, quarter, month, week, day, hour, minute or second",
+                )?;
+                Ok((Expr::DateTrunc(unit, Box::new(of)), Type::Timestamp))
+            }
             _ => Err(self.unsupported(name, format!("function {name} is not supported"))),
+        }
+    }
+
+    /// The named field or unit, and the timestamp that it is asked of.
+    fn calendar<T>(&self, name: &str, args: &[Typed], parse: fn(&str) -> Option<T>, known: &str) -> Result<(T, Expr)> {
+        let named = match &args[0].0 {
+            Expr::Literal(Literal::Text(text)) => parse(text),
+            _ => None,
+        };
+        let named =
+            named.ok_or_else(|| self.unsupported(name, format!("{name} takes one of {known}, as a literal")))?;
+        match &args[1] {
+            (of, Type::Timestamp) => Ok((named, of.clone())),
+            (of, Type::Date) => Ok((named, of.clone().cast(Type::Timestamp))),
+            (_, other) => {
+                Err(self.unsupported(name, format!("{name} needs a DATE or a TIMESTAMP, not {}", other.sql())))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::interval::projected;
 use super::scope::{Lowered, Noise, Scope, Slot, UNREAD};
 use super::{Lowering, MAX_DEPTH, MAX_TEXT_COLUMNS};
-use crate::algebra::{Direction, Expr, Literal, Relation, SortKey, Type, bounds, image};
+use crate::algebra::{Direction, Expr, Literal, Relation, SortKey, Type, bounds};
 use crate::error::{Code, Error, Result};
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::logical_expr::logical_plan::{Join, Limit, Projection, Sort, TableScan, Union, Values};
@@ -140,7 +140,7 @@ impl Lowering<'_> {
                 origin: same.and_then(|s| s.origin),
                 repeats: same.map_or(u64::MAX, |s| s.repeats),
                 bounds: bounds(expr, &|i| scope.bounds_at(i)),
-                domain: image(expr, *ty, &|i| scope.domain_at(i)),
+                domain: scope.image(expr, *ty),
                 ..Slot::plain(first + slots.len(), field.name(), *ty)
             });
         }

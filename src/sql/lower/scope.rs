@@ -1,6 +1,6 @@
 //! What is known of each column of a relation while it is lowered.
 
-use crate::algebra::{Bounds, Domain, Expr, Relation, TableId, Type};
+use crate::algebra::{Bounds, Domain, Expr, Relation, TableId, Type, image};
 
 /// A relation and its columns. `scope.columns` follows the plan's schema one by one.
 pub struct Lowered {
@@ -113,8 +113,13 @@ impl Scope {
     }
 
     /// The public values of a position.
-    pub fn domain_at(&self, index: usize) -> Option<Domain> {
+    fn domain_at(&self, index: usize) -> Option<Domain> {
         self.slot_at(index).and_then(|slot| slot.domain.clone())
+    }
+
+    /// The finite set of public values that an expression can take, if there is one.
+    pub fn image(&self, expr: &Expr, ty: Type) -> Option<Domain> {
+        image(expr, ty, &|i| self.domain_at(i), &|i| self.bounds_at(i))
     }
 
     /// Whether an expression reads a noisy value.
