@@ -110,6 +110,7 @@ async fn private(dir: &Path, ledger_path: &Path) -> Session {
     let limits = Limits {
         deadline: Duration::from_secs(600),
         concurrent: 4,
+        concurrent_per_principal: 4,
         // So short that what is measured is the work.
         time_bucket: Duration::from_nanos(1),
         threads: options.partitions,

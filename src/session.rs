@@ -46,6 +46,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// Questions that read data at the same time; others wait, uncharged.
     pub concurrent: usize,
+    /// Those of one principal, so that nobody keeps all places.
+    pub concurrent_per_principal: usize,
     /// The first moment after the charge at which an answer can be seen; each further one is twice as late.
     pub time_bucket: Duration,
     /// Threads that plan and run questions.
@@ -70,6 +72,8 @@ pub struct Session {
     limits: Limits,
     workers: Workers,
     running: Arc<Semaphore>,
+    /// Each principal's own places.
+    own: Mutex<HashMap<String, Arc<Semaphore>>>,
     inflight: Inflight,
 }
 
@@ -81,6 +85,12 @@ pub struct Planned {
     engine: Arc<Engine>,
     /// Digest of all that the answer depends on.
     question: Vec<u8>,
+}
+
+/// A place among the questions that run.
+struct Place {
+    _own: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
 }
 
 /// A question that may run.
@@ -107,7 +117,7 @@ impl Session {
     pub fn new(engines: Vec<Engine>, ledger: Ledger, limits: Limits) -> Result<Session> {
         let engines = engines.into_iter().map(|e| (e.dataset().name.clone(), Arc::new(e))).collect();
         let (workers, running) = (Workers::start(limits.threads)?, Arc::new(Semaphore::new(limits.concurrent)));
-        Ok(Session { engines, ledger, limits, workers, running, inflight: Inflight::default() })
+        Ok(Session { engines, ledger, limits, workers, running, own: Mutex::default(), inflight: Inflight::default() })
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -173,7 +183,7 @@ impl Session {
     }
 
     /// All that comes before the charge: plans, and a place among those that run. What waits has not been charged.
-    async fn ready(&self, principal: &str, ask: &Ask) -> Result<(Arc<Planned>, Prepared, OwnedSemaphorePermit)> {
+    async fn ready(&self, principal: &str, ask: &Ask) -> Result<(Arc<Planned>, Prepared, Place)> {
         let planned = Arc::new(self.plan(principal, ask).await?);
         let question = planned.clone();
         let prepare = move || {
@@ -181,8 +191,16 @@ impl Session {
             tokio::runtime::Handle::current().block_on(build)
         };
         let prepared = self.workers.compute(prepare).await?;
-        let place = self.running.clone().acquire_owned().await.map_err(|_| busy())?;
-        Ok((planned, prepared, place))
+        // First among one's own questions, then among all: a place that is free for all is never kept by one who waits.
+        let own = self.own_places(principal).acquire_owned().await.map_err(|_| busy())?;
+        let of_all = self.running.clone().acquire_owned().await.map_err(|_| busy())?;
+        Ok((planned, prepared, Place { _own: own, _of_all: of_all }))
+    }
+
+    fn own_places(&self, principal: &str) -> Arc<Semaphore> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(self.limits.concurrent_per_principal));
+        own.entry(principal.to_owned()).or_insert_with(new).clone()
     }
 
     /// Answers about public data alone cost nothing, and the ledger does not keep them.
@@ -191,7 +209,7 @@ impl Session {
         planned: Arc<Planned>,
         prepared: Prepared,
         query_id: &str,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Delivered> {
         let (account, query_id) = (planned.account.clone(), query_id.to_owned());
         let balance = self.ledger.balance(&account).await?;
@@ -204,7 +222,7 @@ impl Session {
 
     /// Runs what was paid for. Whatever goes wrong, a panic included, is one failure, told at the deadline; but that an answer is too
     /// large follows from released values, and is said.
-    async fn run_paid(&self, run: Run, place: OwnedSemaphorePermit) -> Result<StoredAnswer> {
+    async fn run_paid(&self, run: Run, place: Place) -> Result<StoredAnswer> {
         let (charged, planned, query_id) = (Instant::now(), run.planned.clone(), run.query_id.clone());
         let principal = &planned.account.principal;
         let failure = match tokio::time::timeout_at(charged + self.limits.deadline, self.answer(run, place)).await {
@@ -221,7 +239,7 @@ impl Session {
         Err(failure)
     }
 
-    async fn answer(&self, run: Run, place: OwnedSemaphorePermit) -> Result<Vec<u8>> {
+    async fn answer(&self, run: Run, place: Place) -> Result<Vec<u8>> {
         let answering = async move {
             // Held by the task: what was cancelled and still winds down keeps its place until it is gone.
             let _place = place;
@@ -420,6 +438,7 @@ mod tests {
         let limits = Limits {
             deadline: Duration::from_secs(60),
             concurrent: 1,
+            concurrent_per_principal: 1,
             time_bucket: Duration::from_millis(50),
             threads: 1,
         };

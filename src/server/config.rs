@@ -34,6 +34,7 @@ pub struct ServerSection {
     pub listen: SocketAddr,
     pub max_request_bytes: usize,
     pub max_concurrent_queries: usize,
+    pub max_concurrent_queries_per_principal: Option<usize>,
     pub deadline_seconds: u64,
     pub time_bucket_millis: u64,
     pub tls: Option<TlsSection>,
@@ -58,6 +59,7 @@ impl Default for ServerSection {
             listen: SocketAddr::from(([127, 0, 0, 1], 50061)),
             max_request_bytes: 1 << 20,
             max_concurrent_queries: 4,
+            max_concurrent_queries_per_principal: None,
             deadline_seconds: 60,
             time_bucket_millis: 50,
             tls: None,
@@ -129,6 +131,7 @@ impl Config {
     fn check(&self) -> Result<()> {
         let fail = |message: String| Err(Error::configuration(message));
         if self.server.max_concurrent_queries == 0
+            || self.server.max_concurrent_queries_per_principal == Some(0)
             || self.server.deadline_seconds == 0
             || self.server.max_request_bytes == 0
             || self.server.time_bucket_millis == 0
@@ -228,9 +231,11 @@ impl Config {
 
     pub fn limits(&self) -> Limits {
         let ServerSection { deadline_seconds, max_concurrent_queries, time_bucket_millis, .. } = self.server;
+        let per_principal = self.server.max_concurrent_queries_per_principal;
         Limits {
             deadline: Duration::from_secs(deadline_seconds),
             concurrent: max_concurrent_queries,
+            concurrent_per_principal: per_principal.unwrap_or(max_concurrent_queries.div_ceil(2)),
             time_bucket: Duration::from_millis(time_bucket_millis),
             threads: self.reader_options().partitions,
         }

@@ -69,6 +69,11 @@ const SAME: &[&str] = &[
     "SELECT count(*), count(i.item_id) FROM visits v LEFT JOIN items i ON v.visit_id = i.visit_id",
     "SELECT t.hospital, count(*) AS m FROM visits v JOIN (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ON v.hospital = t.hospital WHERE t.n > 0 GROUP BY t.hospital HAVING count(*) > 0 ORDER BY t.hospital",
     "SELECT t.hospital, t.big, count(*) AS m FROM visits v JOIN (SELECT hospital, count(*) > 1 AS big FROM visits GROUP BY hospital) t ON v.hospital = t.hospital GROUP BY t.hospital, t.big HAVING count(*) > 0 ORDER BY t.hospital",
+    "SELECT h.hospital, count(v.visit_id) AS n, count(DISTINCT v.patient_id) AS p FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital GROUP BY h.hospital ORDER BY h.hospital",
+    "SELECT h.city, count(v.age + 1) AS n FROM visits v RIGHT JOIN hospitals h ON h.hospital = v.hospital AND v.age > 40 GROUP BY h.city ORDER BY h.city",
+    "SELECT city, count(a) AS n FROM (SELECT h.city, v.age * 2 AS a, h.beds FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital) t GROUP BY city ORDER BY city",
+    "SELECT h.hospital, count(*) AS n FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital WHERE v.age > 30 GROUP BY h.hospital HAVING count(*) > 0 ORDER BY h.hospital",
+    "SELECT k.d, count(v.visit_id) AS n FROM (VALUES ('flu'), ('hiv')) AS k(d) LEFT JOIN visits v ON v.diagnosis = k.d GROUP BY k.d ORDER BY k.d",
     "SELECT CASE WHEN age > 50 THEN 0.0 ELSE -0.0 END = 0 AS z, count(*) AS n FROM visits GROUP BY z HAVING count(*) > 0",
     "SELECT count(*), sum(v.age) FROM visits v JOIN (SELECT city, max(hospital) AS h, avg(beds) AS b FROM hospitals GROUP BY city) t ON v.hospital = t.h AND v.age < t.b",
 ];

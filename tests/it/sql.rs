@@ -96,17 +96,43 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "1:36",
         "",
     ),
+    // A preserved public side gives keys, and nothing may see the rows that match nothing.
     (
-        "SELECT h.hospital, count(v.patient_id) FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital GROUP BY h.hospital",
+        "SELECT h.hospital, count(*) FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital GROUP BY h.hospital",
         "UNSUPPORTED_SQL",
-        "1:62",
-        "inner join",
+        "1:51",
+        "which public rows match nothing is private",
     ),
+    (
+        "SELECT h.hospital, count(v.age) FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital WHERE v.age IS NULL GROUP BY h.hospital",
+        "UNSUPPORTED_SQL",
+        "1:55",
+        "match nothing",
+    ),
+    (
+        "SELECT h.hospital, sum(coalesce(v.age, 7)) FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital GROUP BY h.hospital",
+        "UNSUPPORTED_SQL",
+        "1:66",
+        "match nothing",
+    ),
+    (
+        "SELECT CASE WHEN v.age IS NULL THEN 'none' END AS k, count(v.age) FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital GROUP BY k",
+        "UNSUPPORTED_SQL",
+        "1:89",
+        "match nothing",
+    ),
+    (
+        "SELECT count(p.region) FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital JOIN patients p ON p.patient_id = v.patient_id",
+        "UNSUPPORTED_SQL",
+        "1:46",
+        "comes its GROUP BY",
+    ),
+    ("SELECT h.hospital FROM hospitals h LEFT JOIN visits v ON h.hospital = v.hospital", "PRIVATE_ROWS", "1:1", ""),
     (
         "SELECT count(*) FROM visits v FULL JOIN hospitals h ON h.hospital = v.hospital",
         "UNSUPPORTED_SQL",
         "1:36",
-        "inner join",
+        "one side only",
     ),
     (
         "SELECT count(*) FROM hospitals h LEFT ANTI JOIN visits v ON h.hospital = v.hospital",

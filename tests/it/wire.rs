@@ -306,6 +306,47 @@ async fn a_failure_freezes_the_account() {
     running.stop().await.unwrap();
 }
 
+/// One principal's questions never take all places: another's is answered while they run.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_keeps_all_places() {
+    let world = World::new(&Recipe { patients: 3_000, ..Recipe::default() });
+    let path = world.path("undertone.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let few = "deadline_seconds = 6\nmax_concurrent_queries = 2";
+    std::fs::write(&path, config.replacen("deadline_seconds = 20", few, 1)).unwrap();
+    let running = world.serve().await;
+    let (ana, ben) = (Caller::to(&running, ANA).await, Caller::to(&running, BEN).await);
+    let terms = (0..60).map(|i| format!("v.age * {i} % 7 = a.beds % {}", i + 3)).collect::<Vec<_>>().join(" OR ");
+    let heavy = |n: usize| {
+        format!(
+            "SELECT count(*) + {n} FROM visits v CROSS JOIN (SELECT a.beds FROM hospitals a, hospitals b, hospitals c, hospitals d, hospitals e, hospitals f) a WHERE v.age > {n} AND ({terms})"
+        )
+    };
+    let work: Vec<_> = (0..4)
+        .map(|n| {
+            let (ana, sql) = (ana.clone(), heavy(n));
+            tokio::spawn(async move { ana.ask(&sql, "1").await.map(|_| ()) })
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let started = std::time::Instant::now();
+    ben.ask(COUNT, "0.1").await.unwrap();
+    assert!(started.elapsed() < std::time::Duration::from_secs(4), "{:?}", started.elapsed());
+    // Ana's own wait for each other, and those that waited too long were turned away, uncharged.
+    let mut outcomes = Vec::new();
+    for one in work {
+        outcomes.push(one.await.unwrap().map_err(|e| code(&e).to_owned()));
+    }
+    let known = ["EXECUTION_FAILED", "ACCOUNT_FROZEN", "SERVER_BUSY"];
+    assert!(
+        outcomes.iter().all(|o| o.as_ref().map_or_else(|e| known.contains(&e.as_str()), |()| true)),
+        "{outcomes:?}"
+    );
+    let charged = outcomes.iter().filter(|o| o.as_ref().map_or_else(|e| e == "EXECUTION_FAILED", |()| true)).count();
+    assert_eq!(ana.balance().await.0.charges, charged as u64, "{outcomes:?}");
+    running.stop().await.unwrap();
+}
+
 /// What the real server logs about an answer and a refusal: who, what became of it, how long; no text, no literal.
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_hold_no_literal_and_sigterm_ends_in_order() {

@@ -19,8 +19,8 @@ const MAX_CELLS: usize = 1_000_000;
 
 /// An aggregate call whose parts are lowered.
 pub struct Call {
-    kind: FoldKind,
-    of: Expr,
+    pub kind: FoldKind,
+    pub of: Expr,
     ty: Type,
 }
 
@@ -30,6 +30,7 @@ impl Lowering<'_> {
         let Lowered { relation, scope } = self.relation(input)?;
         let keys = group_expr.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+        self.check_over_optional(&scope, &keys, &calls)?;
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let is_unit = |e: &Expr| scope.slot_of(e).is_some_and(|slot| slot.unit);
         if !scope.private {

@@ -1,7 +1,7 @@
 //! Joins.
 //!
 //! *Public with private*: inner, or outer with the private side preserved; any condition. Each output row has one unit, and
-//! a public row alone has none, so the public side is never preserved.
+//! a public row alone has none, so a preserved public side gives keys, not rows: see [`super::preserved`].
 //! *Private with private*: only where `left.unit = right.unit` stands at the top level of the condition, on unit columns by lineage, or
 //! an equality that implies it: of columns that refer to one declared parent key, or are it. A parent key is unique (verified), so
 //! equal keys mean one parent row and one unit; the plan compares the units all the same. Each output row then is a function of one
@@ -45,6 +45,10 @@ impl Lowering<'_> {
             }
         };
         let (a, b) = (self.relation(left)?, self.relation(right)?);
+        if a.scope.optional.is_some() || b.scope.optional.is_some() {
+            let message = "after an outer join that keeps unmatched rows of a public table comes its GROUP BY: do other joins before it";
+            return Err(self.unsupported("join", message));
+        }
         let both = beside(&a.scope, &b.scope);
         let mut conditions = Vec::new();
         for (l, r) in on {
@@ -77,8 +81,9 @@ impl Lowering<'_> {
             (false, false) => side_by_side(first, second, kind, condition),
             (true, false) if kind != JoinKind::Full => self.public_join(first, second, kind, condition)?,
             (true, true) => self.unit_join(first, second, kind, condition)?,
+            (false, true) if kind == JoinKind::Left => self.preserved_join(first, second, condition)?,
             (true, false) | (false, true) => {
-                let message = "an outer join that keeps unmatched rows of a public table beside private ones has no private reading: use an inner join; all keys of a declared domain are returned anyway";
+                let message = "a full join of a public table with private rows has no private reading: keep the unmatched rows of one side only";
                 return Err(self.unsupported("join", message));
             }
         };
@@ -94,7 +99,7 @@ impl Lowering<'_> {
     }
 
     /// A private side, kept, with a public one.
-    fn public_join(
+    pub fn public_join(
         &mut self,
         first: Lowered,
         second: Lowered,
@@ -201,7 +206,7 @@ const MAX_CAPS: usize = 24;
 const MAX_PUBLIC_ROWS: u64 = 10_000_000;
 
 /// Pairs of expressions over each side, and what is left over the output.
-struct Condition {
+pub struct Condition {
     on: Vec<(Expr, Expr)>,
     rest: Vec<Expr>,
     left_width: usize,
@@ -229,7 +234,7 @@ impl Condition {
     }
 
     /// The same condition for the sides exchanged.
-    fn mirrored(self) -> Condition {
+    pub fn mirrored(self) -> Condition {
         let Condition { on, rest, left_width, right_width } = self;
         let moved = |e: &Expr| e.moved(&|i| if i < left_width { i + right_width } else { i - left_width });
         Condition {
@@ -290,6 +295,7 @@ fn beside(left: &Scope, right: &Scope) -> Scope {
         releases: left.releases.iter().chain(&right.releases).copied().collect(),
         chosen: left.chosen || right.chosen,
         noisy_order: left.noisy_order || right.noisy_order,
+        optional: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod aggregate;
 mod expr;
 mod interval;
 mod join;
+mod preserved;
 mod relation;
 mod scope;
 

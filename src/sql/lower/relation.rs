@@ -3,8 +3,9 @@
 use super::interval::projected;
 use super::scope::{Lowered, Noise, Scope, Slot, UNREAD};
 use super::{Lowering, MAX_DEPTH, MAX_TEXT_COLUMNS};
-use crate::algebra::{Direction, Expr, Literal, Relation, SortKey, Type, bounds};
+use crate::algebra::{Direction, Domain, Expr, Literal, Relation, SortKey, Type, bounds};
 use crate::error::{Code, Error, Result};
+use datafusion::arrow::datatypes::Field;
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::logical_expr::logical_plan::{Join, Limit, Projection, Sort, TableScan, Union, Values};
 use datafusion::logical_expr::{Distinct, EmptyRelation, Expr as DfExpr, Filter, LogicalPlan, SubqueryAlias};
@@ -150,8 +151,9 @@ impl Lowering<'_> {
         }
         // What is computed from noisy values has ends of intervals that name them often.
         self.spend(exprs[first + typed.len()..].iter().map(Expr::size).sum())?;
+        let optional = self.optional_columns(&scope, &exprs)?;
         let width = exprs.len();
-        Ok(Lowered { relation: relation.project(exprs), scope: Scope { columns: slots, width, ..scope } })
+        Ok(Lowered { relation: relation.project(exprs), scope: Scope { columns: slots, width, optional, ..scope } })
     }
 
     /// Row by row. `FROM a, b WHERE a.x = b.y` is the inner join that it means.
@@ -165,7 +167,8 @@ impl Lowering<'_> {
         let Lowered { relation, scope } = self.relation(input)?;
         let condition = self.condition(predicate, input.schema(), &scope)?;
         let chosen = scope.chosen || scope.is_noisy(&condition);
-        Ok(Lowered { relation: relation.filter(condition), scope: Scope { chosen, ..scope } })
+        let optional = self.optional_behind(&scope, &condition)?;
+        Ok(Lowered { relation: relation.filter(condition), scope: Scope { chosen, optional, ..scope } })
     }
 
     /// The order of private rows cannot be seen, so sorting them is nothing; the order of public rows is the answer's.
@@ -223,6 +226,12 @@ impl Lowering<'_> {
     /// Distinct public rows, each unit's distinct rows, or the keys of a release.
     fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Lowered> {
         let Lowered { relation, scope } = self.relation(input)?;
+        if scope.optional.is_some() {
+            return Err(self.unsupported(
+                "distinct",
+                "after an outer join that keeps unmatched rows of a public table comes its GROUP BY",
+            ));
+        }
         if scope.private && !scope.columns.iter().any(|slot| slot.unit) {
             // The keys of a release, and nothing else.
             let keys = scope.columns.iter().map(|slot| (slot.expr(), slot.ty)).collect();
@@ -304,11 +313,29 @@ impl Lowering<'_> {
                     .collect(),
             );
         }
-        let slots =
-            schema.fields().iter().zip(&types).enumerate().map(|(i, (f, ty))| Slot::plain(i, f.name(), *ty)).collect();
+        let slot = |(i, (field, ty)): (usize, (&Arc<Field>, &Type))| {
+            let column = || rows.iter().map(|row: &Vec<Expr>| &row[i]);
+            let (domain, repeats) = constants(column()).map_or((None, u64::MAX), |(d, most)| (Some(d), most));
+            Slot { domain, repeats, ..Slot::plain(i, field.name(), *ty) }
+        };
+        let slots = schema.fields().iter().zip(&types).enumerate().map(slot).collect();
         let scope = Scope::public(slots, types.len(), rows.len() as u64);
         Ok(Lowered { relation: Relation::Rows { types, rows }, scope })
     }
+}
+
+/// The distinct values of a column of literals, and the most rows that share one.
+fn constants<'a>(column: impl Iterator<Item = &'a Expr>) -> Option<(Domain, u64)> {
+    let mut counted: Vec<(Literal, u64)> = Vec::new();
+    for expr in column {
+        let Expr::Literal(value) = expr else { return None };
+        match counted.iter_mut().find(|(known, _)| known == value) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((value.clone(), 1)),
+        }
+    }
+    let most = counted.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    Some((counted.into_iter().map(|(value, _)| value).collect(), most))
 }
 
 /// The rows from `skip` on, at most `fetch`. Where noisy values gave the order, they choose the rows.

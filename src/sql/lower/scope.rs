@@ -1,6 +1,7 @@
 //! What is known of each column of a relation while it is lowered.
 
 use crate::algebra::{Bounds, Domain, Expr, Relation, TableId, Type, image};
+use std::collections::BTreeSet;
 
 /// A relation and its columns. `scope.columns` follows the plan's schema one by one.
 pub struct Lowered {
@@ -27,6 +28,8 @@ pub struct Scope {
     pub chosen: bool,
     /// Whether the order of rows follows from noisy values.
     pub noisy_order: bool,
+    /// Where a public side was to keep its unmatched rows, which are not here: the columns that would be NULL in them.
+    pub optional: Option<BTreeSet<usize>>,
 }
 
 #[derive(Clone)]
@@ -81,7 +84,16 @@ impl Ends {
 impl Scope {
     /// A public relation with at most `rows` rows, which hold no noise.
     pub fn public(columns: Vec<Slot>, width: usize, rows: u64) -> Scope {
-        Scope { private: false, columns, width, rows, releases: vec![], chosen: false, noisy_order: false }
+        Scope {
+            private: false,
+            columns,
+            width,
+            rows,
+            releases: vec![],
+            chosen: false,
+            noisy_order: false,
+            optional: None,
+        }
     }
 
     /// A private relation.
