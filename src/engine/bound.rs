@@ -14,15 +14,18 @@
 //! The cell, not the key's own bytes, is hashed in step 3: it is a function of the key and of public key sets alone.
 //!
 //! *Private keys* have no cells: rows are grouped by the keys themselves, those of a key with public values only where they are
-//! among them, and the canonical bytes of the keys are hashed. Step 3 is always done.
+//! among them, and the canonical bytes of the keys are hashed. Step 3 is always done. Where keys are selected by weight, a unit adds
+//! 1/sqrt(j) to each of the j keys that it keeps in the place of step 4's count.
 
 use super::build::{Sources, column, keep_first, named, scalar};
-use super::functions::{STEPS, cell, clamp, quantise, rank, weigh};
+use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use crate::algebra::Measure;
-use crate::mechanism::Calibrated;
+use crate::mechanism::{Calibrated, Selection};
+use datafusion::common::internal_err;
 use datafusion::error::Result;
+use datafusion::functions_aggregate::count::count_all_window;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{LogicalPlan, TryCast, lit, when};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, TryCast, lit, when};
 
 /// A plan with columns `cell` (or k0, k1, ... where keys are private) and m0, m1, ...: one row per group that has any unit.
 pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan> {
@@ -91,12 +94,24 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         per_unit
     };
 
+    let kept = match calibrated.selection {
+        // How many keys the unit has kept.
+        Selection::Weighted { .. } => {
+            let number = count_all_window().partition_by(vec![column(0)]).build()?;
+            let counted = LogicalPlanBuilder::from(LogicalPlanBuilder::window_plan(kept.build()?, vec![number])?);
+            let keys =
+                counted.schema().columns().pop().map_or_else(|| internal_err!("a window without its column"), Ok)?;
+            counted.project(group().chain([spread(Expr::Column(keys)).alias("t0")]).collect::<Vec<_>>())?
+        }
+        Selection::Public | Selection::Threshold { .. } | Selection::KeysOnly { .. } => kept,
+    };
+
     let clamped = measures().map(|(i, _)| clamp(&calibrated.clamps[i], named(&format!("t{i}"))).alias(format!("b{i}")));
     let bounded = kept.project(group().chain(clamped).collect::<Vec<_>>())?;
     let sums = measures().map(|(i, _)| sum(named(&format!("b{i}"))).alias(format!("m{i}"))).collect::<Vec<_>>();
     let steps = |i: usize| {
         let sum = named(&format!("m{i}"));
-        datafusion::logical_expr::Expr::TryCast(TryCast::new(Box::new(sum), STEPS)).alias(format!("m{i}"))
+        Expr::TryCast(TryCast::new(Box::new(sum), STEPS)).alias(format!("m{i}"))
     };
     bounded
         .aggregate(group().collect::<Vec<_>>(), sums)?

@@ -4,7 +4,7 @@
 use super::run::{Engine, Fixed, Prepared};
 use crate::algebra::{Contribution, Sensitivity};
 use crate::catalog::{self, ReaderOptions, session};
-use crate::mechanism::{Calibrated, Family, calibrate};
+use crate::mechanism::{Calibrated, Family, Selection, UNIT_WEIGHT, calibrate};
 use crate::sql;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::util::display::array_value_to_string;
@@ -110,6 +110,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT CAST(amount AS BIGINT) AS a, count(*), sum(pieces) FROM events GROUP BY a",
     "SELECT region, amount, count(DISTINCT unit) FROM events GROUP BY region, amount",
     "SELECT DISTINCT pieces % 7 FROM events",
+    "SELECT DISTINCT pieces, region FROM events",
 ];
 
 /// The integers of each group, one per measure, by its keys or its number.
@@ -187,6 +188,10 @@ async fn neighbours_differ_by_no_more_than_the_sensitivity() {
                 moved_any |= changed > 0;
                 assert!(changed <= groups, "{sql}: {changed} groups moved");
                 assert!(moves.iter().all(|m| *m <= clamp.per_group()), "{sql}: a group moved by more than C");
+                if matches!(made.selection, Selection::Weighted { .. }) {
+                    let squared = moves.iter().map(|m| m * m).sum::<u128>();
+                    assert!(squared <= u128::from(UNIT_WEIGHT).pow(2), "{sql}: a unit weighs more than 1");
+                }
                 assert!(moves.iter().sum::<u128>() <= Sensitivity::new(clamp, groups).l1, "{sql}: L1");
             }
         }

@@ -4,7 +4,7 @@ use super::ALPHA;
 use crate::accounting::Charge;
 use crate::algebra::{Bounds, Clamp, Measure, Output};
 use crate::engine::Confidence;
-use crate::mechanism::{Calibrated, Selection};
+use crate::mechanism::{Calibrated, Selection, UNIT_WEIGHT};
 use crate::proto::{NoisyColumn, Price, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
 
@@ -26,7 +26,7 @@ pub fn releases(releases: &[Calibrated]) -> Vec<ReleaseNote> {
         groups: made.cells.unwrap_or(0),
         threshold: match made.selection {
             Selection::Threshold { threshold, .. } => threshold as u64,
-            Selection::Public | Selection::KeysOnly { .. } => 0,
+            Selection::Public | Selection::KeysOnly { .. } | Selection::Weighted { .. } => 0,
         },
         price: Some(price_message(&made.charge)),
     };
@@ -41,6 +41,10 @@ fn keys(made: &Calibrated) -> String {
         Selection::Threshold { threshold, .. } => {
             format!("private keys: a group is shown where its noisy number of distinct units is at least {threshold}")
         }
+        Selection::Weighted { threshold } => format!(
+            "private keys, and nothing but keys: each unit weighs 1, spread over its keys, and a group is shown where its noisy weight is at least {:.1}",
+            *threshold as f64 / UNIT_WEIGHT as f64
+        ),
         Selection::KeysOnly { keep } => format!(
             "private keys, and nothing but keys: a group is shown with a probability that grows with its number of distinct units, surely from {} on",
             keep.len() + 1

@@ -1,6 +1,6 @@
 //! From a release and its share of epsilon to clamps, noise and price. Public numbers in, public numbers out.
 
-use super::selection::{keys_only, threshold};
+use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::{Noise, Selection};
 use crate::accounting::Charge;
 use crate::algebra::{Clamp, Contribution, Measure, Release, Sensitivity};
@@ -43,8 +43,8 @@ pub enum Uncalibrated {
 /// (basic composition), and so do their rho. Gaussian: each gets its share of rho(epsilon) at its L2 sensitivity, so that at the
 /// same epsilon either costs the zCDP ledger about the same.
 ///
-/// Private keys cost `delta` as well, and what has a delta has no pure epsilon. Keys alone are selected by a rule that is
-/// (epsilon, delta)-DP, so its rho is that of any epsilon-DP mechanism; where its table would be too long, by a threshold.
+/// Private keys cost `delta` as well, and what has a delta has no pure epsilon. Keys alone are selected by whichever of two rules
+/// shows more, at one price: the rho of any epsilon-DP mechanism, and delta.
 pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Family) -> Result<Calibrated, Uncalibrated> {
     let cells = release.cells();
     let groups = release.contribution.groups.min(cells.unwrap_or(u64::MAX)).max(1);
@@ -54,12 +54,16 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
     }
     if cells.is_none()
         && release.outputs.is_empty()
-        && let Some(keep) = keys_only(epsilon, delta, groups)
+        && let Some((selection, noise)) = keys_alone(epsilon, delta, groups)
     {
-        let clamps = release.measures.iter().map(|measure| Clamp::of(measure, contribution, 1.0)).collect();
+        let limit = match selection {
+            Selection::Weighted { .. } => i128::from(UNIT_WEIGHT),
+            _ => 1,
+        };
+        let clamp = |measure| Clamp { unit_high: limit, ..Clamp::of(measure, contribution, 1.0) };
+        let clamps = release.measures.iter().map(clamp).collect();
         let charge = Charge { epsilon: None, delta, ..Charge::pure(epsilon) };
-        let selection = Selection::KeysOnly { keep };
-        return Ok(Calibrated { release, contribution, cells, selection, clamps, noise: vec![], charge });
+        return Ok(Calibrated { release, contribution, cells, selection, clamps, noise, charge });
     }
     let measures = release.measures.len();
     let share = epsilon.share(measures);

@@ -16,5 +16,5 @@ pub use calibrate::{Calibrated, Family, Uncalibrated, calibrate};
 pub use noise::Noise;
 pub use release::{ExactAggregates, Released, release};
 pub use sampler::{discrete_gaussian, discrete_laplace};
-pub use selection::{MAX_KEYS, Selection};
+pub use selection::{MAX_KEYS, Selection, UNIT_WEIGHT, weight};
 pub use tail::Tail;

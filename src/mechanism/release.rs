@@ -69,8 +69,10 @@ pub fn release(exact: ExactAggregates, made: &Calibrated, token: Token) -> Resul
         cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
     });
     let columns: Vec<Vec<i128>> = noisy.collect();
-    let Selection::Threshold { measure, threshold } = made.selection else {
-        return Ok(Released { keys, columns, cells });
+    let (measure, threshold) = match made.selection {
+        Selection::Threshold { measure, threshold } => (measure, threshold),
+        Selection::Weighted { threshold } => (0, threshold),
+        Selection::Public | Selection::KeysOnly { .. } => return Ok(Released { keys, columns, cells }),
     };
     let units = &columns[measure];
     let mut kept: Vec<u32> = (0u32..).zip(units).filter(|(_, n)| **n >= threshold).map(|(cell, _)| cell).collect();
@@ -149,9 +151,18 @@ mod tests {
                 assert!(close(got, wanted), "{groups} groups, {units} units: {got} {wanted}");
             }
         }
+        // With many keys per unit, weights: a key of n units that have 100 keys each.
+        let weighted = made(true, vec![], 100);
+        let Selection::Weighted { threshold } = weighted.selection else { panic!("{:?}", weighted.selection) };
+        let tail = Tail::of(&weighted.noise[0]);
+        for units in [1, 20, 40, 60] {
+            let total = units * i128::from(crate::mechanism::weight(100));
+            let (got, wanted) = (shown(&weighted, total), tail.at_least((threshold - total) as f64));
+            assert!(close(got, wanted), "{units} units: {got} {wanted}");
+        }
         // pi(n) of the optimal rule, computed to 50 digits elsewhere for epsilon 1, delta 1e-3 and one group.
-        let made = made(true, vec![], 1);
-        assert!(matches!(made.selection, Selection::KeysOnly { .. }));
+        let keep = super::super::selection::keys_only("1".parse().unwrap(), "1e-3".parse().unwrap(), 1).unwrap();
+        let made = Calibrated { selection: Selection::KeysOnly { keep }, noise: vec![], ..made(true, vec![], 1) };
         let (mut p, e, d) = (0.0f64, std::f64::consts::E, 1e-3);
         for n in 1..=16 {
             p = (e * p + d).min(1.0 - (1.0 - p - d) / e).min(1.0);

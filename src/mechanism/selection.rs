@@ -11,7 +11,16 @@
 //! (Desfontaines, Voss, Gipson and Mandayam 2022, arXiv:2006.03684): with n units a key is shown with probability
 //! pi(0) = 0, pi(n) = min(e^e pi(n-1) + d, 1 - e^-e (1 - pi(n-1) - d), 1), for e = epsilon / k and d = 1 - (1 - delta)^(1/k).
 
+//!
+//! *Keys alone, by weight.* That rule is optimal for (epsilon / k, delta / k) on each key, but what is charged is rho. At the same rho it is
+//! mostly better to let each unit weigh 1 in all, and to add Gaussian noise: with j keys it adds 1/sqrt(j) to each, so the weights move by at most 1 in L2, Gaussian noise covers them, and a key is shown
+//! where its noisy weight reaches tau. A unit with j keys fails with probability at most delta where tau is at least
+//! 1/sqrt(j) plus the noise's quantile at 1 - (1 - delta)^(1/j); so tau is the largest of these over j <= k, because it is not known
+//! how many keys a unit has. (Gopi, Gulhane, Kulkarni, Shen, Shokouhi and Yekhanin 2020, Differentially Private Set Union, has weights of this kind.)
+//! Of the two rules the one is taken that shows a key of fewer units, where all of them have k keys.
+
 use super::{Noise, Tail};
+use crate::accounting::Charge;
 use crate::num::Amount;
 use rand::CryptoRng;
 use ruint::aliases::U256;
@@ -23,6 +32,8 @@ pub enum Selection {
     Public,
     /// The keys whose noisy number of distinct units, `measure`, is at least `threshold`.
     Threshold { measure: usize, threshold: i128 },
+    /// Nothing but keys: those whose noisy weight is at least `threshold`, in units of 1 / [`UNIT_WEIGHT`].
+    Weighted { threshold: i128 },
     /// Nothing but keys: those of n units with probability `keep[n - 1]`, in units of 2^-128, or surely beyond its end.
     KeysOnly { keep: Arc<[U256]> },
 }
@@ -72,6 +83,50 @@ pub fn keys_only(epsilon: Amount, delta: Amount, groups: u64) -> Option<Arc<[U25
             return None;
         }
     }
+}
+
+/// The weight of a unit in all, in steps.
+pub const UNIT_WEIGHT: u64 = 1 << 20;
+
+/// What a unit with this many keys adds to each, in steps: UNIT_WEIGHT / sqrt(keys), rounded down.
+pub fn weight(keys: u64) -> u64 {
+    (UNIT_WEIGHT * UNIT_WEIGHT / keys.max(1)).isqrt()
+}
+
+/// The better rule for keys alone, with its noise; None where delta is zero, or where neither can be made.
+pub fn keys_alone(epsilon: Amount, delta: Amount, groups: u64) -> Option<(Selection, Vec<Noise>)> {
+    let rho = Charge::pure(epsilon).rho;
+    let weighted = weighted(rho, delta, groups);
+    let optimal = keys_only(epsilon, delta, groups);
+    // Units that a key needs for an even chance.
+    let needed_weighted = weighted.map(|(_, threshold)| (threshold as f64 / weight(groups).max(1) as f64).ceil());
+    let half = U256::ONE << 127;
+    let needed_optimal = optimal.as_ref().map(|keep| keep.iter().take_while(|p| **p < half).count() as f64 + 1.0);
+    match (optimal, weighted) {
+        (Some(keep), _) if needed_weighted.is_none_or(|w| needed_optimal.is_some_and(|o| o <= w)) => {
+            Some((Selection::KeysOnly { keep }, vec![]))
+        }
+        (_, Some((noise, threshold))) => Some((Selection::Weighted { threshold }, vec![noise])),
+        _ => None,
+    }
+}
+
+/// Noise and threshold on weights.
+fn weighted(rho: Amount, delta: Amount, groups: u64) -> Option<(Noise, i128)> {
+    if delta.is_zero() {
+        return None;
+    }
+    let noise = Noise::gaussian(U256::from(UNIT_WEIGHT) * U256::from(UNIT_WEIGHT), rho)?;
+    let tail = Tail::of(&noise);
+    // For j from `first` to `last` keys: the largest weight, and the smallest probability.
+    let block = |first: u64, last: u64| weight(first) as f64 + tail.least(per_key(delta, last).min(0.49));
+    let (mut first, mut most) = (1, 0.0f64);
+    while first <= groups {
+        let last = (first + first / 20).min(groups);
+        most = most.max(block(first, last));
+        first = last + 1;
+    }
+    Some((noise, most as i128))
 }
 
 /// Whether a key of `units` units is shown.
@@ -128,6 +183,28 @@ mod tests {
             assert!(more <= f64::exp(e) * less + d && less <= f64::exp(e) * more + d, "{n}");
             assert!(1.0 - less <= f64::exp(e) * (1.0 - more) + d + 1e-15, "{n}: {less} {more}");
         }
+    }
+
+    #[test]
+    fn weights_move_by_one_unit_and_their_threshold_holds_for_any_number_of_keys() {
+        for keys in [1u64, 2, 3, 7, 100, 12_345, UNIT_WEIGHT * UNIT_WEIGHT] {
+            let squared = u128::from(weight(keys)).pow(2) * u128::from(keys);
+            assert!(squared <= u128::from(UNIT_WEIGHT).pow(2), "{keys}");
+        }
+        let delta = amount("1e-6");
+        let (noise, threshold) = weighted(amount("0.4"), delta, 500).unwrap();
+        let tail = Tail::of(&noise);
+        for keys in 1..=500u64 {
+            let each = tail.at_least(threshold as f64 - weight(keys) as f64);
+            let fails = -(keys as f64 * (-each).ln_1p()).exp_m1();
+            assert!(fails <= 1e-6, "{keys}: {fails}");
+        }
+        // At one price weights show keys of fewer units, unless a few units are enough anyway.
+        let rule = |epsilon, groups| keys_alone(amount(epsilon), delta, groups).unwrap().0;
+        assert!(matches!(rule("50", 1), Selection::KeysOnly { .. }));
+        assert!(matches!(rule("1", 1), Selection::Weighted { .. }));
+        assert!(matches!(rule("1", 100), Selection::Weighted { .. }));
+        assert!(keys_alone(amount("1"), Amount::ZERO, 1).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod cell;
 mod date;
 mod lattice;
 mod rank;
+mod weight;
 
 pub use arithmetic::arithmetic;
 pub use cast::cast;
@@ -14,6 +15,7 @@ pub use cell::cell;
 pub use date::{date_part, date_trunc};
 pub use lattice::{clamp, quantise, weigh};
 pub use rank::{Secret, rank};
+pub use weight::spread;
 
 use datafusion::arrow::datatypes::DataType;
 
