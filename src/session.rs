@@ -147,7 +147,8 @@ impl Session {
             let question = question_digest(dataset, &statement, &priced);
             Ok(Planned { account, statement, priced, engine, question })
         };
-        self.workers.compute(plan).await
+        let planned = tokio::time::timeout(self.limits.deadline, self.workers.compute(plan)).await;
+        planned.map_err(|_| busy())?
     }
 
     /// Answers a question: charges it, or finds it paid.

@@ -120,7 +120,10 @@ fn reason(e: &tonic::transport::Error) -> String {
         cause = Some(next);
     }
     let text = cause.map(ToString::to_string).unwrap_or_default();
-    if text.contains("certificate") || text.contains("TLS") { format!(" ({text})") } else { String::new() }
+    match text.contains("certificate") || text.contains("TLS") {
+        true => format!(" with a certificate that is trusted here ({text}; --ca names its authority)"),
+        false => String::new(),
+    }
 }
 
 /// One line on standard error that is gone when the answer is there.
@@ -153,7 +156,8 @@ fn error(status: Status) -> Error {
     let trailer = |key: &str| status.metadata().get(key).and_then(|v| v.to_str().ok());
     let code = match trailer(CODE_KEY) {
         Some(name) => Code::ALL.into_iter().find(|c| c.name() == name).unwrap_or(Code::InvalidRequest),
-        None => Code::Internal,
+        // Not the server's own words: the connection's.
+        None => Code::Unreachable,
     };
     let at = trailer(POSITION_KEY).and_then(|text| {
         let (line, column) = text.split_once(':')?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 pub const HELP: &str = "Exit codes: 0 done; 1 a defect, or the question was charged and failed; 2 wrong arguments; \
 3 the question was refused; 4 the budget or a grant does not allow it; 5 no valid token; 6 no server or ledger can be reached; \
-7 a file or its configuration is wrong. After 3 to 7 nothing was charged, but for an answer that is too large.";
+7 a file or its configuration is wrong. After 2 to 5 and 7 nothing was charged, but for an answer that is too large; after 1 and 6 `undertone answer QUERY_ID` tells.";
 
 pub fn code(code: Code) -> ExitCode {
     ExitCode::from(match code {

@@ -25,7 +25,7 @@ pub enum Format {
 }
 
 /// The answer's bytes. `x_lower` and `x_upper` follow each column x that has an interval.
-pub fn bytes(answer: &Answer, format: Format) -> Result<Vec<u8>> {
+fn bytes(answer: &Answer, format: Format) -> Result<Vec<u8>> {
     let broken = |what: &str| Error::internal(format!("the answer cannot be written as {what}"));
     match format {
         Format::Table => Ok(super::render::answer(answer)?.into_bytes()),
@@ -66,19 +66,40 @@ pub fn bytes(answer: &Answer, format: Format) -> Result<Vec<u8>> {
     }
 }
 
-/// Writes to a file, or to standard output, but no binary to a terminal.
-pub fn write(bytes: &[u8], format: Format, output: Option<&Path>) -> Result<()> {
-    let Some(path) = output else {
+/// Where an answer goes, opened before it is paid for.
+pub enum Sink {
+    Standard,
+    File(std::fs::File),
+}
+
+impl Sink {
+    /// A file, or standard output, but no binary to a terminal.
+    pub fn open(format: Format, output: Option<&Path>) -> Result<Sink> {
+        if let Some(path) = output {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            return file
+                .map(Sink::File)
+                .map_err(|e| Error::configuration(format!("cannot write {}: {e}", path.display())));
+        }
         if matches!(format, Format::Arrow | Format::Parquet) && std::io::stdout().is_terminal() {
             let message =
                 "this format is binary and standard output is a terminal: name a file with --output, or redirect";
             return Err(Error::new(Code::InvalidRequest, message));
         }
-        return super::show(bytes);
-    };
-    let fail = |e: std::io::Error| Error::configuration(format!("cannot write {}: {e}", path.display()));
-    let mut file = std::fs::File::create(path).map_err(fail)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)
+        Ok(Sink::Standard)
+    }
+
+    /// Writes the answer in the place of what the file held.
+    pub fn write(self, answer: &Answer, format: Format) -> Result<()> {
+        let bytes = bytes(answer, format)?;
+        match self {
+            Sink::Standard => super::show(bytes),
+            Sink::File(mut file) => {
+                let written = file.set_len(0).and_then(|()| file.write_all(&bytes)).and_then(|()| file.sync_all());
+                written.map_err(|e| Error::internal(format!("cannot write the answer: {e}")))
+            }
+        }
+    }
 }
 
 /// Table and intervals as one batch, with the table's metadata.

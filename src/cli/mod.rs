@@ -9,11 +9,12 @@ mod profile;
 mod render;
 mod serve;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use crate::ledger::Ledger;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use client::Client;
-use format::Format;
+use format::{Format, Sink};
 use profile::{ServerArgs, Target};
 use serde::Serialize;
 use std::io::Write;
@@ -224,10 +225,21 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve { config, listen } => serve::serve(&config, listen).await,
         Command::Query { server, question, query_id, fresh, output } => {
+            let sink = Sink::open(output.format, output.output.as_deref())?;
             let (mut client, target) = connect(&server).await?;
             let question = question.message(&target)?;
-            let answer = client.execute(question, query_id.unwrap_or_default(), fresh, true).await?;
-            deliver(&answer, &output)
+            let query_id = query_id.unwrap_or_else(|| hex(&rand::random::<[u8; 16]>()));
+            // Whatever happens from here on, the id finds what was paid for.
+            let paid = async {
+                let answer = client.execute(question, query_id.clone(), fresh, true).await?;
+                sink.write(&answer, output.format)
+            };
+            paid.await.map_err(|e| match e.code {
+                Code::Internal | Code::ExecutionFailed | Code::LedgerUnavailable | Code::Unreachable => {
+                    Error { message: format!("{} (query id {query_id})", e.message), ..e }
+                }
+                _ => e,
+            })
         }
         Command::Quote { server, question, format } => {
             let (mut client, target) = connect(&server).await?;
@@ -240,7 +252,8 @@ async fn run(command: Command) -> Result<()> {
             shaped(format, &quote, render::explanation)
         }
         Command::Answer { server, query_id, output } => {
-            deliver(&connect(&server).await?.0.answer(query_id).await?, &output)
+            let sink = Sink::open(output.format, output.output.as_deref())?;
+            sink.write(&connect(&server).await?.0.answer(query_id).await?, output.format)
         }
         Command::Receipt { server, query_id, format } => {
             let answer = connect(&server).await?.0.answer(query_id).await?;
@@ -274,10 +287,6 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Demo(args) => demo::demo(args).await,
     }
-}
-
-fn deliver(answer: &crate::proto::Answer, output: &OutputArgs) -> Result<()> {
-    format::write(&format::bytes(answer, output.format)?, output.format, output.output.as_deref())
 }
 
 fn shaped<T: Serialize>(shape: Shape, value: &T, text: impl Fn(&T) -> String) -> Result<()> {

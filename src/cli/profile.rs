@@ -96,6 +96,11 @@ impl ServerArgs {
     pub fn resolve(&self) -> Result<Target> {
         let profile = self.profile()?;
         let url = self.url.clone().or_else(|| profile.url.clone()).unwrap_or_else(|| DEFAULT_URL.into());
+        // A profile's token and certificate are for the profile's server alone.
+        let profile = match profile.url.as_ref().is_none_or(|own| *own == url) {
+            true => profile,
+            false => Profile { token: None, tls: TlsArgs::default(), ..profile },
+        };
         let token = self.token.clone().or_else(|| profile.token.clone()).ok_or_else(|| {
             Error::new(Code::Unauthenticated, "there is no token: set UNDERTONE_TOKEN, or put it into a profile")
         })?;
@@ -152,11 +157,25 @@ fn path() -> Option<PathBuf> {
 fn read(path: &Path) -> Result<File> {
     use std::os::unix::fs::PermissionsExt;
     let fail = |why: String| Error::configuration(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-    let file: File = toml::from_str(&text).map_err(|e| fail(e.to_string().trim_end().to_owned()))?;
     let mode = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.permissions().mode();
-    if mode & 0o077 != 0 && file.profile.values().any(|profile| profile.token.is_some()) {
-        return Err(fail("others can read it, and it holds a token: chmod 600".into()));
+    if mode & 0o077 != 0 {
+        return Err(fail("others can read it, and it is for tokens: chmod 600".into()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+    // Not the error's own words: they quote the line, which may hold a token.
+    let mut file: File = toml::from_str(&text).map_err(|e| {
+        let line = e.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        fail(format!("line {line}: {}", e.message()))
+    })?;
+    let base = path.parent().unwrap_or(Path::new("."));
+    for (name, profile) in &mut file.profile {
+        let TlsArgs { ca, client_certificate, client_key } = &mut profile.tls;
+        if client_certificate.is_some() != client_key.is_some() {
+            return Err(fail(format!("profile '{name}': client_certificate and client_key go together")));
+        }
+        for file in [ca, client_certificate, client_key].into_iter().flatten() {
+            *file = base.join(&*file);
+        }
     }
     Ok(file)
 }

@@ -392,13 +392,17 @@ pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id
     Ok(())
 }
 
+/// Reservations that were lost longer ago than this are not held against anybody.
+const LOST_SECONDS: i64 = 86_400;
+
 /// Called once when a server starts, before it asks anything. What is reserved now was lost by an earlier one: of each principal a few
 /// may be asked again under their query ids; who lost many may be the cause, and is frozen.
 pub async fn begin(db: &mut SqliteConnection, now: i64) -> Result<()> {
     let lost = sqlx::query(
-        "SELECT dataset, principal, count(*) AS lost FROM charges WHERE state = 'reserved' AND releases > 0
+        "SELECT dataset, principal, count(*) AS lost FROM charges WHERE state = 'reserved' AND releases > 0 AND charged_at > ?
          GROUP BY dataset, principal HAVING count(*) > ?",
     )
+    .bind(now - LOST_SECONDS)
     .bind(MAX_LOST)
     .fetch_all(&mut *db)
     .await

@@ -95,7 +95,7 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         (Some(_), _) => (Selection::Public, charge),
         (None, None) => return Err(Uncalibrated::NoDelta),
         (None, Some(measure)) => {
-            let threshold = threshold(&noise[measure], delta, contribution.groups).ok_or(Uncalibrated::NoDelta)?;
+            let threshold = threshold(&noise[measure], delta, contribution.groups).ok_or(Uncalibrated::TooNoisy)?;
             (Selection::Threshold { measure, threshold }, Charge { epsilon: None, delta, ..charge })
         }
     };

@@ -48,10 +48,14 @@ fn per_key(delta: Amount, groups: u64) -> f64 {
     -((-delta.to_f64()).ln_1p() / groups as f64).exp_m1()
 }
 
-/// The least threshold on a count of units with this noise that fails with probability at most `delta`. None where delta is zero.
+/// The least threshold on a count of units with this noise that fails with probability at most `delta`. None where delta is zero, or
+/// where there is too much noise for any.
 pub fn threshold(noise: &Noise, delta: Amount, groups: u64) -> Option<i128> {
     let probability = per_key(delta, groups).min(0.49);
-    (probability > 0.0).then(|| 1 + Tail::of(noise).least(probability) as i128)
+    if probability <= 0.0 {
+        return None;
+    }
+    Tail::of(noise).least(probability).map(|x| 1 + x as i128)
 }
 
 /// The probabilities of the optimal rule, each rounded down in a way that keeps it private. None where delta is zero, or where the
@@ -119,11 +123,11 @@ fn weighted(rho: Amount, delta: Amount, groups: u64) -> Option<(Noise, i128)> {
     let noise = Noise::gaussian(U256::from(UNIT_WEIGHT) * U256::from(UNIT_WEIGHT), rho)?;
     let tail = Tail::of(&noise);
     // For j from `first` to `last` keys: the largest weight, and the smallest probability.
-    let block = |first: u64, last: u64| weight(first) as f64 + tail.least(per_key(delta, last).min(0.49));
+    let block = |first: u64, last: u64| Some(weight(first) as f64 + tail.least(per_key(delta, last).min(0.49))?);
     let (mut first, mut most) = (1, 0.0f64);
     while first <= groups {
         let last = (first + first / 20).min(groups);
-        most = most.max(block(first, last));
+        most = most.max(block(first, last)?);
         first = last + 1;
     }
     Some((noise, most as i128))

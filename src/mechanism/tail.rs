@@ -63,20 +63,24 @@ impl Tail {
         }
     }
 
-    /// The least whole x >= 1 with P[X >= x] <= `probability`, for 0 < `probability` < 1/2.
-    pub fn least(&self, probability: f64) -> f64 {
+    /// The least whole x >= 1 with P[X >= x] <= `probability`, for 0 < `probability` < 1/2. None where it is above 2^50: doubles
+    /// that large are not all the whole numbers.
+    pub fn least(&self, probability: f64) -> Option<f64> {
         // Rounding must not let a smaller one through.
         let fits = |x: f64| self.at_least(x) <= probability * (1.0 - 1e-9);
         let mut high = 1.0;
         while !fits(high) {
             high *= 2.0;
+            if high > 2f64.powi(50) {
+                return None;
+            }
         }
         let mut low = (high / 2.0f64).floor();
         while high - low > 1.0 {
             let middle = ((low + high) / 2.0).floor();
             if fits(middle) { high = middle } else { low = middle }
         }
-        high
+        Some(high)
     }
 }
 
@@ -125,11 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn tails_that_go_on_for_ever_have_no_least() {
+        for noise in [
+            Noise::Laplace { scale: ratio(u64::MAX, 4) },
+            Noise::Gaussian { variance: Ratio::new(U256::ONE << 112, U256::ONE).unwrap() },
+        ] {
+            assert_eq!(Tail::of(&noise).least(1e-9), None);
+        }
+    }
+
+    #[test]
     fn the_least_is_least() {
         for noise in [Noise::Laplace { scale: ratio(7, 2) }, Noise::Gaussian { variance: ratio(50, 1) }] {
             let tail = Tail::of(&noise);
             for probability in [0.4, 1e-3, 1e-9, 1e-15] {
-                let x = tail.least(probability);
+                let x = tail.least(probability).unwrap();
                 assert!(
                     tail.at_least(x) <= probability
                         && (x == 1.0 || tail.at_least(x - 1.0) > probability * (1.0 - 1e-8))

@@ -77,29 +77,85 @@ fn too_deep() -> Error {
 
 /// Deepest nesting of brackets and CASE, with runs of words and operators that end no operand counted as nesting. The parser
 /// recurses on all of these, on some without a limit of its own.
+///
+/// Some constructs are tried in two ways, one after the other, so that a mistake inside of n of them costs 2^n: they count
+/// for more.
 fn depth(tokens: &[TokenWithSpan]) -> usize {
-    let (mut open, mut run, mut deepest) = (0usize, 0usize, 0usize);
-    let mut type_word = false;
+    #[derive(PartialEq)]
+    enum Open {
+        Bracket,
+        /// Tried twice.
+        Twice,
+        Case,
+        Type,
+    }
+    let cost = |open: &Open| match open {
+        Open::Bracket | Open::Type => 1,
+        Open::Case => 4,
+        Open::Twice => 8,
+    };
+    let (mut open, mut run, mut deepest) = (Vec::new(), 0usize, 0usize);
+    let mut before = Keyword::NoKeyword;
     for token in tokens.iter().map(|t| &t.token).filter(|t| !matches!(t, Token::Whitespace(_))) {
         match token {
-            Token::LParen | Token::LBracket | Token::LBrace => (open, run) = (open + 1, 0),
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                open.push(if TRIED_TWICE.contains(&before) { Open::Twice } else { Open::Bracket });
+                run = 0;
+            }
             // ARRAY<STRUCT<a ...: elsewhere < compares.
-            Token::Lt if type_word => open += 1,
-            Token::RParen | Token::RBracket | Token::RBrace => (open, run) = (open.saturating_sub(1), 0),
+            Token::Lt if before != Keyword::NoKeyword => open.push(Open::Type),
+            Token::Gt if open.last() == Some(&Open::Type) => drop(open.pop()),
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                // What is left open inside ends with the bracket.
+                if let Some(at) = open.iter().rposition(|o| matches!(o, Open::Bracket | Open::Twice)) {
+                    open.truncate(at);
+                }
+                run = 0;
+            }
             Token::Word(word) => match word.keyword {
-                Keyword::CASE => open += 1,
-                Keyword::END => (open, run) = (open.saturating_sub(1), 0),
+                Keyword::CASE => open.push(Open::Case),
+                // Anywhere else it is a name.
+                Keyword::END if open.last() == Some(&Open::Case) && before != Keyword::CASE => {
+                    open.pop();
+                    run = 0;
+                }
                 Keyword::NoKeyword => run = 0,
                 _ => run += 1,
             },
             Token::Number(..) | Token::SingleQuotedString(_) | Token::Comma | Token::Mul => run = 0,
             _ => run += 1,
         }
-        type_word = matches!(token, Token::Word(word) if word.keyword != Keyword::NoKeyword);
-        deepest = deepest.max(open + run);
+        before = match token {
+            Token::Word(word) => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        deepest = deepest.max(open.iter().map(cost).sum::<usize>() + run);
     }
     deepest
 }
+
+/// Words before a bracket that the parser reads in two ways.
+const TRIED_TWICE: [Keyword; 19] = [
+    Keyword::CAST,
+    Keyword::TRY_CAST,
+    Keyword::SAFE_CAST,
+    Keyword::CONVERT,
+    Keyword::TRY_CONVERT,
+    Keyword::POSITION,
+    Keyword::CEIL,
+    Keyword::FLOOR,
+    Keyword::SUBSTRING,
+    Keyword::OVERLAY,
+    Keyword::TRIM,
+    Keyword::EXTRACT,
+    Keyword::SUBSTR,
+    Keyword::NOT,
+    Keyword::CURRENT_DATE,
+    Keyword::CURRENT_TIME,
+    Keyword::CURRENT_TIMESTAMP,
+    Keyword::LOCALTIME,
+    Keyword::LOCALTIMESTAMP,
+];
 
 fn syntax_error(e: ParserError) -> Error {
     match e {
@@ -471,6 +527,26 @@ mod tests {
             }
         };
         std::thread::Builder::new().stack_size(10 << 20).spawn(work).unwrap().join().unwrap();
+    }
+
+    /// Words that the parser tries twice cost 2^n where they nest n deep, so they may not nest deep; the same text with a mistake in it is
+    /// refused as fast as any.
+    #[test]
+    fn what_is_tried_twice_does_not_nest_deep() {
+        for word in TRIED_TWICE.map(|word| format!("{word:?}")) {
+            for text in [format!("{word}(").repeat(10), format!("{word}(").repeat(40)] {
+                assert_eq!(refused(&format!("SELECT {text}1")).code, Code::SqlTooDeep, "{word}");
+            }
+        }
+        let cases = "CASE end WHEN 1 THEN ".repeat(40);
+        assert_eq!(refused(&format!("SELECT {cases} 1")).code, Code::SqlTooDeep);
+        let types = "STRUCT<end ".repeat(2_400);
+        assert_eq!(refused(&format!("SELECT CAST(v AS {types}")).code, Code::SqlTooDeep);
+        // What people write nests less.
+        let casts = "CAST(".repeat(7) + "a" + &" AS BIGINT)".repeat(7);
+        assert!(parse(&format!("SELECT {casts} FROM t WHERE NOT (a = 1 AND NOT (b = 2 OR NOT (c = 3)))")).is_ok());
+        let case = "CASE WHEN a > 1 THEN 1 ELSE ".repeat(12) + "0" + &" END".repeat(12);
+        assert!(parse(&format!("SELECT {case} FROM t")).is_ok());
     }
 
     #[test]

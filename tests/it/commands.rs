@@ -137,6 +137,42 @@ async fn exit_codes_say_what_went_wrong() {
     running.stop().await.unwrap();
 }
 
+/// What is paid for is not lost to a file that cannot be written, and a token is for its own server and never shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_paid_for_in_vain_and_no_token_is_shown() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let running = world.serve().await;
+    let url = format!("http://{}", running.address);
+    let variables = [("UNDERTONE_URL", url.as_str()), ("UNDERTONE_TOKEN", ANA), ("UNDERTONE_DATASET", "clinic")];
+    let refused = undertone(
+        world.dir.path(),
+        &variables,
+        &["query", "SELECT count(*) FROM visits", "--format", "csv", "-o", "/nowhere/x.csv"],
+    );
+    assert_eq!(refused.status.code(), Some(7));
+    let budget: serde_json::Value =
+        serde_json::from_str(&out(&undertone(world.dir.path(), &variables, &["budget", "--format", "json"]))).unwrap();
+    assert_eq!(budget[0]["account"]["charges"], 0);
+
+    let file = world.path("client.toml");
+    let profile = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let variables = [("UNDERTONE_CLIENT_CONFIG", file.to_str().unwrap())];
+        let output = undertone(world.dir.path(), &variables, &["budget", "--url", &url]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for broken in ["[profile.default]\ntoken = \"ut_secret", "[profile.default]\ntokn = \"ut_secret\""] {
+        let (code, text) = profile(broken);
+        assert!(code == Some(7) && text.contains("line 2") && !text.contains("ut_secret"), "{text}");
+    }
+    let elsewhere = format!("[profile.default]\nurl = \"http://127.0.0.1:1\"\ntoken = \"{ANA}\"");
+    assert_eq!(profile(&elsewhere).0, Some(5));
+    assert_eq!(profile(&format!("[profile.default]\ntoken = \"{ANA}\"")).0, Some(0));
+    running.stop().await.unwrap();
+}
+
 /// Flags come before the environment, that before the named profile, and nothing is read from a file that others can read.
 #[tokio::test(flavor = "multi_thread")]
 async fn profiles_name_servers_and_tokens() {

@@ -330,6 +330,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "1:35",
         "could meet 16384 public rows",
     ),
+    ("SELECT count(*) AS n, 3 AS n_lower FROM visits", "UNSUPPORTED_SQL", "1:28", "another name"),
     // Names.
     ("SELECT count(*) FROM visit", "UNKNOWN_TABLE", "1:22", "'visit' in dataset 'clinic'"),
     ("SELECT count(*) FROM '/etc/passwd'", "UNKNOWN_TABLE", "1:22", "there are visits"),
@@ -424,9 +425,9 @@ async fn deep_and_long_text_is_refused_and_nothing_falls_over() {
             "SQL_TOO_LONG",
         ),
         (select(coalesce(40) + " > 1"), "SQL_TOO_LONG"),
-        (select(between(40) + " > 1"), "SQL_TOO_LONG"),
+        (select(between(40) + " > 1"), "SQL_TOO_DEEP"),
         (select(nullif(40) + " > 1"), "SQL_TOO_LONG"),
-        (select(in_list(8) + " > 1"), "SQL_TOO_LONG"),
+        (select(in_list(7) + " > 1"), "SQL_TOO_LONG"),
         (select(format!("diagnosis = '{}'", "x".repeat(1_025))), "SQL_TOO_LONG"),
         (
             (1..14).fold("SELECT count(*) FROM visits v0".to_owned(), |sql, i| {

@@ -130,6 +130,11 @@ async fn bad_input_is_refused_for_nothing_and_the_server_goes_on() {
     let many = (0..11).map(|i| format!("hospitals h{i}")).collect::<Vec<_>>().join(", ");
     let refused = ana.ask(&format!("SELECT * FROM {many}"), "1").await.unwrap_err();
     assert_eq!(code(&refused), "ANSWER_TOO_LARGE", "{}", refused.message());
+    // So little epsilon that no threshold could be named is refused, and quotes go on.
+    for epsilon in ["1e-14", "1e-17"] {
+        let refused = ana.quote("SELECT DISTINCT diagnosis FROM visits", epsilon).await.unwrap_err();
+        assert!(["INVALID_EPSILON", "PRIVATE_KEYS"].contains(&code(&refused)), "{}", refused.message());
+    }
     // A message never outgrows the headers that carry it.
     let refused = ana.ask(&format!("SELECT \"{}\" FROM visits", "x".repeat(30_000)), "1").await.unwrap_err();
     assert_eq!(code(&refused), "UNKNOWN_COLUMN");

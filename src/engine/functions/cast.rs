@@ -2,7 +2,7 @@
 //!
 //! Arrow's safe cast does that for all pairs of types that we admit, but not between dates and timestamps: there it multiplies
 //! without a check, or ends in an error. Those two are done here. Dates and timestamps are never cast to text below a release,
-//! because formatting them can fail too; lowering refuses that. Text longer than [`MAX_TEXT_BYTES`] is NULL.
+//! because formatting them can fail too; lowering refuses that. Those outside the years 1 to 9999 are NULL. Text longer than [`MAX_TEXT_BYTES`] is NULL.
 
 use crate::algebra::Type;
 use crate::catalog::{MAX_TEXT_BYTES, arrow_type};
@@ -61,8 +61,24 @@ impl ScalarUDFImpl for Total {
             }
             _ => short(cast_with_options(&values, &self.to, &CastOptions { safe: true, ..CastOptions::default() })?),
         };
-        Ok(ColumnarValue::Array(result))
+        Ok(ColumnarValue::Array(nameable(result)))
     }
+}
+
+/// The first and last day that SQL can name, 0001-01-01 and 9999-12-31, in days since 1970-01-01.
+const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
+
+/// Dates and timestamps that SQL can name; other arrays as they are.
+fn nameable(values: ArrayRef) -> ArrayRef {
+    if let Some(days) = values.as_primitive_opt::<Date32Type>() {
+        let known = days.iter().map(|day| day.filter(|day| DAYS.contains(&i64::from(*day))));
+        return Arc::new(known.collect::<Date32Array>());
+    }
+    if let Some(micros) = values.as_primitive_opt::<TimestampMicrosecondType>() {
+        let known = micros.iter().map(|m| m.filter(|m| DAYS.contains(&m.div_euclid(MICROS_PER_DAY))));
+        return Arc::new(known.collect::<TimestampMicrosecondArray>());
+    }
+    values
 }
 
 /// Texts that are not too long; other arrays as they are.
@@ -199,8 +215,7 @@ mod tests {
         let micros: ArrayRef =
             Arc::new(TimestampMicrosecondArray::from(vec![Some(-1), Some(0), Some(i64::MAX), Some(i64::MIN), None]));
         let days = run(&micros, Type::Date).unwrap();
-        let last = |micros: i64| Some(micros.div_euclid(MICROS_PER_DAY) as i32);
-        let wanted = Date32Array::from(vec![Some(-1), Some(0), last(i64::MAX), last(i64::MIN), None]);
+        let wanted = Date32Array::from(vec![Some(-1), Some(0), None, None, None]);
         assert_eq!(days.as_primitive::<Date32Type>(), &wanted);
     }
 }

@@ -87,7 +87,9 @@ impl ScalarUDFImpl for Cell {
         let mut cells: Vec<Option<u64>> = vec![Some(0); args.number_rows];
         for (index, values) in self.indexes.iter().zip(&arrays) {
             for (cell, found) in cells.iter_mut().zip(index.find(values)?) {
-                *cell = cell.zip(found).map(|(before, at)| before * index.domain.len() as u64 + at);
+                // Public keys beside private ones may have more combinations than there are numbers: then only that there is one counts.
+                *cell =
+                    cell.zip(found).map(|(before, at)| before.wrapping_mul(index.domain.len() as u64).wrapping_add(at));
             }
         }
         Ok(ColumnarValue::Array(Arc::new(UInt64Array::from(cells)) as ArrayRef))

@@ -118,6 +118,18 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result
         });
         columns.push(OutputColumn { name: field.name().clone(), ty: slot.ty, noise, interval, simultaneous: chosen });
     }
+    for column in columns.iter().filter(|c| c.interval.is_some()) {
+        for end in ["lower", "upper"] {
+            let taken = format!("{}_{end}", column.name);
+            if columns.iter().any(|c| c.name == taken) {
+                let message = format!(
+                    "'{taken}' is the name of an end of the interval of '{}': give the column another name with AS",
+                    column.name
+                );
+                return Err(Error::new(Code::UnsupportedSql, message).or_at(locator.find(&taken)));
+            }
+        }
+    }
     let post = lowered.relation.project(exprs);
     Ok(Statement { query: Query { releases: lowering.releases, fixed: lowering.fixed, post }, columns })
 }
