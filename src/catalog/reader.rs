@@ -4,7 +4,7 @@
 use crate::algebra::{Literal, Type};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -63,10 +63,11 @@ pub fn session(options: ReaderOptions) -> datafusion::error::Result<SessionState
         Arc::new(EnsureCooperative::new()),
         Arc::new(SanityCheckPlan::new()),
     ];
-    // Nothing spills: a file of private rows on disk would have to be encrypted first.
+    // Nothing spills: a file of private rows on disk would have to be encrypted first. So nobody needs a share to be kept: whoever needs
+    // memory takes it while there is some.
     let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
         .with_disk_manager_builder(no_disk)
         .build_arc()?;
     Ok(SessionStateBuilder::new()
