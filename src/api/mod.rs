@@ -6,4 +6,5 @@ mod status;
 
 pub use auth::{Principals, digest, new_token};
 pub use grpc::{BudgetApi, CatalogApi, QueryApi, serve_routes};
+pub(crate) use status::grpc_code;
 pub use status::{CODE_KEY, POSITION_KEY, with_code};

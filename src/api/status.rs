@@ -33,7 +33,7 @@ pub fn status(e: &Error) -> Status {
 }
 
 /// Budget and refusal use codes that common clients show with their message; see the code list of each client.
-fn grpc_code(code: Code) -> Grpc {
+pub(crate) fn grpc_code(code: Code) -> Grpc {
     match code {
         Code::Syntax
         | Code::SqlTooLong
