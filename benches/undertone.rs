@@ -105,15 +105,16 @@ async fn ledger(path: &Path) -> Ledger {
 
 async fn private(dir: &Path, ledger_path: &Path) -> Session {
     let options = ReaderOptions::default();
-    let dataset = catalog::load(&dir.join("bench.toml"), &session(options).unwrap()).await.unwrap();
-    let engine = Engine::new(Arc::new(dataset), options).unwrap();
+    let dataset = catalog::load(&dir.join("bench.toml"), &session(&options).unwrap()).await.unwrap();
+    let threads = options.partitions;
+    let engine = Engine::new(dataset, options, 0).unwrap();
     let limits = Limits {
         deadline: Duration::from_secs(600),
         concurrent: 4,
         concurrent_per_principal: 4,
         // So short that what is measured is the work.
         time_bucket: Duration::from_nanos(1),
-        threads: options.partitions,
+        threads,
     };
     Session::new(vec![engine], ledger(ledger_path).await, limits).unwrap()
 }

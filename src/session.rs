@@ -34,7 +34,7 @@ use arrow::ipc::writer::StreamWriter;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -65,9 +65,12 @@ impl Limits {
     }
 }
 
+/// By the names of their datasets.
+pub type Engines = Arc<BTreeMap<String, Arc<Engine>>>;
+
 /// The engine's front desk: everything that a server offers, without a wire.
 pub struct Session {
-    engines: BTreeMap<String, Arc<Engine>>,
+    engines: RwLock<Engines>,
     ledger: Ledger,
     limits: Limits,
     workers: Workers,
@@ -115,9 +118,35 @@ pub struct Delivered {
 
 impl Session {
     pub fn new(engines: Vec<Engine>, ledger: Ledger, limits: Limits) -> Result<Session> {
-        let engines = engines.into_iter().map(|e| (e.dataset().name.clone(), Arc::new(e))).collect();
+        let engines = RwLock::new(named(engines));
         let (workers, running) = (Workers::start(limits.threads)?, Arc::new(Semaphore::new(limits.concurrent)));
         Ok(Session { engines, ledger, limits, workers, running, own: Mutex::default(), inflight: Inflight::default() })
+    }
+
+    /// All that is served now.
+    pub fn engines(&self) -> Engines {
+        self.engines.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The dataset of this name, as questions see it now.
+    pub fn dataset(&self, name: &str) -> Option<Arc<Dataset>> {
+        self.engines().get(name).map(|engine| engine.dataset().clone())
+    }
+
+    /// Serves these in the place of all earlier ones. Questions that were planned already run as they were planned.
+    pub fn replace(&self, engines: Vec<Engine>) {
+        *self.engines.write().unwrap_or_else(PoisonError::into_inner) = named(engines);
+    }
+
+    /// Serves this one in the place of the one of its name.
+    pub fn replace_one(&self, engine: Engine) {
+        let mut engines = self.engines.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut engines).insert(engine.dataset().name.clone(), Arc::new(engine));
+    }
+
+    /// Threads for work that must not keep the server from answering.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -125,26 +154,25 @@ impl Session {
     }
 
     /// The datasets for which this principal has a grant, with its purposes there.
-    pub async fn datasets(&self, principal: &str) -> Result<Vec<(&Arc<Dataset>, Vec<String>)>> {
+    pub async fn datasets(&self, principal: &str) -> Result<Vec<(Arc<Dataset>, Vec<String>)>> {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for balance in self.ledger.balances().await?.into_iter().filter(|b| b.account.principal == principal) {
             found.entry(balance.account.dataset).or_default().push(balance.account.purpose);
         }
-        let known =
-            found.into_iter().filter_map(|(name, purposes)| Some((self.engines.get(&name)?.dataset(), purposes)));
+        let known = found.into_iter().filter_map(|(name, purposes)| Some((self.dataset(&name)?, purposes)));
         Ok(known.collect())
     }
 
     /// Understands and prices a question. Reads no data and charges nothing.
     pub async fn plan(&self, principal: &str, ask: &Ask) -> Result<Planned> {
         let account = self.account(principal, ask).await?;
-        let engine = self.engines.get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
+        let engine = self.engines().get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
         let ask = ask.clone();
         let plan = move || {
             let dataset = engine.dataset();
             let statement = sql::plan(&ask.sql, dataset)?;
             let priced = governance::price(&statement, &ask, &dataset.rules)?;
-            let question = question_digest(dataset, &statement, &priced);
+            let question = question_digest(&engine, &statement, &priced);
             Ok(Planned { account, statement, priced, engine, question })
         };
         let planned = tokio::time::timeout(self.limits.deadline, self.workers.compute(plan)).await;
@@ -217,7 +245,10 @@ impl Session {
         let run = Run { planned, prepared, tokens: vec![], query_id: query_id.clone(), charged_at: 0, balance };
         let late = || Error::new(Code::AnswerTooLarge, "the question takes too long: add a condition, or a LIMIT");
         let made = tokio::time::timeout(self.limits.deadline, self.answer(run, place)).await;
-        let bytes = made.map_err(|_| late())??;
+        let bytes = made.map_err(|_| late())?.map_err(|e| match e.code {
+            Code::ExecutionFailed => Error::internal("the question could not be answered; nothing was charged"),
+            _ => e,
+        })?;
         Ok(Delivered { stored: StoredAnswer { query_id, account, bytes }, replayed: false })
     }
 
@@ -279,6 +310,10 @@ impl Session {
         };
         Ok(Account { dataset: ask.dataset.clone(), principal: principal.to_owned(), purpose: purpose.to_owned() })
     }
+}
+
+fn named(engines: Vec<Engine>) -> Engines {
+    Arc::new(engines.into_iter().map(|engine| (engine.dataset().name.clone(), Arc::new(engine))).collect())
 }
 
 /// From the tokens to the answer's bytes.
@@ -389,14 +424,14 @@ fn request_digest(ask: &Ask, fresh: bool) -> Vec<u8> {
 
 /// Digest of everything that the answer depends on. The algebra holds positions and resolved literals, so names, aliases and white
 /// space do not matter; two questions that differ in it are never taken for one.
-fn question_digest(dataset: &Dataset, statement: &Statement, priced: &Priced) -> Vec<u8> {
-    let names: Vec<&str> = statement.columns.iter().map(|c| c.name.as_str()).collect();
+fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> Vec<u8> {
+    let (dataset, names) = (engine.dataset(), statement.columns.iter().map(|c| &c.name).collect::<Vec<_>>());
     let text = format!(
         "{} {} {} {} {:?} {:?} {:?}",
         env!("CARGO_PKG_VERSION"),
         dataset.name,
         dataset.policy_version,
-        dataset.data_version,
+        engine.version(),
         statement.query,
         priced.releases,
         names

@@ -9,7 +9,7 @@ use crate::hex::hex;
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
@@ -20,13 +20,18 @@ pub struct Principal(pub String);
 /// Token digests and the principals that they stand for.
 #[derive(Clone, Default)]
 pub struct Principals {
-    by_digest: Arc<HashMap<String, String>>,
+    by_digest: Arc<RwLock<HashMap<String, String>>>,
 }
 
 impl Principals {
     /// From (token digest in lower-case hexadecimal, principal).
     pub fn new(entries: impl IntoIterator<Item = (String, String)>) -> Self {
-        Principals { by_digest: Arc::new(entries.into_iter().collect()) }
+        Principals { by_digest: Arc::new(RwLock::new(entries.into_iter().collect())) }
+    }
+
+    /// Knows these from now on, and no others; all clones do.
+    pub fn replace(&self, entries: impl IntoIterator<Item = (String, String)>) {
+        *self.by_digest.write().unwrap_or_else(PoisonError::into_inner) = entries.into_iter().collect();
     }
 
     fn find(&self, request: &Request<()>) -> Result<Principal> {
@@ -50,7 +55,8 @@ impl Principals {
             .filter(|t| !t.is_empty())
             .ok_or_else(|| refuse("the credential is no bearer token"))?;
         // The look-up is by digest, so its time says nothing about tokens.
-        let name = self.by_digest.get(&digest(token)).ok_or_else(|| refuse("the token is not known"))?;
+        let known = self.by_digest.read().unwrap_or_else(PoisonError::into_inner);
+        let name = known.get(&digest(token)).ok_or_else(|| refuse("the token is not known"))?;
         Ok(Principal(name.clone()))
     }
 }

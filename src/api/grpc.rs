@@ -223,7 +223,7 @@ impl catalog_service_server::CatalogService for CatalogApi {
     ) -> Result<Response<proto::ListDatasetsResponse>, Status> {
         let (who, started) = (principal(&request)?, Instant::now());
         let found = self.0.datasets(&who).await.map(|datasets| {
-            let datasets = datasets.into_iter().map(|(dataset, purposes)| dataset_message(dataset, purposes));
+            let datasets = datasets.into_iter().map(|(dataset, purposes)| dataset_message(&dataset, purposes));
             proto::ListDatasetsResponse { datasets: datasets.collect() }
         });
         finish("list_datasets", &who, started, found).map(Response::new)

@@ -4,10 +4,9 @@
 //! is an error of whichever question reads it. So a file is read through once, and one that is not RFC 4180 (with any of the three
 //! line ends) in UTF-8 is refused, with the line and without its content.
 
-use crate::error::{Error, Result};
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+use bytes::Bytes;
+use datafusion::error::DataFusionError;
+use futures::stream::{BoxStream, TryStreamExt};
 
 /// Longest record: more is a quote left open.
 const MAX_RECORD_BYTES: usize = 16 << 20;
@@ -21,24 +20,17 @@ enum State {
     Quote,
 }
 
-/// Reads the file to its end. Every record must have as many fields as the first one.
-pub fn check(path: &Path, newlines_in_values: bool) -> Result<()> {
-    let fail = |why: &str| Error::configuration(format!("file {}: {why}", path.display()));
-    let file = File::open(path).map_err(|e| fail(&e.to_string()))?;
+/// Reads the text to its end. Every record must have as many fields as the first one. Errors name the line.
+pub async fn check(
+    mut text: BoxStream<'_, Result<Bytes, DataFusionError>>,
+    newlines_in_values: bool,
+) -> Result<(), String> {
     let mut scan = Scan::new(newlines_in_values);
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let mut chunk = vec![0; 1 << 16];
-    loop {
-        let read = reader.read(&mut chunk).map_err(|e| fail(&e.to_string()))?;
-        let step = match read {
-            0 => scan.end(),
-            _ => chunk[..read].iter().try_for_each(|byte| scan.byte(*byte)),
-        };
-        step.map_err(|why| fail(&format!("line {}: {why}", scan.line)))?;
-        if read == 0 {
-            return Ok(());
-        }
+    let at = |scan: &Scan, why| format!("line {}: {why}", scan.line);
+    while let Some(chunk) = text.try_next().await.map_err(|e| e.strip_backtrace())? {
+        chunk.iter().try_for_each(|byte| scan.byte(*byte)).map_err(|why| at(&scan, why))?;
     }
+    scan.end().map_err(|why| at(&scan, why))
 }
 
 struct Scan {

@@ -35,6 +35,8 @@ pub struct Header {
     pub max_rows_contributed: u64,
     #[serde(default = "three_hundred")]
     pub max_rows_per_unit: u64,
+    /// A new version of the data opens at each whole multiple of this since 1970 in UTC, whether files changed or not.
+    pub new_version_every_minutes: Option<u64>,
 }
 
 /// Reads a dataset file, with the places of its tables and columns.
@@ -84,15 +86,29 @@ pub enum Format {
     Arrow,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableEntry {
     pub name: String,
     #[serde(default)]
     pub description: String,
-    /// A file, a directory or a glob, relative to the dataset file.
+    /// A file, a directory or a glob, relative to the dataset file or as a URL.
     pub path: String,
     pub format: Format,
+    /// Of CSV and NDJSON; by default what the files' names say: .gz, .bz2, .xz or .zst.
+    pub compression: Option<Compression>,
+    /// Columns whose values are in the names of directories, outermost first: `year=2024/month=05/`.
+    #[serde(default)]
+    pub path_columns: Vec<String>,
     /// Whether quoted fields of a CSV file may hold line ends. One that is not expected is more likely a quote left open.
     #[serde(default)]
     pub newlines_in_values: bool,

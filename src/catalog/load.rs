@@ -2,8 +2,9 @@
 
 use super::declaration::{self, BoundEntry, ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
 use super::identifier::check_sql_name;
+use super::location::unreadable;
 use super::reader::{arrow_type, canonical};
-use super::source::unreadable;
+use super::source::Found;
 use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
 use crate::algebra::calendar::DAY;
 use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
@@ -22,6 +23,8 @@ use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Most values of a public set of keys.
 const MAX_DOMAIN: usize = 100_000;
@@ -29,22 +32,50 @@ const MAX_DOMAIN: usize = 100_000;
 const MAX_CONTRIBUTION: u64 = 1_000_000_000;
 
 /// Reads, checks and opens a dataset. `state` is a restricted session, see [`super::session`].
-pub async fn load(path: &Path, state: &SessionState) -> Result<Dataset> {
+pub async fn load(path: &Path, state: &SessionState) -> Result<Arc<Dataset>> {
+    load_again(path, state, |_| None).await
+}
+
+/// Like [`load`], but where neither the declaration nor any file is another one than those of the open dataset of the same name, it is
+/// that one, and no file is read.
+pub async fn load_again(
+    path: &Path,
+    state: &SessionState,
+    open: impl Fn(&str) -> Option<Arc<Dataset>>,
+) -> Result<Arc<Dataset>> {
     let within = |e: Error| Error { message: format!("{}: {}", path.display(), e.message), ..e };
     let text = std::fs::read_to_string(path)
         .map_err(|e| Error::configuration(format!("cannot read dataset file {}: {e}", path.display())))?;
     let file =
         declaration::parse(&text).map_err(|e| within(Error::configuration(e.to_string().trim_end().to_owned())))?;
-    let base = path.parent().unwrap_or(Path::new("."));
-    build(file, &text, base, state).await.map_err(within)
+    let known = open(&file.dataset.name);
+    build(file, &text, path, state, known).await.map_err(within)
 }
 
-async fn build(file: DatasetFile, text: &str, base: &Path, state: &SessionState) -> Result<Dataset> {
+async fn build(
+    file: DatasetFile,
+    text: &str,
+    path: &Path,
+    state: &SessionState,
+    known: Option<Arc<Dataset>>,
+) -> Result<Arc<Dataset>> {
     check_sql_name("dataset", &file.dataset.name)?;
     let rules = rules(&file.dataset)?;
-    let mut tables: Vec<Table> = Vec::new();
+    let base = path.parent().unwrap_or(Path::new("."));
+    let mut found = Vec::new();
     for entry in &file.tables {
-        let opened = open_table(entry, base, state).await.map_err(|e| in_table(entry, e))?;
+        found.push(Found::look(base, entry).await.map_err(|e| in_table(entry, e))?);
+    }
+    let data_version = hex_digest(found.iter().map(Found::fingerprint).collect::<String>().as_bytes());
+    let policy_version = hex_digest(text.as_bytes());
+    if let Some(known) = known
+        && (&known.policy_version, &known.data_version) == (&policy_version, &data_version)
+    {
+        return Ok(known);
+    }
+    let mut tables: Vec<Table> = Vec::new();
+    for (entry, found) in file.tables.iter().zip(found) {
+        let opened = open_table(entry, found, state).await.map_err(|e| in_table(entry, e))?;
         if tables.iter().any(|t| t.name == opened.name) {
             return Err(in_table(entry, Error::configuration("is declared twice")));
         }
@@ -62,16 +93,17 @@ async fn build(file: DatasetFile, text: &str, base: &Path, state: &SessionState)
         }
     }
     resolve_domains(&file, &mut tables, state).await?;
-    let data_version = hex_digest(tables.iter().map(|t| t.source.fingerprint()).collect::<String>().as_bytes());
-    Ok(Dataset {
+    Ok(Arc::new(Dataset {
+        file: path.to_owned(),
         name: file.dataset.name,
         description: file.dataset.description,
         privacy_unit: file.dataset.privacy_unit,
         rules,
+        schedule: schedule(file.dataset.new_version_every_minutes)?,
         tables,
-        policy_version: hex_digest(text.as_bytes()),
+        policy_version,
         data_version,
-    })
+    }))
 }
 
 fn hex_digest(bytes: &[u8]) -> String {
@@ -114,12 +146,25 @@ fn rules(header: &Header) -> Result<Rules> {
     })
 }
 
-async fn open_table(entry: &TableEntry, base: &Path, state: &SessionState) -> Result<Table> {
+fn schedule(minutes: Option<u64>) -> Result<Option<Duration>> {
+    match minutes {
+        None => Ok(None),
+        Some(minutes @ 1..=MAX_SCHEDULE_MINUTES) => Ok(Some(Duration::from_secs(60 * minutes))),
+        Some(_) => {
+            Err(Error::configuration(format!("new_version_every_minutes must be from 1 to {MAX_SCHEDULE_MINUTES}")))
+        }
+    }
+}
+
+/// A year.
+const MAX_SCHEDULE_MINUTES: u64 = 366 * 24 * 60;
+
+async fn open_table(entry: &TableEntry, found: Found, state: &SessionState) -> Result<Table> {
     check_sql_name("table", &entry.name)?;
     if entry.consent.is_some() || entry.retention.is_some() {
         return Err(Error::configuration("consent and retention rules are not enforced yet, so they are refused"));
     }
-    let source = Source::open(state, base, &entry.path, entry.format, entry.newlines_in_values).await?;
+    let source = Source::open(state, entry, found).await?;
     let mut columns: Vec<Column> = Vec::new();
     for column in &entry.columns {
         let opened = open_column(column, &source).map_err(|e| e.or_at(column.at))?;

@@ -7,30 +7,41 @@
 
 mod csv;
 mod declaration;
+mod format;
 mod identifier;
 mod load;
+mod location;
+mod pinned;
 mod reader;
+mod scan;
 mod source;
+mod spill;
 
-pub use load::load;
-pub use reader::{ReaderOptions, arrow_type, canonical, literal_value, session};
+pub use load::{load, load_again};
+pub use reader::{ReaderOptions, SpillOptions, arrow_type, canonical, environment, literal_value, session, session_in};
 pub use source::Source;
 
 use crate::algebra::{Bounds, Contribution, Domain, TableId, Type};
 use crate::error::{Code, Error, Result};
 use crate::mechanism::Family;
 use crate::num::Amount;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Longest text that a question works with. A longer value is NULL: one unit's texts must not be able to exhaust memory.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
 /// One population and the tables about it.
 pub struct Dataset {
+    /// Where it is declared.
+    pub file: PathBuf,
     pub name: String,
     pub description: String,
     /// What one unit is, in words: "one customer".
     pub privacy_unit: String,
     pub rules: Rules,
+    /// Time between versions of the data; None where the operator decides.
+    pub schedule: Option<Duration>,
     pub tables: Vec<Table>,
     /// SHA-256 of the declaration, in hexadecimal.
     pub policy_version: String,
@@ -101,8 +112,27 @@ impl Dataset {
     }
 
     /// Fails where a file is not the one that was verified: no plan may rely on facts about another file.
-    pub fn check_unchanged(&self) -> Result<()> {
-        self.tables.iter().try_for_each(Table::check_unchanged)
+    pub async fn check_unchanged(&self) -> Result<()> {
+        for table in &self.tables {
+            if !table.source.is_unchanged().await {
+                let message = format!(
+                    "a file of table '{}' changed after it was verified; ask again once the operator has opened the new version",
+                    table.name
+                );
+                return Err(Error::new(Code::DataChanged, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file may have been written to while it was read.
+    pub async fn was_written_to(&self) -> bool {
+        for table in &self.tables {
+            if table.source.was_written_to().await {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -114,16 +144,5 @@ impl Table {
     /// Whether this column names the privacy unit of its own row.
     pub fn is_unit(&self, column: usize) -> bool {
         self.protection == Protection::Unit { column }
-    }
-
-    fn check_unchanged(&self) -> Result<()> {
-        if self.source.is_unchanged() {
-            return Ok(());
-        }
-        let message = format!(
-            "a file of table '{}' changed after it was verified; the operator must restart the server to open the new version",
-            self.name
-        );
-        Err(Error::new(Code::DataChanged, message))
     }
 }

@@ -1,11 +1,12 @@
 //! The restricted DataFusion session in which every plan of ours runs, and the one mapping between its
 //! types and values and ours.
 
+use super::spill::EncryptedFiles;
 use crate::algebra::{Literal, Type};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
@@ -16,23 +17,34 @@ use datafusion::physical_optimizer::output_requirements::OutputRequirements;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How much of the machine one query may use.
-#[derive(Clone, Copy, Debug)]
+/// How much of the machine one question may use.
+#[derive(Clone, Debug)]
 pub struct ReaderOptions {
-    /// Threads that one query spreads over.
+    /// Threads that it spreads over.
     pub partitions: usize,
     /// Rows per batch.
     pub batch_size: usize,
-    /// Bytes that all operators of all queries may hold together; a query that needs more fails.
+    /// Bytes that its operators may hold together; it fails where it needs more and may not spill.
     pub memory_bytes: usize,
+    /// Where operators that can put rows aside do so.
+    pub spill: Option<SpillOptions>,
+}
+
+/// Encrypted files for rows that do not fit into memory.
+#[derive(Clone, Debug)]
+pub struct SpillOptions {
+    pub directory: PathBuf,
+    /// Of one question.
+    pub bytes: u64,
 }
 
 impl Default for ReaderOptions {
     fn default() -> Self {
         let partitions = std::thread::available_parallelism().map_or(2, usize::from);
-        ReaderOptions { partitions, batch_size: 8192, memory_bytes: 4 << 30 }
+        ReaderOptions { partitions, batch_size: 8192, memory_bytes: 2 << 30, spill: None }
     }
 }
 
@@ -41,7 +53,14 @@ impl Default for ReaderOptions {
 /// Of the physical rules it keeps those that make a plan executable. None is trusted with privacy: a plan computes bounded
 /// integers, whatever its shape. The rules that answer COUNT, MIN and MAX from file statistics and those that push filters into
 /// scans are left out, because they would turn values into time and bytes read.
-pub fn session(options: ReaderOptions) -> datafusion::error::Result<SessionState> {
+///
+/// Each question runs in an [`environment`] of its own; the session's own one is for files that are opened.
+pub fn session(options: &ReaderOptions) -> datafusion::error::Result<SessionState> {
+    session_in(options, environment(options, &RuntimeEnv::default())?)
+}
+
+/// A session that shares stores, and what is known of files, with others.
+pub fn session_in(options: &ReaderOptions, environment: Arc<RuntimeEnv>) -> datafusion::error::Result<SessionState> {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.partitions)
         .with_batch_size(options.batch_size)
@@ -63,20 +82,32 @@ pub fn session(options: ReaderOptions) -> datafusion::error::Result<SessionState
         Arc::new(EnsureCooperative::new()),
         Arc::new(SanityCheckPlan::new()),
     ];
-    // Nothing spills: a file of private rows on disk would have to be encrypted first. So nobody needs a share to be kept: whoever needs
-    // memory takes it while there is some.
-    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
-        .with_disk_manager_builder(no_disk)
-        .build_arc()?;
     Ok(SessionStateBuilder::new()
         .with_config(config)
-        .with_runtime_env(runtime)
+        .with_runtime_env(environment)
         .with_analyzer_rules(vec![])
         .with_optimizer_rules(vec![])
         .with_physical_optimizer_rules(rules)
         .build())
+}
+
+/// Memory and disk for one question. Stores and what is known of files are shared with `base`.
+///
+/// A question has its memory for itself, so that none fails because of another one.
+pub fn environment(options: &ReaderOptions, base: &RuntimeEnv) -> datafusion::error::Result<Arc<RuntimeEnv>> {
+    let builder = RuntimeEnvBuilder::from_runtime_env(base);
+    let (pool, disk): (Arc<dyn MemoryPool>, _) = match &options.spill {
+        // Who can spill leaves memory to who cannot.
+        Some(spill) => (
+            Arc::new(FairSpillPool::new(options.memory_bytes)),
+            DiskManagerBuilder::default().with_temp_file_factory(Arc::new(EncryptedFiles::new(spill))),
+        ),
+        None => (
+            Arc::new(GreedyMemoryPool::new(options.memory_bytes)),
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        ),
+    };
+    builder.with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()
 }
 
 /// The Arrow type of each of our types.

@@ -1,89 +1,89 @@
 //! The files behind a table.
 
 use super::csv;
-use super::declaration::Format;
+use super::declaration::{Compression, Format, TableEntry};
+use super::format;
+use super::location::{LocatedFile, in_file, locate, unreadable, why};
+use super::pinned::{self, Pinned};
+use super::scan::Scan;
 use crate::error::{Error, Result};
+use crate::hex::hex;
+use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
+use bytes::Bytes;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::config::TableParquetOptions;
-use datafusion::datasource::file_format::arrow::ArrowFormat;
-use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::file_format::{FileFormat, csv::CsvFormat, parquet::ParquetFormat};
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::file_format::FileFormat;
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
-use std::path::{Path, PathBuf};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use sha2::{Digest, Sha256};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use tokio::io::{AsyncBufRead, AsyncRead};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+/// The files of a table as they are now, not yet read.
+pub(super) struct Found {
+    store: Arc<dyn ObjectStore>,
+    files: Vec<LocatedFile>,
+    identities: Vec<ObjectMeta>,
+    in_place: bool,
+}
+
+impl Found {
+    pub async fn look(base: &Path, table: &TableEntry) -> Result<Found> {
+        let located = locate(base, table).await?;
+        let keys = located.files.iter().map(|file| file.key.clone()).collect();
+        let identities = pinned::identities(located.store.clone(), keys).await;
+        let identities = identities.map_err(|(at, e)| in_file(&located.files[at].name, &why(&e)))?;
+        Ok(Found { store: located.store, files: located.files, identities, in_place: located.in_place })
+    }
+
+    /// Text that is another one whenever a file is.
+    pub fn fingerprint(&self) -> String {
+        let line =
+            |(file, identity): (&LocatedFile, &ObjectMeta)| format!("{}|{}\n", file.name, pinned::identity(identity));
+        self.files.iter().zip(&self.identities).map(line).collect()
+    }
+}
 
 /// A fixed list of files with one schema, opened for reading.
 pub struct Source {
     provider: Arc<dyn TableProvider>,
-    files: Vec<Identity>,
-}
-
-/// What tells a file from another one under the same name.
-#[derive(PartialEq, Eq)]
-struct Identity {
-    path: PathBuf,
-    bytes: u64,
-    modified: SystemTime,
-}
-
-impl Identity {
-    fn of(path: &Path) -> std::io::Result<Identity> {
-        let metadata = std::fs::metadata(path)?;
-        Ok(Identity { path: path.to_owned(), bytes: metadata.len(), modified: metadata.modified()? })
-    }
+    store: Arc<Pinned>,
+    in_place: bool,
 }
 
 impl Source {
-    /// Opens the files that `pattern` (a file, a directory or a glob, relative to `base`) names now. Later
-    /// files do not join by themselves.
-    pub(super) async fn open(
-        state: &SessionState,
-        base: &Path,
-        pattern: &str,
-        format: Format,
-        newlines_in_values: bool,
-    ) -> Result<Source> {
-        let paths = resolve(base, pattern, format)?;
-        let files = paths
-            .iter()
-            .map(|p| Identity::of(p).map_err(|e| Error::configuration(format!("file {}: {e}", p.display()))))
-            .collect::<Result<Vec<_>>>()?;
-        let mut urls = Vec::new();
-        for path in &paths {
-            let absolute =
-                path.canonicalize().map_err(|e| Error::configuration(format!("file {}: {e}", path.display())))?;
-            urls.push(url_of(&absolute)?);
-        }
-        if format == Format::Csv {
-            paths.iter().try_for_each(|path| csv::check(path, newlines_in_values))?;
-        }
-        let reader = reader(format, newlines_in_values);
-        let options = ListingOptions::new(reader.clone()).with_file_extension("");
+    /// Checks that the files are of one schema, and text files that they are well formed.
+    pub(super) async fn open(state: &SessionState, table: &TableEntry, found: Found) -> Result<Source> {
+        let digest = hex(&Sha256::digest(found.fingerprint()));
+        let Found { store, files, identities, in_place } = found;
+        let compression = table.format.compression(table.compression, files.iter().map(|file| file.name.as_str()))?;
+        let reader = format::reader(table.format, compression, table.newlines_in_values);
+        let store = Arc::new(Pinned::new(store, identities, digest));
         let mut schema: Option<SchemaRef> = None;
-        for (url, path) in urls.iter().zip(&paths) {
-            let found = schema_of(state, &options, url, format)
-                .await
-                .map_err(|e| Error::configuration(format!("file {}: {}", path.display(), unreadable(e).message)))?;
+        for (file, object) in files.iter().zip(store.files()) {
+            check_text(&store, &object, table, compression).await.map_err(|why| in_file(&file.name, &why))?;
+            let found = schema_of(state, &reader, &store, object, table.format).await;
+            let found = found.map_err(|e| in_file(&file.name, &unreadable(e).message))?;
             match &schema {
                 Some(first) if !same_columns(first, &found) => {
-                    return Err(Error::configuration(format!(
-                        "file {} has other columns or types than {}",
-                        path.display(),
-                        paths[0].display()
-                    )));
+                    let message = format!("has other columns or types than {}", files[0].name);
+                    return Err(in_file(&file.name, &message));
                 }
                 Some(_) => {}
                 None => schema = Some(found),
             }
         }
-        let schema = schema.ok_or_else(|| Error::configuration(format!("no file matches '{pattern}'")))?;
-        let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
-        let table = ListingTable::try_new(config).map_err(|e| Error::configuration(format!("'{pattern}': {e}")))?;
-        Ok(Source { provider: Arc::new(table), files })
+        let schema = schema.ok_or_else(|| Error::configuration(format!("no file matches '{}'", table.path)))?;
+        if let Some(twice) = table.path_columns.iter().find(|name| schema.field_with_name(name).is_ok()) {
+            return Err(Error::configuration(format!("column '{twice}' is in the files and in their paths")));
+        }
+        let path_values = files.into_iter().map(|file| file.path_values).collect();
+        let provider = Arc::new(Scan::new(store.clone(), reader, schema, &table.path_columns, path_values));
+        Ok(Source { provider, store, in_place })
     }
 
     pub fn provider(&self) -> Arc<dyn TableProvider> {
@@ -95,99 +95,90 @@ impl Source {
     }
 
     /// Whether every file is still the one that was opened.
-    pub fn is_unchanged(&self) -> bool {
-        self.files.iter().all(|file| Identity::of(&file.path).is_ok_and(|now| now == *file))
+    pub async fn is_unchanged(&self) -> bool {
+        self.store.is_unchanged().await
     }
 
-    /// Text that changes whenever a file does.
-    pub fn fingerprint(&self) -> String {
-        let since = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        self.files.iter().map(|f| format!("{}|{}|{}\n", f.path.display(), f.bytes, since(f.modified))).collect()
+    /// Whether a file may have been written to while it was read: stores replace whole objects, and each read of one is checked.
+    pub async fn was_written_to(&self) -> bool {
+        self.in_place && !self.is_unchanged().await
     }
 }
 
-/// The files that a path, directory or glob names, sorted.
-fn resolve(base: &Path, pattern: &str, format: Format) -> Result<Vec<PathBuf>> {
-    let full = base.join(pattern);
-    let glob_text = if full.is_dir() {
-        full.join(match format {
-            Format::Parquet => "*.parquet",
-            Format::Csv => "*.csv",
-            Format::Ndjson => "*.ndjson",
-            Format::Arrow => "*.arrow",
-        })
-    } else {
-        full.clone()
+/// Reads a text file to its end: CSV must be well formed, and what is compressed must be one stream.
+async fn check_text(
+    store: &Arc<Pinned>,
+    object: &ObjectMeta,
+    table: &TableEntry,
+    compression: Option<Compression>,
+) -> Result<(), String> {
+    let bytes = || async {
+        let found = store.get(&object.location).await.map_err(|e| why(&e))?;
+        Ok::<_, String>(found.into_stream().map_err(DataFusionError::from).boxed())
     };
-    if full.is_file() {
-        return Ok(vec![full]);
-    }
-    let glob_text = glob_text.to_str().ok_or_else(|| Error::configuration(format!("path '{pattern}' is not UTF-8")))?;
-    let mut paths = glob::glob(glob_text)
-        .map_err(|e| Error::configuration(format!("path '{pattern}': {e}")))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| Error::configuration(format!("path '{pattern}': {e}")))?;
-    paths.retain(|p| p.is_file());
-    paths.sort();
-    if paths.is_empty() {
-        return Err(Error::configuration(format!("no file matches '{pattern}' in {}", base.display())));
-    }
-    Ok(paths)
-}
-
-/// A literal file URL: characters of the path never act as a glob.
-fn url_of(absolute: &Path) -> Result<ListingTableUrl> {
-    let text = absolute.to_string_lossy();
-    let escaped: String = text
-        .bytes()
-        .map(|b| match b {
-            b'/' | b'-' | b'_' | b'.' | b'~' => char::from(b).to_string(),
-            b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
-            b => format!("%{b:02X}"),
-        })
-        .collect();
-    ListingTableUrl::parse(format!("file://{escaped}"))
-        .map_err(|e| Error::configuration(format!("file {}: {e}", absolute.display())))
-}
-
-/// Readers that do the same work whatever the values are: statistics, page indexes and bloom filters would turn
-/// values into time and bytes read.
-fn reader(format: Format, newlines_in_values: bool) -> Arc<dyn FileFormat> {
-    match format {
-        Format::Parquet => {
-            let mut options = TableParquetOptions::default();
-            options.global.pruning = false;
-            options.global.enable_page_index = false;
-            options.global.bloom_filter_on_read = false;
-            options.global.pushdown_filters = false;
-            options.global.schema_force_view_types = false;
-            Arc::new(ParquetFormat::default().with_options(options))
+    // What decoders say is about bytes, not values; what stores say is about places.
+    let broken = |e: DataFusionError| format!("cannot be decompressed: {}", e.strip_backtrace());
+    if let Some(compression) = compression {
+        let seen = Compression::for_reader(Some(compression)).convert_stream(bytes().await?).map_err(broken)?;
+        let (seen, all) = (length(seen).await, length(decompressed(bytes().await?, compression)).await);
+        // Of several streams one after the other a reader may see the first one only.
+        if seen.map_err(broken)? != all.map_err(broken)? {
+            return Err("holds several compressed streams; compress it as one".into());
         }
-        Format::Csv => Arc::new(CsvFormat::default().with_has_header(true).with_newlines_in_values(newlines_in_values)),
-        // Types are those of all lines, and every line is read when the dataset is opened.
-        Format::Ndjson => Arc::new(JsonFormat::default().with_schema_infer_max_rec(usize::MAX)),
-        Format::Arrow => Arc::new(ArrowFormat),
     }
+    if table.format == Format::Csv {
+        let text = Compression::for_reader(compression).convert_stream(bytes().await?).map_err(broken)?;
+        csv::check(text, table.newlines_in_values).await?;
+    }
+    Ok(())
 }
 
-/// The words of decoders may quote values, so only those of file systems and Parquet's structure are passed on.
-pub(super) fn unreadable(e: DataFusionError) -> Error {
-    let cause = match e.find_root() {
-        DataFusionError::ArrowError(..) => {
-            "a value does not fit the type that its column has elsewhere in the file".into()
+async fn length(mut bytes: BoxStream<'_, Result<Bytes, DataFusionError>>) -> Result<u64, DataFusionError> {
+    let mut length = 0;
+    while let Some(chunk) = bytes.try_next().await? {
+        length += chunk.len() as u64;
+    }
+    Ok(length)
+}
+
+/// All streams of a compressed file.
+fn decompressed<'a>(
+    bytes: BoxStream<'a, Result<Bytes, DataFusionError>>,
+    compression: Compression,
+) -> BoxStream<'a, Result<Bytes, DataFusionError>> {
+    fn stream<'a>(decoder: impl AsyncRead + Send + 'a) -> BoxStream<'a, Result<Bytes, DataFusionError>> {
+        ReaderStream::new(decoder).map_err(DataFusionError::from).boxed()
+    }
+    fn all<'a>(
+        bytes: impl AsyncBufRead + Send + 'a,
+        compression: Compression,
+    ) -> BoxStream<'a, Result<Bytes, DataFusionError>> {
+        macro_rules! every_member {
+            ($decoder:ident) => {{
+                let mut decoder = $decoder::new(bytes);
+                decoder.multiple_members(true);
+                stream(decoder)
+            }};
         }
-        other => other.strip_backtrace(),
-    };
-    Error::configuration(format!("cannot be read: {cause}"))
+        match compression {
+            Compression::Gzip => every_member!(GzipDecoder),
+            Compression::Bzip2 => every_member!(BzDecoder),
+            Compression::Xz => every_member!(XzDecoder),
+            Compression::Zstd => every_member!(ZstdDecoder),
+        }
+    }
+    all(StreamReader::new(bytes.map_err(std::io::Error::other)), compression)
 }
 
 async fn schema_of(
     state: &SessionState,
-    options: &ListingOptions,
-    url: &ListingTableUrl,
+    reader: &Arc<dyn FileFormat>,
+    store: &Arc<Pinned>,
+    object: ObjectMeta,
     format: Format,
 ) -> datafusion::error::Result<SchemaRef> {
-    let inferred = options.infer_schema(state, url).await?;
+    let store: Arc<dyn ObjectStore> = store.clone();
+    let inferred = reader.infer_schema(state, &store, &[object]).await?;
     Ok(match format {
         Format::Parquet | Format::Ndjson | Format::Arrow => inferred,
         // Every CSV field is read as text and cast afterwards: a bad field is NULL, never an error.

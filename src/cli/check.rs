@@ -12,17 +12,13 @@ pub async fn check(file: &Path) -> Result<String> {
     let is_dataset =
         text.parse::<toml::Table>().is_ok_and(|table| table.get("dataset").is_some_and(toml::Value::is_table));
     if is_dataset {
-        let state = session(Default::default()).map_err(|e| Error::internal(e.strip_backtrace()))?;
-        return Ok(describe(&catalog::load(file, &state).await?));
+        let state = session(&Default::default()).map_err(|e| Error::internal(e.strip_backtrace()))?;
+        return Ok(describe(catalog::load(file, &state).await?.as_ref()));
     }
     let config = server::load(file)?;
-    let state = session(config.reader_options()).map_err(|e| Error::internal(e.strip_backtrace()))?;
-    let (mut described, mut names) = (String::new(), Vec::new());
-    for section in &config.datasets {
-        let dataset = catalog::load(&section.file, &state).await?;
-        described += &describe(&dataset);
-        names.push(dataset.name);
-    }
+    let datasets = server::open_datasets(&config, |_| None).await?;
+    let described: String = datasets.iter().map(|dataset| describe(dataset)).collect();
+    let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
     let accounts = config.settings(&names)?.len() - names.len();
     let counts = format!("{} principals, {accounts} grants", config.principals.len());
     Ok(format!("{described}{}: {counts}: fine\n", file.display()))

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Serves until SIGINT or SIGTERM, reads certificates again on SIGHUP, and at the end lets running calls finish. The address is printed once the server answers.
+/// Serves until SIGINT or SIGTERM, reads policy, data and certificates again on SIGHUP, and at the end lets running calls finish. The address is printed once the server answers.
 pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
     log_to_stderr()?;
     let mut config = server::load(config)?;
@@ -24,9 +24,9 @@ pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
     loop {
         match signals.next().await {
             Signal::Stop => break,
-            Signal::Reload => match running.reload_certificates() {
-                Ok(()) => tracing::info!("certificates were read again"),
-                Err(e) => tracing::error!(error = %e, "the old certificates stay in use"),
+            Signal::Reload => match running.reload().await {
+                Ok(()) => tracing::info!("policy, data and certificates were read again"),
+                Err(e) => tracing::error!(error = %e, "nothing was put in place"),
             },
         }
     }

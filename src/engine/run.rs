@@ -6,7 +6,7 @@ use super::functions::Secret;
 use super::order::in_order;
 use super::table::released_schema;
 use crate::algebra::{Query, Relation};
-use crate::catalog::{Dataset, ReaderOptions, arrow_type, session};
+use crate::catalog::{Dataset, ReaderOptions, arrow_type, environment, session, session_in};
 use crate::error::{Code, Error, Result};
 use crate::mechanism::{Calibrated, ExactAggregates};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, new_empty_array};
@@ -14,6 +14,8 @@ use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices,
 use datafusion::arrow::datatypes::{Decimal128Type, SchemaRef, UInt64Type};
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
@@ -25,30 +27,44 @@ use std::sync::Arc;
 /// Runs questions over one dataset.
 pub struct Engine {
     dataset: Arc<Dataset>,
+    period: u64,
     private: SessionState,
     /// One partition, so that the order of public rows is a function of the rows.
     public: SessionState,
+    options: ReaderOptions,
 }
 
 /// A question whose plans were built, so that no planning error is left for after the charge.
 pub struct Prepared {
     secret: Secret,
+    /// Its own memory and disk.
+    environment: Arc<RuntimeEnv>,
 }
 
 impl Prepared {
-    /// A fixed secret, so that a test can compare runs.
-    #[cfg(test)]
-    pub(super) fn fixed() -> Prepared {
-        Prepared { secret: Secret::fixed() }
+    fn task(&self, state: &SessionState) -> Arc<TaskContext> {
+        Arc::new(TaskContext::from(state).with_runtime(self.environment.clone()))
     }
 }
 
 impl Engine {
-    pub fn new(dataset: Arc<Dataset>, options: ReaderOptions) -> Result<Engine> {
-        let session = |partitions| {
-            session(ReaderOptions { partitions, ..options }).map_err(|e| Error::internal(e.strip_backtrace()))
-        };
-        Ok(Engine { dataset, private: session(options.partitions)?, public: session(1)? })
+    /// `period` is the number of the schedule's period in which the dataset was opened: each has its own version, so that whether
+    /// files changed does not show in which answers are reused.
+    pub fn new(dataset: Arc<Dataset>, options: ReaderOptions, period: u64) -> Result<Engine> {
+        let internal = |e: DataFusionError| Error::internal(e.strip_backtrace());
+        let private = session(&options).map_err(internal)?;
+        let one = ReaderOptions { partitions: 1, ..options.clone() };
+        let public = session_in(&one, private.runtime_env().clone()).map_err(internal)?;
+        Ok(Engine { dataset, period, private, public, options })
+    }
+
+    pub fn period(&self) -> u64 {
+        self.period
+    }
+
+    /// The version of the data, as stored answers know it.
+    pub fn version(&self) -> String {
+        format!("{} {}", self.period, self.dataset.data_version)
     }
 
     pub fn dataset(&self) -> &Arc<Dataset> {
@@ -60,8 +76,9 @@ impl Engine {
     /// Errors: `DATA_CHANGED`; `UNSUPPORTED_SQL` where a plan cannot be built. Both are functions of text, catalog and file
     /// identities, and nothing has been charged yet.
     pub async fn prepare(&self, query: &Query, releases: &[Calibrated]) -> Result<Prepared> {
-        self.dataset.check_unchanged()?;
+        self.dataset.check_unchanged().await?;
         let secret = Secret::draw().map_err(|_| Error::internal("the operating system gives no randomness"))?;
+        let prepared = self.prepared(secret)?;
         let empty = |schema| table(RecordBatch::new_empty(schema));
         let released = releases.iter().map(|r| empty(released_schema(&r.release))).collect::<Result<Vec<_>>>()?;
         let mut fixed = BTreeMap::new();
@@ -78,7 +95,12 @@ impl Engine {
         }
         let post = sources.plan(&query.post).and_then(|b| b.build()).map_err(unplannable)?;
         physical(&self.public, &post).await.map_err(unplannable)?;
-        Ok(Prepared { secret })
+        Ok(prepared)
+    }
+
+    pub(super) fn prepared(&self, secret: Secret) -> Result<Prepared> {
+        let environment = environment(&self.options, self.private.runtime_env());
+        Ok(Prepared { secret, environment: environment.map_err(|e| Error::internal(e.strip_backtrace()))? })
     }
 
     /// The bounded integers of one release. `released` holds the tables of earlier releases of the same question.
@@ -102,10 +124,12 @@ impl Engine {
         let sources = Sources { dataset: &self.dataset, released: &tables, fixed: &fixed.0, secret: prepared.secret };
         let run = async {
             let plan = bounded(release, &sources)?;
-            collect(physical(&self.private, &plan).await?, self.private.task_ctx()).await
+            collect(physical(&self.private, &plan).await?, prepared.task(&self.private)).await
         };
         let batches = run.await.map_err(|e| failed(kind(&e)))?;
-        self.dataset.check_unchanged().map_err(|_| failed("data changed"))?;
+        if self.dataset.was_written_to().await {
+            return Err(failed("data changed"));
+        }
         exact_columns(&batches, release).ok_or_else(|| failed("shape"))
     }
 
@@ -124,7 +148,8 @@ impl Engine {
         let run = async {
             let plan = sources.plan(relation)?.build()?;
             let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
-            let mut stream = execute_stream(in_order(physical(&self.public, &plan).await?)?, self.public.task_ctx())?;
+            let mut stream =
+                execute_stream(in_order(physical(&self.public, &plan).await?)?, prepared.task(&self.public))?;
             let (mut batches, mut bytes) = (Vec::new(), 0usize);
             while let Some(batch) = stream.try_next().await? {
                 bytes = bytes.saturating_add(batch.get_array_memory_size());
@@ -135,11 +160,15 @@ impl Engine {
             }
             Ok::<_, DataFusionError>(Some(concat_batches(&schema, &batches)?))
         };
-        run.await.map_err(|e| failed(kind(&e)))?.ok_or_else(|| {
-            let message =
-                format!("the answer would have more than {} MiB: aggregate, or add a LIMIT", MAX_TABLE_BYTES >> 20);
-            Error::new(Code::AnswerTooLarge, message)
-        })
+        let too_large = |what: String| {
+            Error::new(Code::AnswerTooLarge, format!("{what}: aggregate, add a condition, or add a LIMIT"))
+        };
+        match run.await {
+            Ok(Some(table)) => Ok(table),
+            Ok(None) => Err(too_large(format!("the answer would have more than {} MiB", MAX_TABLE_BYTES >> 20))),
+            Err(e) if kind(&e) == "memory" => Err(too_large("the question needs more memory than one may have".into())),
+            Err(e) => Err(failed(kind(&e))),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The bounded integers before noise: the same whatever the order of rows, partitions and batch size, and within the
 //! claimed sensitivity between neighbours.
 
-use super::run::{Engine, Fixed, Prepared};
+use super::functions::Secret;
+use super::run::{Engine, Fixed};
 use crate::algebra::{Contribution, Sensitivity};
-use crate::catalog::{self, ReaderOptions, session};
+use crate::catalog::{self, ReaderOptions, SpillOptions, session};
 use crate::mechanism::{Calibrated, Family, Selection, UNIT_WEIGHT, calibrate};
 use crate::sql;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -118,17 +119,15 @@ type Groups = BTreeMap<String, Vec<i128>>;
 
 /// The first release of a question and its exact integers, over the files in `dir`.
 async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Groups) {
-    let dataset = Arc::new(catalog::load(&dir.join("shop.toml"), &session(options).unwrap()).await.unwrap());
+    let dataset = catalog::load(&dir.join("shop.toml"), &session(&options).unwrap()).await.unwrap();
     let statement = sql::plan(sql, &dataset).unwrap();
     let made =
         calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), "1e-6".parse().unwrap(), Family::Laplace)
             .unwrap();
-    let engine = Engine::new(dataset, options).unwrap();
-    let (keys, columns) = engine
-        .exact(&statement.query, &made, &Prepared::fixed(), &[], &mut Fixed::default())
-        .await
-        .unwrap()
-        .into_parts();
+    let engine = Engine::new(dataset, options, 0).unwrap();
+    let prepared = engine.prepared(Secret::fixed()).unwrap();
+    let (keys, columns) =
+        engine.exact(&statement.query, &made, &prepared, &[], &mut Fixed::default()).await.unwrap().into_parts();
     let name = |at: usize| match keys.as_slice() {
         [] => at.to_string(),
         keys => keys.iter().map(|key| array_value_to_string(key, at).unwrap() + "|").collect(),
@@ -141,7 +140,7 @@ async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Gr
 }
 
 fn options(partitions: usize, batch_size: usize) -> ReaderOptions {
-    ReaderOptions { partitions, batch_size, memory_bytes: 1 << 30 }
+    ReaderOptions { partitions, batch_size, memory_bytes: 1 << 30, spill: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,4 +196,19 @@ async fn neighbours_differ_by_no_more_than_the_sensitivity() {
         }
         assert!(moved_any, "{sql}: no unit moves anything");
     }
+}
+
+/// Little memory and a disk, or much memory: the integers are the same. Without the disk there are none.
+#[tokio::test(flavor = "multi_thread")]
+async fn integers_do_not_depend_on_memory() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(dir.path(), &events(5, 30_000));
+    let sql = "SELECT pieces % 1000 AS p, region, count(*), sum(amount) FROM events GROUP BY p, region";
+    let little = ReaderOptions { memory_bytes: 32 << 20, ..options(2, 1024) };
+    let spill = SpillOptions { directory: scratch.path().to_owned(), bytes: 1 << 30 };
+    let (_, much) = exact(dir.path(), sql, options(2, 1024)).await;
+    let (_, spilled) = exact(dir.path(), sql, ReaderOptions { spill: Some(spill), ..little.clone() }).await;
+    assert_eq!(much, spilled);
+    let none = tokio::spawn(async move { exact(dir.path(), sql, little).await });
+    assert!(none.await.is_err(), "what fits into the memory shows nothing");
 }

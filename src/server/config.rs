@@ -1,7 +1,7 @@
 //! The server's configuration file. Unknown keys are refused. `examples/undertone.toml` is the annotated example.
 
 use crate::accounting::Grant;
-use crate::catalog::ReaderOptions;
+use crate::catalog::{ReaderOptions, SpillOptions};
 use crate::error::{Error, Result};
 use crate::ledger::{Account, Setting};
 use crate::num::Amount;
@@ -12,9 +12,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// The file itself.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// In the place of the address in the file.
+    #[serde(skip)]
+    listen: Option<SocketAddr>,
     #[serde(default)]
     pub server: ServerSection,
     pub ledger: LedgerSection,
@@ -28,7 +34,7 @@ pub struct Config {
     pub grants: Vec<GrantSection>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSection {
     pub listen: SocketAddr,
@@ -43,7 +49,7 @@ pub struct ServerSection {
 }
 
 /// Files in PEM.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSection {
     /// The server's certificate, and those that lead from it to its authority.
@@ -68,21 +74,23 @@ impl Default for ServerSection {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerSection {
     pub path: PathBuf,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSection {
     pub partitions: Option<usize>,
     pub batch_size: Option<usize>,
-    pub memory_mib: Option<usize>,
+    pub memory_mib_per_query: Option<usize>,
+    pub spill_directory: Option<PathBuf>,
+    pub spill_mib_per_query: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSection {
     /// The dataset's own file, relative to this one.
@@ -91,14 +99,14 @@ pub struct DatasetSection {
     pub pool_delta: Amount,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct PrincipalSection {
     pub name: String,
     pub token_sha256: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct GrantSection {
     pub principal: String,
@@ -108,6 +116,11 @@ pub struct GrantSection {
     pub delta: Amount,
 }
 
+/// A pebibyte.
+const MOST_MIB: u64 = 1 << 30;
+/// Of one question, where spilling is allowed.
+const DEFAULT_SPILL_MIB: u64 = 8192;
+
 /// Reads a configuration; relative paths in it are relative to the file.
 pub fn load(path: &Path) -> Result<Config> {
     let fail = |message: String| Error::configuration(format!("{}: {message}", path.display()));
@@ -115,7 +128,9 @@ pub fn load(path: &Path) -> Result<Config> {
     let mut config: Config = toml::from_str(&text).map_err(|e| fail(e.to_string().trim_end().to_owned()))?;
     config.check().map_err(|e| fail(e.message))?;
     let base = path.parent().unwrap_or(Path::new("."));
+    config.path = path.to_owned();
     config.ledger.path = base.join(&config.ledger.path);
+    config.engine.spill_directory = config.engine.spill_directory.map(|directory| base.join(directory));
     if let Some(tls) = &mut config.server.tls {
         tls.certificate = base.join(&tls.certificate);
         tls.key = base.join(&tls.key);
@@ -139,6 +154,16 @@ impl Config {
             return fail("server limits must be above 0".into());
         }
         self.check_address(self.server.listen)?;
+        let EngineSection { memory_mib_per_query: memory, spill_directory, spill_mib_per_query: spill, .. } =
+            &self.engine;
+        if memory.is_some_and(|mib| mib == 0 || mib > MOST_MIB as usize)
+            || spill.is_some_and(|mib| mib == 0 || mib > MOST_MIB)
+        {
+            return fail(format!("memory and spill limits must be from 1 to {MOST_MIB} MiB"));
+        }
+        if spill.is_some() && spill_directory.is_none() {
+            return fail("spill_mib_per_query needs a spill_directory".into());
+        }
         let mut names = HashSet::new();
         for principal in &self.principals {
             let digest = &principal.token_sha256;
@@ -180,8 +205,13 @@ impl Config {
     /// Listens at another address than the file says.
     pub fn listen_at(&mut self, address: SocketAddr) -> Result<()> {
         self.check_address(address)?;
-        self.server.listen = address;
+        self.listen = Some(address);
         Ok(())
+    }
+
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        self.listen.unwrap_or(self.server.listen)
     }
 
     fn check_address(&self, address: SocketAddr) -> Result<()> {
@@ -220,12 +250,32 @@ impl Config {
         Ok(settings)
     }
 
+    /// Digests of tokens, and the principals that they stand for.
+    pub fn tokens(&self) -> impl Iterator<Item = (String, String)> {
+        self.principals.iter().map(|p| (p.token_sha256.clone(), p.name.clone()))
+    }
+
+    /// Takes from a newer reading what can change while a server runs: the names of sections where more than that changed.
+    pub fn take(&mut self, fresh: Config) -> Vec<&'static str> {
+        let Config { datasets, principals, grants, path: _, listen: _, server, ledger, engine } = fresh;
+        let fixed =
+            [("server", server != self.server), ("ledger", ledger != self.ledger), ("engine", engine != self.engine)];
+        (self.datasets, self.principals, self.grants) = (datasets, principals, grants);
+        fixed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
+    }
+
     pub fn reader_options(&self) -> ReaderOptions {
         let standard = ReaderOptions::default();
+        let spill_mib = self.engine.spill_mib_per_query.unwrap_or(DEFAULT_SPILL_MIB);
         ReaderOptions {
             partitions: self.engine.partitions.unwrap_or(standard.partitions).max(1),
             batch_size: self.engine.batch_size.unwrap_or(standard.batch_size).max(1),
-            memory_bytes: self.engine.memory_mib.map_or(standard.memory_bytes, |mib| mib << 20),
+            memory_bytes: self.engine.memory_mib_per_query.map_or(standard.memory_bytes, |mib| mib << 20),
+            spill: self
+                .engine
+                .spill_directory
+                .clone()
+                .map(|directory| SpillOptions { directory, bytes: spill_mib << 20 }),
         }
     }
 

@@ -2,7 +2,9 @@
 
 mod config;
 mod run;
+mod state;
 mod tls;
 
 pub use config::{Config, load};
 pub use run::{Running, start};
+pub use state::open_datasets;

@@ -1,16 +1,16 @@
 //! From configuration to a listening server, and its end.
 
 use super::Config;
-use super::tls::{self, Tls};
+use super::state::{State, engines, open_datasets};
+use super::tls::{self, Certificates, Tls};
 use crate::api::{self, Principals};
-use crate::catalog::{self, session};
-use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::proto;
 use crate::session::Session;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -23,20 +23,26 @@ use tonic::transport::Server;
 pub struct Running {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
-    session: Arc<Session>,
-    tls: Option<Arc<Tls>>,
+    state: Arc<State>,
+    schedules: JoinHandle<()>,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
 impl Running {
-    /// Reads the certificates again, for connections from now on.
-    pub fn reload_certificates(&self) -> Result<()> {
-        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    /// Reads policy, data and certificates again; see [`State::reload`].
+    pub async fn reload(&self) -> Result<()> {
+        self.state.reload().await
+    }
+
+    /// Opens the versions of the data that are due at a moment, in time since 1970. The server does so by itself, by its own clock.
+    pub async fn open_due_versions(&self, now: Duration) {
+        self.state.open_due(now).await;
     }
 
     /// Stops accepting, turns away what waits, lets running calls finish, and returns.
     pub async fn stop(self) -> Result<()> {
-        self.session.close();
+        self.schedules.abort();
+        self.state.session.close();
         // A server that has ended by itself has nobody listening for this.
         let _ = self.stop.send(());
         self.task.await.map_err(|e| Error::internal(e.to_string()))?.map_err(|e| Error::internal(e.to_string()))
@@ -45,27 +51,19 @@ impl Running {
 
 /// Opens datasets and ledger, checks all of it, and listens.
 pub async fn start(config: &Config) -> Result<Running> {
-    let options = config.reader_options();
-    let state = session(options).map_err(|e| Error::internal(e.strip_backtrace()))?;
-    let mut engines: Vec<Engine> = Vec::new();
-    let mut names: Vec<String> = Vec::new();
-    for section in &config.datasets {
-        let dataset = Arc::new(catalog::load(&section.file, &state).await?);
-        if names.contains(&dataset.name) {
-            return Err(Error::configuration(format!("two files declare dataset '{}'", dataset.name)));
-        }
-        names.push(dataset.name.clone());
-        engines.push(Engine::new(dataset, options)?);
-    }
+    let datasets = open_datasets(config, |_| None).await?;
+    let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
     let settings = config.settings(&names)?;
+    let tls = config.server.tls.as_ref().map(Certificates::read).transpose()?.map(Tls::new);
     let ledger = Ledger::open(&config.ledger.path).await?;
     let entries = ledger.verify_audit().await?;
     ledger.apply(settings).await?;
     ledger.begin().await?;
     tracing::info!(audit_entries = entries, datasets = names.len(), "ledger open");
 
+    let engines = engines(datasets, config.reader_options())?;
     let session = Arc::new(Session::new(engines, ledger, config.limits())?);
-    let principals = Principals::new(config.principals.iter().map(|p| (p.token_sha256.clone(), p.name.clone())));
+    let principals = Principals::new(config.tokens());
     let mut routes = Routes::builder();
     api::serve_routes(&mut routes, &session, &principals, config.server.max_request_bytes);
     let reflection = tonic_reflection::server::Builder::configure()
@@ -73,14 +71,13 @@ pub async fn start(config: &Config) -> Result<Running> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|e| Error::internal(e.to_string()))?;
-    routes.add_service(InterceptedService::new(reflection, principals));
+    routes.add_service(InterceptedService::new(reflection, principals.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     routes.add_service(health_service);
 
-    let tls = config.server.tls.as_ref().map(Tls::open).transpose()?;
-    let place = |e: std::io::Error| Error::configuration(format!("cannot listen on {}: {e}", config.server.listen));
-    let listener = TcpListener::bind(config.server.listen).await.map_err(place)?;
+    let place = |e: std::io::Error| Error::configuration(format!("cannot listen on {}: {e}", config.address()));
+    let listener = TcpListener::bind(config.address()).await.map_err(place)?;
     let address = listener.local_addr().map_err(place)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let end = async {
@@ -93,5 +90,7 @@ pub async fn start(config: &Config) -> Result<Running> {
         Some(tls) => tokio::spawn(router.serve_with_incoming_shutdown(tls::incoming(listener, tls.clone()), end)),
         None => tokio::spawn(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), end)),
     };
-    Ok(Running { address, stop, session, tls, task })
+    let state = Arc::new(State { session, principals, tls, config: tokio::sync::Mutex::new(config.clone()) });
+    let schedules = tokio::spawn(state.clone().follow_schedules());
+    Ok(Running { address, stop, state, schedules, task })
 }

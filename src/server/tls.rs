@@ -19,27 +19,35 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 
 /// Time that a client has for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Certificates that were read and fit together.
+pub struct Certificates(Arc<ServerConfig>);
+
+impl Certificates {
+    /// Errors: `CONFIGURATION` where a file cannot be read or does not hold what it should, or has expired.
+    pub fn read(files: &TlsSection) -> Result<Certificates> {
+        Ok(Certificates(Arc::new(read(files)?)))
+    }
+}
+
 /// The server's certificates, as last read.
 pub struct Tls {
-    files: TlsSection,
     current: RwLock<Arc<ServerConfig>>,
 }
 
 impl Tls {
-    /// Errors: `CONFIGURATION` where a file cannot be read or does not hold what it should.
-    pub fn open(files: &TlsSection) -> Result<Arc<Tls>> {
-        Ok(Arc::new(Tls { files: files.clone(), current: RwLock::new(Arc::new(read(files)?)) }))
+    pub fn new(first: Certificates) -> Arc<Tls> {
+        Arc::new(Tls { current: RwLock::new(first.0) })
     }
 
-    /// Reads the files again, for connections from now on. Where that fails the old ones stay in use.
-    pub fn reload(&self) -> Result<()> {
-        let fresh = Arc::new(read(&self.files)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+    /// Takes these for connections from now on.
+    pub fn replace(&self, fresh: Certificates) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh.0;
     }
 
     fn acceptor(&self) -> TlsAcceptor {
@@ -61,6 +69,7 @@ fn read(files: &TlsSection) -> Result<ServerConfig> {
         }
     };
     let chain = certificates("certificate", &files.certificate)?;
+    chain.iter().try_for_each(in_force).map_err(|why| invalid("certificate", &files.certificate, why))?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| invalid("key", &files.key, e.to_string()))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -84,6 +93,25 @@ fn read(files: &TlsSection) -> Result<ServerConfig> {
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
+
+/// Clients would turn away from a server whose certificate is not in force, so it is not used.
+fn in_force(certificate: &CertificateDer) -> Result<(), String> {
+    let (_, found) = parse_x509_certificate(certificate).map_err(|_| "holds a certificate that cannot be read")?;
+    let (validity, now) = (found.validity(), ASN1Time::now());
+    if now > validity.not_after {
+        return Err(format!("has expired: it was valid until {}", validity.not_after));
+    }
+    if now < validity.not_before {
+        return Err(format!("is not in force yet: it is valid from {}", validity.not_before));
+    }
+    if validity.time_to_expiration().is_some_and(|left| left < WARN_BEFORE) {
+        tracing::warn!(until = %validity.not_after, "the server's certificate expires soon");
+    }
+    Ok(())
+}
+
+/// Time before the end of a certificate from which on each start and reload says so.
+const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Connections whose handshake is done.
 pub fn incoming(listener: TcpListener, tls: Arc<Tls>) -> ReceiverStream<io::Result<TlsStream<TcpStream>>> {

@@ -10,8 +10,8 @@ use undertone::error::Error;
 use undertone::sql::{self, Statement};
 
 async fn clinic(world: &World) -> Arc<Dataset> {
-    let state = session(ReaderOptions::default()).unwrap();
-    Arc::new(catalog::load(&world.path("clinic.toml"), &state).await.unwrap())
+    let state = session(&ReaderOptions::default()).unwrap();
+    catalog::load(&world.path("clinic.toml"), &state).await.unwrap()
 }
 
 /// Plans as the server does, on a thread whose stack holds what the limits let through.

@@ -2,7 +2,8 @@
 //! certificate that changes while the server runs.
 
 use crate::world::{ANA, Recipe, World};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use std::ops::Range;
 use std::process::Command;
 use undertone::server;
 
@@ -16,8 +17,15 @@ fn authority() -> Authority {
 
 /// Writes NAME.pem and NAME.key.
 fn issue(world: &World, authority: &Authority, name: &str) {
+    issue_for(world, authority, name, 2000..2100);
+}
+
+/// Valid from the start of one year to the start of another.
+fn issue_for(world: &World, authority: &Authority, name: &str, years: Range<i32>) {
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, authority).unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(years.start, 1, 1), date_time_ymd(years.end, 1, 1));
+    let certificate = params.signed_by(&key, authority).unwrap();
     std::fs::write(world.path(&format!("{name}.pem")), certificate.pem()).unwrap();
     std::fs::write(world.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
 }
@@ -61,12 +69,17 @@ async fn tls_says_who_the_server_is_and_who_may_speak_to_it() {
     }
     // The server's new certificate is used without a restart; a broken one is not.
     issue(&world, &strange, "server");
-    running.reload_certificates().unwrap();
+    running.reload().await.unwrap();
     assert_eq!(ask(port, &["--ca", &path("strange.pem")]).0, Some(0));
     assert_eq!(ask(port, &["--ca", &path("trusted.pem")]).0, Some(6));
     std::fs::write(world.path("server.key"), "no key").unwrap();
-    let refused = running.reload_certificates().unwrap_err();
+    let refused = running.reload().await.unwrap_err();
     assert!(refused.message.contains("server.tls.key"), "{refused}");
+    for (years, words) in [(2001..2021, "has expired: it was valid until"), (2090..2100, "not in force yet")] {
+        issue_for(&world, &strange, "server", years);
+        let refused = running.reload().await.unwrap_err();
+        assert!(refused.message.contains("server.pem") && refused.message.contains(words), "{refused}");
+    }
     assert_eq!(ask(port, &["--ca", &path("strange.pem")]).0, Some(0));
     running.stop().await.unwrap();
 

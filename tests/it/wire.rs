@@ -382,19 +382,3 @@ async fn logs_hold_no_literal_and_sigterm_ends_in_order() {
         assert!(log.contains(word), "no {word} in {log}");
     }
 }
-
-/// A file that changed under the server is noticed before anything is charged.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_changed_file_stops_questions_until_a_restart() {
-    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
-    let running = world.serve().await;
-    let ana = Caller::to(&running, ANA).await;
-    let before = ana.balance().await;
-    std::fs::write(world.path("hospitals.csv"), "hospital,city,beds\nA,Ulm,1\n").unwrap();
-    assert_eq!(code(&ana.ask(COUNT, "1").await.unwrap_err()), "DATA_CHANGED");
-    assert_eq!(ana.balance().await, before);
-    running.stop().await.unwrap();
-    let running = world.serve().await;
-    assert!(Caller::to(&running, ANA).await.ask(COUNT, "1").await.is_ok());
-    running.stop().await.unwrap();
-}

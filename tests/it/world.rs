@@ -121,18 +121,7 @@ fn write_tables(dir: &Path, recipe: &Recipe) {
     }
     std::fs::create_dir_all(dir.join("visits")).unwrap();
     for (i, part) in visits.chunks(visits.len().div_ceil(2)).enumerate() {
-        parquet(
-            &dir.join(format!("visits/{i}.parquet")),
-            vec![
-                ("visit_id", Arc::new(Int64Array::from_iter_values(part.iter().map(|v| v.0)))),
-                ("patient_id", Arc::new(Int64Array::from_iter_values(part.iter().map(|v| v.1)))),
-                ("hospital", Arc::new(StringArray::from_iter_values(part.iter().map(|v| v.2)))),
-                ("diagnosis", Arc::new(StringArray::from_iter_values(part.iter().map(|v| v.3)))),
-                ("age", Arc::new(Int64Array::from_iter_values(part.iter().map(|v| v.4)))),
-                ("cost", Arc::new(part.iter().map(|v| (v.4 % 10 != 0).then_some(v.5)).collect::<Float64Array>())),
-                ("visit_date", Arc::new(Date32Array::from_iter_values(part.iter().map(|v| v.6)))),
-            ],
-        );
+        write_visits(&dir.join(format!("visits/{i}.parquet")), part);
     }
     parquet(
         &dir.join("patients.parquet"),
@@ -146,6 +135,25 @@ fn write_tables(dir: &Path, recipe: &Recipe) {
     std::fs::write(dir.join("items.csv"), format!("item_id,visit_id,price\n{lines}")).unwrap();
     let lines = HOSPITALS.iter().map(|(name, city, beds)| format!("{name},{city},{beds}\n")).collect::<String>();
     std::fs::write(dir.join("hospitals.csv"), format!("hospital,city,beds\n{lines}")).unwrap();
+}
+
+/// Visit, patient, hospital, diagnosis, age, cost and day.
+pub type Visit = (i64, i64, &'static str, &'static str, i64, f64, i32);
+
+/// Every tenth age has no cost.
+pub fn write_visits(path: &Path, visits: &[Visit]) {
+    parquet(
+        path,
+        vec![
+            ("visit_id", Arc::new(Int64Array::from_iter_values(visits.iter().map(|v| v.0)))),
+            ("patient_id", Arc::new(Int64Array::from_iter_values(visits.iter().map(|v| v.1)))),
+            ("hospital", Arc::new(StringArray::from_iter_values(visits.iter().map(|v| v.2)))),
+            ("diagnosis", Arc::new(StringArray::from_iter_values(visits.iter().map(|v| v.3)))),
+            ("age", Arc::new(Int64Array::from_iter_values(visits.iter().map(|v| v.4)))),
+            ("cost", Arc::new(visits.iter().map(|v| (v.4 % 10 != 0).then_some(v.5)).collect::<Float64Array>())),
+            ("visit_date", Arc::new(Date32Array::from_iter_values(visits.iter().map(|v| v.6)))),
+        ],
+    );
 }
 
 fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
