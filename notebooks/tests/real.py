@@ -1,6 +1,7 @@
 """The real server, run as a user would run it."""
 
 import contextlib
+import os
 import queue
 import re
 import signal
@@ -37,8 +38,11 @@ def prepare(binary: Path, directory: Path, *, customers: int) -> None:
 class Server:
     """A server on a port of its own choosing. Its state outlives a restart, its port does not."""
 
-    def __init__(self, binary: Path, directory: Path) -> None:
+    def __init__(
+        self, binary: Path, directory: Path, environment: dict[str, str] | None = None
+    ) -> None:
         self._binary = binary
+        self._environment = {**os.environ, **(environment or {})}
         self.directory = directory
         self._log = directory / "server.log"
         self._process: subprocess.Popen[str] | None = None
@@ -49,6 +53,7 @@ class Server:
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [self._binary, "serve", "--config", config, "--listen", "127.0.0.1:0"],
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -68,9 +73,13 @@ class Server:
                 self.url = f"http://{ready[1]}"
                 return
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+    def send(self, what: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(how)
+        self._process.send_signal(what)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        self.send(how)
+        assert self._process is not None
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

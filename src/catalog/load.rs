@@ -2,7 +2,7 @@
 
 use super::declaration::{self, BoundEntry, ColumnEntry, DatasetFile, DomainEntry, Header, TableEntry, UnitEntry};
 use super::identifier::check_sql_name;
-use super::location::unreadable;
+use super::location::{no_panic, unreadable};
 use super::reader::{arrow_type, canonical};
 use super::source::Found;
 use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
@@ -86,8 +86,11 @@ async fn build(
     }
     for (id, entry) in file.tables.iter().enumerate() {
         check_path(id, &tables).map_err(|e| in_table(entry, e))?;
-        verify_parent(id, &tables, state).await.map_err(|e| in_table(entry, e))?;
-        let rows = read_through(&tables[id], state).await.map_err(|e| in_table(entry, e))?;
+        let verify = async {
+            verify_parent(id, &tables, state).await?;
+            read_through(&tables[id], state).await
+        };
+        let rows = no_panic(verify).await.map_err(|e| in_table(entry, e))?;
         if tables[id].is_public() {
             tables[id].rows = rows;
         }

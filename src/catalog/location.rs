@@ -1,13 +1,13 @@
 //! Where the files of a table are.
 //!
 //! A path is relative to the dataset file, or is a URL: `s3://bucket/key`, `gs://bucket/key`, `az://container/key` (also `abfss://`), or
-//! `https://host/path`. It names a file, a directory (on a store: a key that ends in `/`, or is no file), or is a glob. Credentials, regions
+//! `https://host/path`. It names a file, and but for the last a directory (on a store: a key that ends in `/`, or is no file), or is a glob. Credentials, regions
 //! and endpoints of stores come from the environment, under the names that their own tools use (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
 
 use super::declaration::TableEntry;
 use crate::error::{Error, Result};
 use datafusion::error::DataFusionError;
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use glob::{MatchOptions, Pattern};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -16,6 +16,7 @@ use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +95,8 @@ async fn remote(scheme: &str, rest: &str, table: &TableEntry) -> Result<Located>
     let root = format!("{scheme}://{authority}");
     let store = open_store(scheme, &root).map_err(|e| in_file(&table.path, &e.message))?;
     let failed = |e| in_file(&table.path, &why(&e));
-    let (keys, directory) = if key.contains(['*', '?', '[']) {
+    let web = matches!(scheme, "http" | "https");
+    let (keys, directory) = if key.contains(['*', '?', '[']) && !web {
         only_directories_have_columns(table, false)?;
         (matching(&store, key, &table.path).await?, "")
     } else {
@@ -105,6 +107,8 @@ async fn remote(scheme: &str, rest: &str, table: &TableEntry) -> Result<Located>
         only_directories_have_columns(table, file.is_none())?;
         match file {
             Some(file) => (vec![file.location], ""),
+            // The web has no directories.
+            None if web => (vec![], ""),
             None => (inside(&store, key, table).await.map_err(failed)?, key),
         }
     };
@@ -238,15 +242,24 @@ pub(super) fn in_file(name: &str, why: &dyn std::fmt::Display) -> Error {
     Error::configuration(format!("file {name}: {why}"))
 }
 
-/// What a store says, in our words where its own are long.
+/// What a store says, in our words where its own are long: it may send a whole page.
 pub(super) fn why(e: &object_store::Error) -> String {
+    const MISSING: &str = "there is no such file, bucket or container";
+    const DENIED: &str =
+        "the store denies access: check the credentials in the environment, and that they may list and read";
     match e {
-        object_store::Error::NotFound { .. } => "there is no such file, bucket or container".into(),
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            "the store denies access: check the credentials in the environment, and that they may list and read".into()
-        }
+        object_store::Error::NotFound { .. } => MISSING.into(),
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => DENIED.into(),
         object_store::Error::Precondition { source, .. } => source.to_string(),
-        other => other.to_string(),
+        other => {
+            let text = other.to_string();
+            let status = |code: &str| text.contains(&format!("status code: {code}"));
+            match (status("404"), status("401") || status("403")) {
+                (true, _) => MISSING.into(),
+                (_, true) => DENIED.into(),
+                _ => text.split('<').next().unwrap_or_default().trim_end_matches([' ', ':']).to_owned(),
+            }
+        }
     }
 }
 
@@ -260,6 +273,12 @@ pub(super) fn unreadable(e: DataFusionError) -> Error {
         other => other.strip_backtrace(),
     };
     Error::configuration(format!("cannot be read: {cause}"))
+}
+
+/// Decoders may panic over files that are broken in ways that nobody thought of.
+pub(super) async fn no_panic<T>(read: impl Future<Output = Result<T>>) -> Result<T> {
+    let corrupt = || Error::configuration("cannot be read: it is corrupt, and its reader gave up");
+    AssertUnwindSafe(read).catch_unwind().await.unwrap_or_else(|_| Err(corrupt()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::csv;
 use super::declaration::{Compression, Format, TableEntry};
 use super::format;
-use super::location::{LocatedFile, in_file, locate, unreadable, why};
+use super::location::{LocatedFile, in_file, locate, no_panic, unreadable, why};
 use super::pinned::{self, Pinned};
 use super::scan::Scan;
 use crate::error::{Error, Result};
@@ -66,8 +66,11 @@ impl Source {
         let mut schema: Option<SchemaRef> = None;
         for (file, object) in files.iter().zip(store.files()) {
             check_text(&store, &object, table, compression).await.map_err(|why| in_file(&file.name, &why))?;
-            let found = schema_of(state, &reader, &store, object, table.format).await;
-            let found = found.map_err(|e| in_file(&file.name, &unreadable(e).message))?;
+            let found = async {
+                let found = schema_of(state, &reader, &store, object, table.format).await;
+                found.map_err(unreadable)
+            };
+            let found = no_panic(found).await.map_err(|e| in_file(&file.name, &e.message))?;
             match &schema {
                 Some(first) if !same_columns(first, &found) => {
                     let message = format!("has other columns or types than {}", files[0].name);

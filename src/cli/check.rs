@@ -7,6 +7,7 @@ use std::path::Path;
 
 /// Checks a server's configuration and all of its datasets, or one dataset file: what they hold, in words.
 pub async fn check(file: &Path) -> Result<String> {
+    super::serve::log_panics();
     let text = std::fs::read_to_string(file)
         .map_err(|e| Error::configuration(format!("cannot read {}: {e}", file.display())))?;
     let is_dataset =

@@ -47,11 +47,15 @@ fn log_to_stderr() -> Result<()> {
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(ours)).init();
-    // A panic's message may quote data; its place does not.
+    log_panics();
+    Ok(())
+}
+
+/// A panic's message may quote data; its place does not.
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(place = panic.location().map(|l| l.to_string()), "panic");
     }));
-    Ok(())
 }
 
 /// What a running server is told.

@@ -93,6 +93,14 @@ async fn files_are_read_through_when_they_are_opened() {
     std::fs::write(&path, bytes).unwrap();
     let e = load().await.err().unwrap();
     assert!(e.message.contains("table 'patients': cannot be read"), "{e}");
+    // Nor a footer, whatever it makes of the reader.
+    for footer in
+        [&b"PAR1 this is none PAR1"[..], b"PAR1\xff\xff\xff\xffPAR1", b"PAR1\x00\x00\x00\x00PAR1", b"PAR1", b""]
+    {
+        std::fs::write(&path, footer).unwrap();
+        let e = load().await.err().unwrap();
+        assert!(e.message.contains("patients.parquet: cannot be read"), "{e}");
+    }
 }
 
 /// The same rows in every format are the same table.
