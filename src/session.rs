@@ -28,6 +28,7 @@ use crate::ledger::{Account, Balance, Claim, Ledger, Reserved, StoredAnswer};
 use crate::mechanism;
 use crate::proto;
 use crate::sql::{self, Statement};
+use crate::telemetry::{Metrics, step};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use arrow::ipc::writer::StreamWriter;
@@ -38,6 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// Limits on running questions.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,7 @@ pub struct Session {
     /// Each principal's own places.
     own: Mutex<HashMap<String, Arc<Semaphore>>>,
     inflight: Inflight,
+    metrics: Metrics,
 }
 
 /// A question that was understood and priced.
@@ -120,7 +123,8 @@ impl Session {
     pub fn new(engines: Vec<Engine>, ledger: Ledger, limits: Limits) -> Result<Session> {
         let engines = RwLock::new(named(engines));
         let (workers, running) = (Workers::start(limits.threads)?, Arc::new(Semaphore::new(limits.concurrent)));
-        Ok(Session { engines, ledger, limits, workers, running, own: Mutex::default(), inflight: Inflight::default() })
+        let (own, inflight, metrics) = (Mutex::default(), Inflight::default(), Metrics::default());
+        Ok(Session { engines, ledger, limits, workers, running, own, inflight, metrics })
     }
 
     /// All that is served now.
@@ -149,6 +153,10 @@ impl Session {
         &self.workers
     }
 
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -175,7 +183,8 @@ impl Session {
             let question = question_digest(&engine, &statement, &priced);
             Ok(Planned { account, statement, priced, engine, question })
         };
-        let planned = tokio::time::timeout(self.limits.deadline, self.workers.compute(plan)).await;
+        let plan = self.workers.compute(plan).instrument(step("plan"));
+        let planned = tokio::time::timeout(self.limits.deadline, plan).await;
         planned.map_err(|_| busy())?
     }
 
@@ -200,13 +209,14 @@ impl Session {
             releases: planned.priced.releases.len(),
             fresh,
         };
-        match self.ledger.reserve(claim).await? {
+        match self.ledger.reserve(claim).instrument(step("reserve")).await? {
             Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
             Reserved::Run { reservation, charged_at } => {
+                self.metrics.charged(&planned.account.dataset);
                 let balance = self.ledger.balance(&planned.account).await?;
                 let tokens = reservation.split();
                 let run = Run { planned, prepared, tokens, query_id: query_id.to_owned(), charged_at, balance };
-                Ok(Delivered { stored: self.run_paid(run, place).await?, replayed: false })
+                Ok(Delivered { stored: self.run_paid(run, place).instrument(step("run")).await?, replayed: false })
             }
         }
     }
@@ -219,11 +229,16 @@ impl Session {
             let build = question.engine.prepare(&question.statement.query, &question.priced.releases);
             tokio::runtime::Handle::current().block_on(build)
         };
-        let prepared = self.workers.compute(prepare).await?;
-        // First among one's own questions, then among all: a place that is free for all is never kept by one who waits.
+        let prepared = self.workers.compute(prepare).instrument(step("prepare")).await?;
+        let place = self.place(principal).instrument(step("wait for a place")).await?;
+        Ok((planned, prepared, place))
+    }
+
+    /// First among one's own questions, then among all: a place that is free for all is never kept by one who waits.
+    async fn place(&self, principal: &str) -> Result<Place> {
         let own = self.own_places(principal).acquire_owned().await.map_err(|_| busy())?;
         let of_all = self.running.clone().acquire_owned().await.map_err(|_| busy())?;
-        Ok((planned, prepared, Place { _own: own, _of_all: of_all }))
+        Ok(Place { _own: own, _of_all: of_all })
     }
 
     fn own_places(&self, principal: &str) -> Arc<Semaphore> {

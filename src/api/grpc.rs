@@ -12,6 +12,7 @@ use crate::proto::{
     self, budget_service_server, catalog_service_server, execute_response::Event, query_service_server,
 };
 use crate::session::{Session, affordable};
+use crate::telemetry;
 use prost::Message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
+use tracing::{Instrument, Span};
 
 /// Time between signs of life.
 const HEARTBEAT: Duration = Duration::from_millis(250);
@@ -45,11 +47,6 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
         .add_service(InterceptedService::new(query, principals.clone()))
         .add_service(InterceptedService::new(budget, principals.clone()))
         .add_service(InterceptedService::new(catalog, principals.clone()));
-}
-
-fn principal<T>(request: &Request<T>) -> Result<String, Status> {
-    let found = request.extensions().get::<Principal>().map(|p| p.0.clone());
-    found.ok_or_else(|| status(&Error::new(Code::Unauthenticated, "there is no credential")))
 }
 
 fn ask(question: Option<proto::Question>) -> Result<Ask, Status> {
@@ -87,18 +84,38 @@ fn query_id(wanted: String) -> Result<String, Status> {
     Err(status(&Error::new(Code::InvalidRequest, message)))
 }
 
-/// Logs a call without text or values, and turns its error into a status.
-fn finish<T>(method: &str, who: &str, started: Instant, result: crate::error::Result<T>) -> Result<T, Status> {
-    let code = result.as_ref().err().map_or("OK", |e| e.code.name());
-    tracing::info!(method, principal = who, code, millis = started.elapsed().as_millis() as u64, "call");
-    result.map_err(|e| status(&e))
+/// One call, from its headers to its outcome.
+struct Call {
+    method: &'static str,
+    who: String,
+    started: Instant,
+    span: Span,
+}
+
+impl Call {
+    fn begin<T>(method: &'static str, request: &Request<T>) -> Result<Call, Status> {
+        let found = request.extensions().get::<Principal>().map(|p| p.0.clone());
+        let who = found.ok_or_else(|| status(&Error::new(Code::Unauthenticated, "there is no credential")))?;
+        Ok(Call { method, who, started: Instant::now(), span: telemetry::call(method, request.metadata()) })
+    }
+
+    /// Does the work; logs it without text or values, counts it, and turns its error into a status.
+    async fn run<T>(self, session: &Session, work: impl Future<Output = crate::error::Result<T>>) -> Result<T, Status> {
+        let Call { method, who, started, span } = self;
+        let result = work.instrument(span.clone()).await;
+        let code = result.as_ref().err().map_or("OK", |e| e.code.name());
+        tracing::info!(method, principal = who, code, millis = started.elapsed().as_millis() as u64, "call");
+        session.metrics().called(method, &result);
+        telemetry::finish(&span, &result);
+        result.map_err(|e| status(&e))
+    }
 }
 
 #[tonic::async_trait]
 impl query_service_server::QueryService for QueryApi {
     async fn quote(&self, request: Request<proto::QuoteRequest>) -> Result<Response<proto::QuoteResponse>, Status> {
-        let (who, started) = (principal(&request)?, Instant::now());
-        let ask = ask(request.into_inner().question)?;
+        let call = Call::begin("quote", &request)?;
+        let (who, ask) = (call.who.clone(), ask(request.into_inner().question)?);
         let quoted = async {
             let planned = self.0.plan(&who, &ask).await?;
             let balances = self.0.ledger().balance(&planned.account).await?;
@@ -112,24 +129,27 @@ impl query_service_server::QueryService for QueryApi {
                 balance: balances.map(|b| governance::balance_message(&b)),
             })
         };
-        finish("quote", &who, started, quoted.await).map(Response::new)
+        call.run(&self.0, quoted).await.map(Response::new)
     }
 
     type ExecuteStream = ReceiverStream<Result<proto::ExecuteResponse, Status>>;
 
     async fn execute(&self, request: Request<proto::ExecuteRequest>) -> Result<Response<Self::ExecuteStream>, Status> {
-        let (who, started) = (principal(&request)?, Instant::now());
+        let call = Call::begin("execute", &request)?;
+        let (who, started) = (call.who.clone(), call.started);
         let proto::ExecuteRequest { question, query_id: wanted, fresh } = request.into_inner();
         let (ask, id) = (ask(question)?, query_id(wanted)?);
         let (send, receive) = mpsc::channel(4);
+        call.span.record("undertone.dataset", &ask.dataset).record("undertone.query_id", &id);
         let session = self.0.clone();
         // A task of its own: what was charged is answered and stored even where the caller goes away.
         let mut work = tokio::spawn(async move {
+            let _asking = session.metrics().asking();
             let answered = async {
                 let delivered = session.execute(&who, &ask, &id, fresh).await?;
                 answer_message(&session, delivered.stored, delivered.replayed).await
             };
-            finish("execute", &who, started, answered.await)
+            call.run(&session, answered).await
         });
         tokio::spawn(async move {
             let mut beat = tokio::time::interval(HEARTBEAT);
@@ -158,7 +178,8 @@ impl query_service_server::QueryService for QueryApi {
         &self,
         request: Request<proto::GetAnswerRequest>,
     ) -> Result<Response<proto::GetAnswerResponse>, Status> {
-        let (who, started) = (principal(&request)?, Instant::now());
+        let call = Call::begin("get_answer", &request)?;
+        let who = call.who.clone();
         let wanted = request.into_inner().query_id;
         if wanted.is_empty() {
             return Err(status(&Error::new(Code::InvalidRequest, "name the query id of the answer")));
@@ -170,7 +191,7 @@ impl query_service_server::QueryService for QueryApi {
                 .ok_or_else(|| Error::new(Code::UnknownQueryId, format!("you have no answer under query id '{id}'")))?;
             answer_message(&self.0, stored, true).await
         };
-        let answer = finish("get_answer", &who, started, found.await)?;
+        let answer = call.run(&self.0, found).await?;
         Ok(Response::new(proto::GetAnswerResponse { answer: Some(answer) }))
     }
 }
@@ -198,7 +219,8 @@ impl budget_service_server::BudgetService for BudgetApi {
         &self,
         request: Request<proto::GetBalancesRequest>,
     ) -> Result<Response<proto::GetBalancesResponse>, Status> {
-        let (who, started) = (principal(&request)?, Instant::now());
+        let call = Call::begin("get_balances", &request)?;
+        let who = call.who.clone();
         let dataset = request.into_inner().dataset;
         let found = async {
             let all = self.0.ledger().balances().await?;
@@ -211,7 +233,7 @@ impl budget_service_server::BudgetService for BudgetApi {
             });
             Ok(proto::GetBalancesResponse { balances: with_pool.collect() })
         };
-        finish("get_balances", &who, started, found.await).map(Response::new)
+        call.run(&self.0, found).await.map(Response::new)
     }
 }
 
@@ -221,12 +243,14 @@ impl catalog_service_server::CatalogService for CatalogApi {
         &self,
         request: Request<proto::ListDatasetsRequest>,
     ) -> Result<Response<proto::ListDatasetsResponse>, Status> {
-        let (who, started) = (principal(&request)?, Instant::now());
-        let found = self.0.datasets(&who).await.map(|datasets| {
-            let datasets = datasets.into_iter().map(|(dataset, purposes)| dataset_message(&dataset, purposes));
-            proto::ListDatasetsResponse { datasets: datasets.collect() }
-        });
-        finish("list_datasets", &who, started, found).map(Response::new)
+        let call = Call::begin("list_datasets", &request)?;
+        let who = call.who.clone();
+        let found = async {
+            let datasets = self.0.datasets(&who).await?.into_iter();
+            let datasets = datasets.map(|(dataset, purposes)| dataset_message(&dataset, purposes));
+            Ok(proto::ListDatasetsResponse { datasets: datasets.collect() })
+        };
+        call.run(&self.0, found).await.map(Response::new)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::server;
+use crate::telemetry::{self, Exporter};
+use sd_notify::NotifyState;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,14 +15,19 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Serves until SIGINT or SIGTERM, reads policy, data and certificates again on SIGHUP, and at the end lets running calls finish. The address is printed once the server answers.
 pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
-    log_to_stderr()?;
     let mut config = server::load(config)?;
+    let exporter = config.telemetry.otlp_endpoint.as_deref().map(telemetry::exporter).transpose()?;
+    log_to_stderr(exporter.as_ref())?;
     if let Some(address) = listen {
         config.listen_at(address)?;
     }
     let running = server::start(&config).await?;
     let mut signals = Signals::listen()?;
+    if let Some(address) = running.operations {
+        tracing::info!(%address, "metrics and readiness");
+    }
     super::show(format!("undertone is listening on {}\n", running.address))?;
+    tell_supervisor(NotifyState::Ready);
     loop {
         match signals.next().await {
             Signal::Stop => break,
@@ -31,22 +38,36 @@ pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
         }
     }
     tracing::info!("stopping");
-    running.stop().await
+    tell_supervisor(NotifyState::Stopping);
+    let stopped = running.stop().await;
+    if let Some(exporter) = exporter {
+        exporter.close().await;
+    }
+    stopped
+}
+
+/// systemd's protocol (`Type=notify`); without a supervisor nobody is told.
+fn tell_supervisor(state: NotifyState) {
+    if let Err(e) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = %e, "the supervisor could not be told");
+    }
 }
 
 /// Logs hold names, codes and times; no SQL text, no literal, no value. So only this crate may write any: what libraries
-/// log may quote plans. `UNDERTONE_LOG` is off, error, warn, info or debug.
-fn log_to_stderr() -> Result<()> {
+/// log may quote plans. `UNDERTONE_LOG` is off, error, warn, info or debug. Spans go to the collector alone.
+fn log_to_stderr(exporter: Option<&Exporter>) -> Result<()> {
     let level = match std::env::var("UNDERTONE_LOG") {
         Ok(text) => text.parse().map_err(|_| {
             Error::configuration(format!("UNDERTONE_LOG '{text}' is not off, error, warn, info or debug"))
         })?,
         Err(_) => LevelFilter::INFO,
     };
-    let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), level);
+    let ours = Targets::new()
+        .with_target(env!("CARGO_PKG_NAME"), level)
+        .with_target(concat!(env!("CARGO_PKG_NAME"), "::telemetry"), LevelFilter::OFF);
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
+    tracing_subscriber::registry().with(lines.with_filter(ours)).with(exporter.map(Exporter::layer)).init();
     log_panics();
     Ok(())
 }

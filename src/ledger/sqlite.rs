@@ -38,6 +38,7 @@ enum Change {
     Commit { principal: String, query_id: String, bytes: Vec<u8> },
     Fail { principal: String, query_id: String, freeze: bool },
     Begin,
+    Nothing,
     Unfreeze { dataset: String, principal: String, reason: String },
 }
 
@@ -117,6 +118,11 @@ impl Ledger {
     /// For a server that starts: looks at what an earlier one left unanswered.
     pub async fn begin(&self) -> Result<()> {
         self.change(Change::Begin).await.map(|_| ())
+    }
+
+    /// Whether changes are made now: waits for its turn to make none.
+    pub async fn check(&self) -> Result<()> {
+        self.change(Change::Nothing).await.map(|_| ())
     }
 
     /// Lets a principal ask again after a failure was looked into. The reason goes into the audit log.
@@ -239,6 +245,7 @@ async fn apply(db: &mut SqliteConnection, now: i64, change: Change) -> Result<Ou
         Change::Fail { principal, query_id, freeze } => {
             statements::fail(db, now, &principal, &query_id, freeze).await.map(|()| Outcome::Done)
         }
+        Change::Nothing => Ok(Outcome::Done),
         Change::Begin => statements::begin(db, now).await.map(|()| Outcome::Done),
         Change::Unfreeze { dataset, principal, reason } => {
             statements::unfreeze(db, now, &dataset, &principal, &reason).await.map(|()| Outcome::Done)

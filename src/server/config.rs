@@ -26,6 +26,8 @@ pub struct Config {
     pub ledger: LedgerSection,
     #[serde(default)]
     pub engine: EngineSection,
+    #[serde(default)]
+    pub telemetry: TelemetrySection,
     #[serde(rename = "dataset", default)]
     pub datasets: Vec<DatasetSection>,
     #[serde(rename = "principal", default)]
@@ -88,6 +90,16 @@ pub struct EngineSection {
     pub memory_mib_per_query: Option<usize>,
     pub spill_directory: Option<PathBuf>,
     pub spill_mib_per_query: Option<u64>,
+}
+
+/// What operators see.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySection {
+    /// Port of counters and readiness.
+    pub listen: Option<SocketAddr>,
+    /// Collector of traces, over OTLP/gRPC.
+    pub otlp_endpoint: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -257,9 +269,13 @@ impl Config {
 
     /// Takes from a newer reading what can change while a server runs: the names of sections where more than that changed.
     pub fn take(&mut self, fresh: Config) -> Vec<&'static str> {
-        let Config { datasets, principals, grants, path: _, listen: _, server, ledger, engine } = fresh;
-        let fixed =
-            [("server", server != self.server), ("ledger", ledger != self.ledger), ("engine", engine != self.engine)];
+        let Config { datasets, principals, grants, path: _, listen: _, server, ledger, engine, telemetry } = fresh;
+        let fixed = [
+            ("server", server != self.server),
+            ("ledger", ledger != self.ledger),
+            ("engine", engine != self.engine),
+            ("telemetry", telemetry != self.telemetry),
+        ];
         (self.datasets, self.principals, self.grants) = (datasets, principals, grants);
         fixed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
     }

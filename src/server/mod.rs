@@ -1,6 +1,7 @@
 //! The server: configuration, assembly and shutdown.
 
 mod config;
+mod operations;
 mod run;
 mod state;
 mod tls;

@@ -1,6 +1,7 @@
 //! From configuration to a listening server, and its end.
 
 use super::Config;
+use super::operations::{self, Readiness};
 use super::state::{State, engines, open_datasets};
 use super::tls::{self, Certificates, Tls};
 use crate::api::{self, Principals};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -23,8 +24,14 @@ use tonic::transport::Server;
 pub struct Running {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
+    /// The operators' port.
+    pub operations: Option<SocketAddr>,
     state: Arc<State>,
-    schedules: JoinHandle<()>,
+    readiness: Arc<Readiness>,
+    /// Look at schedules and the ledger.
+    followers: JoinSet<()>,
+    /// Serves the operators' port, to the end.
+    operators: JoinSet<()>,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -40,12 +47,15 @@ impl Running {
     }
 
     /// Stops accepting, turns away what waits, lets running calls finish, and returns.
-    pub async fn stop(self) -> Result<()> {
-        self.schedules.abort();
+    pub async fn stop(mut self) -> Result<()> {
+        self.followers.shutdown().await;
+        self.readiness.set(false).await;
         self.state.session.close();
         // A server that has ended by itself has nobody listening for this.
         let _ = self.stop.send(());
-        self.task.await.map_err(|e| Error::internal(e.to_string()))?.map_err(|e| Error::internal(e.to_string()))
+        let ended = self.task.await.map_err(|e| Error::internal(e.to_string()))?;
+        self.operators.shutdown().await;
+        ended.map_err(|e| Error::internal(e.to_string()))
     }
 }
 
@@ -73,7 +83,6 @@ pub async fn start(config: &Config) -> Result<Running> {
         .map_err(|e| Error::internal(e.to_string()))?;
     routes.add_service(InterceptedService::new(reflection, principals.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     routes.add_service(health_service);
 
     let place = |e: std::io::Error| Error::configuration(format!("cannot listen on {}: {e}", config.address()));
@@ -91,6 +100,15 @@ pub async fn start(config: &Config) -> Result<Running> {
         None => tokio::spawn(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), end)),
     };
     let state = Arc::new(State { session, principals, tls, config: tokio::sync::Mutex::new(config.clone()) });
-    let schedules = tokio::spawn(state.clone().follow_schedules());
-    Ok(Running { address, stop, state, schedules, task })
+    let readiness = Readiness::new(health).await;
+    let (mut followers, mut operators) = (JoinSet::new(), JoinSet::new());
+    followers.spawn(state.clone().follow_schedules());
+    followers.spawn(readiness.clone().follow(state.session.clone()));
+    let mut operations = None;
+    if let Some(wanted) = config.telemetry.listen {
+        let (bound, serving) = operations::open(wanted, state.session.clone(), &readiness).await?;
+        operations = Some(bound);
+        operators.spawn(serving);
+    }
+    Ok(Running { address, operations, stop, state, readiness, followers, operators, task })
 }

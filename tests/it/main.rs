@@ -11,6 +11,7 @@ mod ledger;
 mod reload;
 mod sql;
 mod statistics;
+mod telemetry;
 mod tls;
 mod wire;
 mod world;

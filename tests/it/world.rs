@@ -272,13 +272,16 @@ delta = "{grant_delta}"
     )
 }
 
-/// Puts a token on every call.
+/// Puts a token on every call, and the caller's trace where there is one.
 #[derive(Clone)]
-pub struct Token(MetadataValue<Ascii>);
+pub struct Token(MetadataValue<Ascii>, Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Token {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(trace) = &self.1 {
+            request.metadata_mut().insert("traceparent", trace.clone());
+        }
         Ok(request)
     }
 }
@@ -286,14 +289,22 @@ impl Interceptor for Token {
 /// A principal's connection.
 #[derive(Clone)]
 pub struct Caller {
+    plain: Channel,
+    token: Token,
     channel: InterceptedService<Channel, Token>,
 }
 
 impl Caller {
     pub async fn connect(address: &str, token: &str) -> Caller {
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        let token = Token(format!("Bearer {token}").parse().unwrap());
-        Caller { channel: InterceptedService::new(channel, token) }
+        let token = Token(format!("Bearer {token}").parse().unwrap(), None);
+        Caller { plain: channel.clone(), channel: InterceptedService::new(channel, token.clone()), token }
+    }
+
+    /// The same within a trace, as W3C's `traceparent` names it.
+    pub fn within(self, traceparent: &str) -> Caller {
+        let token = Token(self.token.0.clone(), Some(traceparent.parse().unwrap()));
+        Caller { channel: InterceptedService::new(self.plain.clone(), token), ..self }
     }
 
     pub async fn to(running: &Running, token: &str) -> Caller {
