@@ -33,6 +33,11 @@ pub enum DateUnit {
     Hour,
     Minute,
     Second,
+    /// Steps of any length from an origin on, both in microseconds; the length is above 0.
+    Steps {
+        length: i64,
+        origin: i64,
+    },
 }
 
 /// (year, month, day) of a number of days since 1970-01-01. Source: Hinnant, chrono-Compatible Low-Level Date Algorithms.
@@ -153,6 +158,11 @@ impl DateUnit {
             DateUnit::Hour => (micros.div_euclid(3_600_000_000) + units, 3_600_000_000),
             DateUnit::Minute => (micros.div_euclid(60_000_000) + units, 60_000_000),
             DateUnit::Second => (micros.div_euclid(1_000_000) + units, 1_000_000),
+            DateUnit::Steps { length, origin } => {
+                let (length, origin) = (i128::from(length), i128::from(origin));
+                let steps = (i128::from(micros) - origin).div_euclid(length) + i128::from(units);
+                return i64::try_from(origin + steps * length).ok();
+            }
         };
         first.checked_mul(length)
     }
@@ -206,6 +216,11 @@ mod tests {
             (DateUnit::Hour, at(2024, 11, 20, 43_200), at(2024, 11, 20, 46_800)),
             (DateUnit::Minute, at(2024, 11, 20, 45_240), at(2024, 11, 20, 45_300)),
             (DateUnit::Second, moment, moment + 1_000_000),
+            (
+                DateUnit::Steps { length: 10 * DAY, origin: at(2024, 11, 25, 0) },
+                at(2024, 11, 15, 0),
+                at(2024, 11, 25, 0),
+            ),
         ] {
             assert_eq!((unit.start(moment), unit.next(moment)), (Some(start), Some(next)), "{unit:?}");
             // The ends of what a timestamp can hold.

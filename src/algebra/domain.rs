@@ -36,15 +36,7 @@ pub fn image(
         }
         Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::Compare(..) => Some(truth_values()),
         Expr::Cast(_, Type::Bool) => Some(truth_values()),
-        Expr::DatePart(..) => {
-            let range = bounds(expr, bounds_of)?;
-            counted((range.low as i64..=range.high as i64).map(Literal::Int), ty)
-        }
-        Expr::DateTrunc(unit, _) => {
-            let range = bounds(expr, bounds_of)?;
-            let starts = std::iter::successors(Some(range.low as i64), |at| unit.next(*at));
-            counted(starts.take_while(|at| *at <= range.high as i64).map(Literal::Timestamp), ty)
-        }
+        Expr::Apply(function, of) => counted(function.image(bounds(of, bounds_of))?, ty),
         Expr::Cast(..) | Expr::Arithmetic(..) => None,
     }
 }
@@ -69,7 +61,7 @@ fn add(values: &mut Vec<Literal>, value: &Literal) {
 mod tests {
     use super::*;
     use crate::algebra::calendar::DAY;
-    use crate::algebra::{Comparison, DatePart, DateUnit};
+    use crate::algebra::{Comparison, DatePart, DateUnit, Function};
 
     fn text(t: &str) -> Literal {
         Literal::Text(t.into())
@@ -105,19 +97,19 @@ mod tests {
         let starts = [0, 31, 59].map(|day| Literal::Timestamp(day * DAY));
         let null = Literal::Null(Type::Timestamp);
         check(
-            Expr::DateTrunc(DateUnit::Month, at()),
+            Expr::Apply(Function::Start(DateUnit::Month), at()),
             Type::Timestamp,
             Some(starts.into_iter().chain([null]).collect()),
         );
-        check(Expr::DateTrunc(DateUnit::Second, at()), Type::Timestamp, None);
-        check(Expr::DateTrunc(DateUnit::Year, Box::new(Expr::Column(1))), Type::Timestamp, None);
+        check(Expr::Apply(Function::Start(DateUnit::Second), at()), Type::Timestamp, None);
+        check(Expr::Apply(Function::Start(DateUnit::Year), Box::new(Expr::Column(1))), Type::Timestamp, None);
         let quarters = (1..=4).map(Literal::Int).chain([Literal::Null(Type::Int)]).collect();
-        check(Expr::DatePart(DatePart::Quarter, Box::new(Expr::Column(1))), Type::Int, Some(quarters));
+        check(Expr::Apply(Function::Part(DatePart::Quarter), Box::new(Expr::Column(1))), Type::Int, Some(quarters));
         check(
-            Expr::DatePart(DatePart::Year, at()),
+            Expr::Apply(Function::Part(DatePart::Year), at()),
             Type::Int,
             Some(vec![Literal::Int(1970), Literal::Null(Type::Int)]),
         );
-        check(Expr::DatePart(DatePart::Year, Box::new(Expr::Column(1))), Type::Int, None);
+        check(Expr::Apply(Function::Part(DatePart::Year), Box::new(Expr::Column(1))), Type::Int, None);
     }
 }

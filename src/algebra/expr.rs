@@ -1,7 +1,7 @@
 //! Scalar expressions. Every one is total and deterministic: it has a result for every input row and
 //! depends on nothing else. What each operator does at its edges is said here and done in `engine`.
 
-use super::{DatePart, DateUnit};
+use super::Function;
 
 /// The six types that a column or expression can have. Sources are cast to them when they are read: all
 /// integers to `Int` (64 bits), floats and decimals to `Float`, strings to `Text`, timestamps to microseconds.
@@ -131,10 +131,7 @@ pub enum Expr {
     },
     /// A value that the type cannot hold is NULL.
     Cast(Box<Expr>, Type),
-    /// A field of a timestamp.
-    DatePart(DatePart, Box<Expr>),
-    /// The start of the unit that holds a timestamp.
-    DateTrunc(DateUnit, Box<Expr>),
+    Apply(Function, Box<Expr>),
 }
 
 impl Expr {
@@ -169,7 +166,7 @@ impl Expr {
         match self {
             Expr::Column(_) | Expr::Literal(_) => vec![],
             Expr::All(parts) | Expr::Any(parts) => parts.iter().collect(),
-            Expr::Not(e) | Expr::IsNull(e) | Expr::Cast(e, _) | Expr::DatePart(_, e) | Expr::DateTrunc(_, e) => vec![e],
+            Expr::Not(e) | Expr::IsNull(e) | Expr::Cast(e, _) | Expr::Apply(_, e) => vec![e],
             Expr::Compare(_, l, r) | Expr::Arithmetic(_, l, r) => vec![l, r],
             Expr::Case { branches, otherwise } => {
                 branches.iter().flat_map(|(when, then)| [when, then]).chain(otherwise.as_deref()).collect()
@@ -213,8 +210,7 @@ impl Expr {
             Expr::Not(e) => Expr::Not(boxed(e)),
             Expr::IsNull(e) => Expr::IsNull(boxed(e)),
             Expr::Cast(e, ty) => Expr::Cast(boxed(e), *ty),
-            Expr::DatePart(part, e) => Expr::DatePart(*part, boxed(e)),
-            Expr::DateTrunc(unit, e) => Expr::DateTrunc(*unit, boxed(e)),
+            Expr::Apply(function, e) => Expr::Apply(*function, boxed(e)),
             Expr::Compare(op, l, r) => Expr::Compare(*op, boxed(l), boxed(r)),
             Expr::Arithmetic(op, l, r) => Expr::Arithmetic(*op, boxed(l), boxed(r)),
             Expr::Case { branches, otherwise } => Expr::Case {

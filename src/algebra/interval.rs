@@ -44,17 +44,7 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
             let of = bounds(inner, column)?;
             Bounds::new(DateUnit::Day.start(of.low as i64)? as f64, of.high)
         }
-        Expr::DatePart(part, inner) => match part.range() {
-            Some((low, high)) => Bounds::new(low as f64, high as f64),
-            None => {
-                let of = bounds(inner, column)?;
-                Bounds::new(part.of(of.low as i64) as f64, part.of(of.high as i64) as f64)
-            }
-        },
-        Expr::DateTrunc(unit, inner) => {
-            let of = bounds(inner, column)?;
-            Bounds::new(unit.start(of.low as i64)? as f64, unit.start(of.high as i64)? as f64)
-        }
+        Expr::Apply(function, inner) => function.bounds(bounds(inner, column)),
         Expr::Arithmetic(op, l, r) => {
             let (l, r) = (bounds(l, column)?, bounds(r, column)?);
             match op {

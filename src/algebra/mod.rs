@@ -9,6 +9,7 @@
 pub mod calendar;
 mod domain;
 mod expr;
+mod function;
 mod interval;
 mod relation;
 mod sensitivity;
@@ -16,6 +17,7 @@ mod sensitivity;
 pub use calendar::{DatePart, DateUnit};
 pub use domain::{Domain, image};
 pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
+pub use function::{Buckets, Function};
 pub use interval::{Bounds, bounds};
 pub use relation::{
     Cell, Direction, Fold, FoldKind, JoinKind, Key, Measure, Output, Query, Relation, Release, SortKey, TableId,

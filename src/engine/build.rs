@@ -3,7 +3,7 @@
 //! Every relation's columns are named c0, c1, ... by position, so no name of a user or a file can be confused with
 //! another. Casts and arithmetic are the total ones.
 
-use super::functions::{STEPS, Secret, arithmetic, cast, date_part, date_trunc, rank};
+use super::functions::{STEPS, Secret, apply, arithmetic, cast, rank};
 use crate::algebra::{Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
 use crate::catalog::{Dataset, Protection, literal_value};
 use datafusion::arrow::datatypes::DataType;
@@ -273,8 +273,7 @@ pub fn scalar(expr: &Expr, position: &impl Fn(usize) -> DfExpr) -> DfExpr {
             otherwise.as_ref().map(|e| boxed(e)),
         )),
         Expr::Cast(e, ty) => cast(scalar(e, position), *ty),
-        Expr::DatePart(part, e) => date_part(*part, scalar(e, position)),
-        Expr::DateTrunc(unit, e) => date_trunc(*unit, scalar(e, position)),
+        Expr::Apply(function, e) => apply(*function, scalar(e, position)),
     }
 }
 

@@ -17,7 +17,7 @@ use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
 use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, TableSource, Volatility, WindowUDF,
+    Signature, TableSource, TypeSignature, Volatility, WindowUDF,
 };
 use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
@@ -25,6 +25,7 @@ use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::tokenizer::Location;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// A typed logical plan. It is judged by lowering and never executed.
@@ -106,8 +107,10 @@ impl ContextProvider for Names {
         match name {
             "coalesce" => Some(coalesce()),
             "nullif" => Some(nullif()),
-            "date_part" => Some(named("date_part", DataType::Int64)),
-            "date_trunc" => Some(named("date_trunc", arrow_type(Type::Timestamp))),
+            "date_part" => Some(named("date_part", 2..=2, DataType::Int64)),
+            "date_trunc" => Some(named("date_trunc", 2..=2, arrow_type(Type::Timestamp))),
+            "date_bin" => Some(named("date_bin", 2..=3, arrow_type(Type::Timestamp))),
+            "width_bucket" => Some(named("width_bucket", 4..=4, DataType::Int64)),
             _ => None,
         }
     }
@@ -140,7 +143,7 @@ impl ContextProvider for Names {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        ["coalesce", "nullif", "date_part", "date_trunc"].map(String::from).into()
+        ["coalesce", "nullif", "date_part", "date_trunc", "date_bin", "width_bucket"].map(String::from).into()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -162,13 +165,14 @@ struct ExtractPlanner;
 
 impl ExprPlanner for ExtractPlanner {
     fn plan_extract(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
-        Ok(PlannerResult::Planned(named("date_part", DataType::Int64).call(args)))
+        Ok(PlannerResult::Planned(named("date_part", 2..=2, DataType::Int64).call(args)))
     }
 }
 
-/// A function of two arguments that is known by name and type: lowering gives it a meaning, and it is never executed.
-fn named(name: &'static str, returns: DataType) -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::from(Named { name, returns, signature: Signature::any(2, Volatility::Immutable) }))
+/// A function that is known by name, number of arguments and type: lowering gives it a meaning, and it is never executed.
+fn named(name: &'static str, arguments: RangeInclusive<usize>, returns: DataType) -> Arc<ScalarUDF> {
+    let signature = Signature::one_of(arguments.map(TypeSignature::Any).collect(), Volatility::Immutable);
+    Arc::new(ScalarUDF::from(Named { name, returns, signature }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -234,6 +234,31 @@ async fn calendars_are_public_keys() {
     let total: i64 = months.iter().map(|row| row[1].parse::<i64>().unwrap()).sum();
     assert_eq!(total.to_string(), ask("SELECT count(*) AS n FROM visits").await[0][0]);
 
+    // Steps of 90 days from an origin on; the first one holds the first declared day.
+    let steps = ask(
+        "SELECT date_bin(INTERVAL '90 days', visit_date, DATE '2020-01-01') AS b, count(*) AS n FROM visits GROUP BY b",
+    )
+    .await;
+    assert_eq!((steps.len(), steps[0][0].as_str(), steps[25][0].as_str()), (26, "2019-01-06T00:00:00", "NULL"));
+    for pair in steps[..25].windows(2) {
+        assert_eq!(pair[0][1], within(pair[0][0][..10].to_owned(), pair[1][0][..10].to_owned()).await, "{pair:?}");
+    }
+    // Equal parts of a declared range, upwards and downwards; before it and after it there is nobody by declaration.
+    let buckets = ask("SELECT width_bucket(age, 20, 120, 5) AS b, count(*) AS n FROM visits GROUP BY b").await;
+    assert_eq!(
+        buckets.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(),
+        ["0", "1", "2", "3", "4", "5", "6", "NULL"]
+    );
+    for (at, row) in buckets[..7].iter().enumerate() {
+        let (low, high) = (20 * at as i64, 20 * (at as i64 + 1));
+        let sql = format!("SELECT count(*) FROM visits WHERE age >= {low} AND age < {high}");
+        assert_eq!(row[1], rows(&context.sql(&sql).await.unwrap().collect().await.unwrap()[0])[0][0], "{row:?}");
+    }
+    let down =
+        ask("SELECT width_bucket(cost, 6000.0, 1000, 2) AS b, count(*) AS n FROM visits WHERE cost > 1000 GROUP BY b")
+            .await;
+    assert_eq!(down.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), ["1", "2", "3", "NULL"]);
+
     // They are numbers and moments like others.
     let same = ask("SELECT sum(date_part('month', visit_date)) AS s, count(date_trunc('week', visit_date)) AS n FROM visits WHERE EXTRACT(dow FROM visit_date) IN (0, 6) AND date_trunc('year', visit_date) = TIMESTAMP '2021-01-01T00:00:00'").await;
     let days = ask("SELECT EXTRACT(MONTH FROM visit_date) AS m, EXTRACT(DOW FROM visit_date) AS d, count(*) AS n FROM visits WHERE EXTRACT(YEAR FROM visit_date) = 2021 GROUP BY m, d HAVING count(*) > 0").await;

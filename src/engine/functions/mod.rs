@@ -1,18 +1,18 @@
 //! Scalar functions of plans that read private rows. Each has a result for every input: none errors, panics or
 //! allocates by value.
 
+mod apply;
 mod arithmetic;
 mod cast;
 mod cell;
-mod date;
 mod lattice;
 mod rank;
 mod weight;
 
+pub use apply::apply;
 pub use arithmetic::arithmetic;
 pub use cast::cast;
 pub use cell::cell;
-pub use date::{date_part, date_trunc};
 pub use lattice::{clamp, quantise, weigh};
 pub use rank::{Secret, rank};
 pub use weight::spread;

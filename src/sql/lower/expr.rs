@@ -2,7 +2,8 @@
 
 use super::Lowering;
 use super::scope::{Scope, UNREAD};
-use crate::algebra::{Arithmetic, Comparison, DatePart, DateUnit, Expr, Literal, Type};
+use crate::algebra::calendar::DAY;
+use crate::algebra::{Arithmetic, Buckets, Comparison, DatePart, DateUnit, Expr, Function, Literal, Type};
 use crate::catalog::{MAX_TEXT_BYTES, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::compute::can_cast_types;
@@ -121,6 +122,11 @@ impl Scalars<'_> {
             }
             DfExpr::Cast(Cast { expr, field }) | DfExpr::TryCast(TryCast { expr, field }) => {
                 self.cast(expr, field.data_type(), depth)
+            }
+            DfExpr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "date_bin" => {
+                let step = args.first().ok_or_else(|| Error::internal("date_bin without arguments"))?;
+                let rest = args[1..].iter().map(deeper).collect::<Result<Vec<_>>>()?;
+                self.date_bin(step, rest)
             }
             DfExpr::ScalarFunction(ScalarFunction { func, args }) => {
                 let args = args.iter().map(deeper).collect::<Result<Vec<_>>>()?;
@@ -345,7 +351,7 @@ impl Scalars<'_> {
                     DatePart::parse,
                     "year, quarter, month, week, day, dow, doy, hour, minute or second",
                 )?;
-                Ok((Expr::DatePart(part, Box::new(of)), Type::Int))
+                Ok(applied(Function::Part(part), of))
             }
             ("date_trunc", 2) => {
                 let (unit, of) = self.calendar(
@@ -354,9 +360,69 @@ impl Scalars<'_> {
                     DateUnit::parse,
                     "year, quarter, month, week, day, hour, minute or second",
                 )?;
-                Ok((Expr::DateTrunc(unit, Box::new(of)), Type::Timestamp))
+                Ok(applied(Function::Start(unit), of))
+            }
+            ("width_bucket", 4) => {
+                let number = |arg: &Typed| match &arg.0 {
+                    Expr::Literal(Literal::Int(v)) => Some(*v as f64),
+                    Expr::Literal(Literal::Float(v)) => Some(*v),
+                    _ => None,
+                };
+                let count = match &args[3].0 {
+                    Expr::Literal(Literal::Int(count)) => *count,
+                    _ => 0,
+                };
+                let ends = number(&args[1]).zip(number(&args[2]));
+                let buckets = ends.and_then(|(from, to)| Buckets::new(from, to, count)).ok_or_else(|| {
+                    self.unsupported(name, "width_bucket(x, low, high, count) takes two different numbers and a whole number above 0, as literals")
+                })?;
+                match args.into_iter().next() {
+                    Some((of, Type::Float)) => Ok(applied(Function::Bucket(buckets), of)),
+                    Some((of, Type::Int)) => Ok(applied(Function::Bucket(buckets), of.cast(Type::Float))),
+                    _ => Err(self.unsupported(name, "width_bucket needs a number")),
+                }
             }
             _ => Err(self.unsupported(name, format!("function {name} is not supported"))),
+        }
+    }
+
+    /// date_bin(INTERVAL '15 minutes', x [, origin]): the start of the step that holds x, counted from the origin (1970-01-01).
+    fn date_bin(&self, step: &DfExpr, rest: Vec<Typed>) -> Result<Typed> {
+        let length = match step {
+            DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) if step.months == 0 => {
+                let length = i128::from(step.days) * i128::from(DAY) + i128::from(step.nanoseconds) / 1000;
+                i64::try_from(length).ok().filter(|length| *length > 0 && step.nanoseconds % 1000 == 0)
+            }
+            _ => None,
+        };
+        let length = length.ok_or_else(|| {
+            self.unsupported("date_bin", "date_bin takes an INTERVAL of days and shorter parts as a literal, above 0: months differ in length, so use date_trunc for them")
+        })?;
+        let mut rest = rest.into_iter();
+        let of = rest.next().ok_or_else(|| Error::internal("date_bin without a value"))?;
+        let origin = match rest.next() {
+            None => 0,
+            Some((Expr::Literal(Literal::Timestamp(micros)), _)) => micros,
+            Some((Expr::Literal(Literal::Date(days)), _)) => i64::from(days) * DAY,
+            Some(_) => {
+                return Err(self.unsupported(
+                    "date_bin",
+                    "the origin of date_bin must be a literal such as TIMESTAMP '2026-01-01 00:00:00'",
+                ));
+            }
+        };
+        let of = self.moment("date_bin", of)?;
+        Ok(applied(Function::Start(DateUnit::Steps { length, origin }), of))
+    }
+
+    /// A date is the moment at which it begins.
+    fn moment(&self, name: &str, value: Typed) -> Result<Expr> {
+        match value {
+            (of, Type::Timestamp) => Ok(of),
+            (of, Type::Date) => Ok(of.cast(Type::Timestamp)),
+            (_, other) => {
+                Err(self.unsupported(name, format!("{name} needs a DATE or a TIMESTAMP, not {}", other.sql())))
+            }
         }
     }
 
@@ -368,13 +434,7 @@ impl Scalars<'_> {
         };
         let named =
             named.ok_or_else(|| self.unsupported(name, format!("{name} takes one of {known}, as a literal")))?;
-        match &args[1] {
-            (of, Type::Timestamp) => Ok((named, of.clone())),
-            (of, Type::Date) => Ok((named, of.clone().cast(Type::Timestamp))),
-            (_, other) => {
-                Err(self.unsupported(name, format!("{name} needs a DATE or a TIMESTAMP, not {}", other.sql())))
-            }
-        }
+        Ok((named, self.moment(name, args[1].clone())?))
     }
 
     fn literal(&self, value: &ScalarValue) -> Result<Typed> {
@@ -401,6 +461,10 @@ impl Scalars<'_> {
             S::TimestampMillisecond(Some(v), None) => Literal::Timestamp(v.saturating_mul(1000)),
             S::TimestampMicrosecond(Some(v), None) => Literal::Timestamp(*v),
             S::TimestampNanosecond(Some(v), None) => Literal::Timestamp(v.div_euclid(1000)),
+            S::IntervalYearMonth(_) | S::IntervalDayTime(_) | S::IntervalMonthDayNano(_) => {
+                let message = "INTERVAL is for date_bin alone: write the date as a literal such as DATE '2026-01-01'";
+                return Err(self.unsupported("interval", message));
+            }
             other => match canonical(&other.data_type()) {
                 Some(ty) if other.is_null() => Literal::Null(ty),
                 _ => {
@@ -434,6 +498,10 @@ fn not(expr: Expr) -> Expr {
         Expr::Not(inner) => *inner,
         other => Expr::Not(Box::new(other)),
     }
+}
+
+fn applied(function: Function, to: Expr) -> Typed {
+    (Expr::Apply(function, Box::new(to)), function.result())
 }
 
 fn is_null(expr: Expr) -> Expr {

@@ -80,7 +80,7 @@ impl Lowering<'_> {
 fn is_strict(expr: &Expr, optional: &BTreeSet<usize>) -> bool {
     match expr {
         Expr::Column(i) => optional.contains(i),
-        Expr::Cast(e, _) | Expr::DatePart(_, e) | Expr::DateTrunc(_, e) => is_strict(e, optional),
+        Expr::Cast(e, _) | Expr::Apply(_, e) => is_strict(e, optional),
         Expr::Arithmetic(_, l, r) | Expr::Compare(Comparison::Eq, l, r) => {
             is_strict(l, optional) || is_strict(r, optional)
         }
