@@ -18,7 +18,7 @@ impl Bounds {
         (low.is_finite() && high.is_finite() && low <= high).then_some(Bounds { low, high })
     }
 
-    fn hull(self, other: Bounds) -> Bounds {
+    pub fn hull(self, other: Bounds) -> Bounds {
         Bounds { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 

@@ -13,6 +13,10 @@ pub enum JoinKind {
     Left,
     /// Unmatched rows of both sides survive, with NULLs.
     Full,
+    /// The left side's rows that have a match, each once. The output has the left side's columns alone.
+    Semi,
+    /// The left side's rows that have none.
+    Anti,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +54,7 @@ pub struct Fold {
     pub ty: Type,
 }
 
-/// Relational operators; positions of a join's output are the left side's, then the right side's.
+/// Relational operators; positions of a join's output are the left side's, then (but for `Semi` and `Anti`) the right side's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Relation {
     /// A public table's columns.
@@ -82,7 +86,7 @@ pub enum Relation {
         exprs: Vec<Expr>,
     },
     /// `on` pairs expressions over the left with expressions over the right; NULL matches nothing. `filter` is
-    /// over the output's positions.
+    /// over the positions of both sides, the left side's first.
     Join {
         left: Box<Relation>,
         right: Box<Relation>,

@@ -362,18 +362,61 @@ async fn read_through(table: &Table, state: &SessionState) -> Result<u64> {
         let provider = provider_as_source(table.source.provider());
         let plan = LogicalPlanBuilder::scan("source", provider, Some(wanted))?.build()?;
         let mut batches = DataFrame::new(state.clone(), plan).execute_stream().await?;
-        let mut rows = 0;
+        let (mut rows, mut typed) = (0, Typed::of(table));
         while let Some(batch) = batches.try_next().await? {
             rows += batch.num_rows() as u64;
+            typed.iter_mut().try_for_each(|column| column.look(&batch))?;
             for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
                 if canonical(field.data_type()) == Some(Type::Text) && longest(values)? > MAX_FILE_TEXT_BYTES {
                     return Ok(Err(format!("a value of '{}' has more than {MAX_FILE_TEXT_BYTES} bytes", field.name())));
                 }
             }
         }
-        Ok::<_, DataFusionError>(Ok(rows))
+        Ok::<_, DataFusionError>(typed.iter().try_for_each(Typed::check).map(|()| rows))
     };
     run.await.map_err(unreadable)?.map_err(Error::configuration)
+}
+
+/// A column of text that is declared as something else. A value that does not fit is NULL; where none fits, the declaration is wrong.
+struct Typed<'a> {
+    column: &'a Column,
+    file_name: String,
+    seen: bool,
+    fits: bool,
+}
+
+impl<'a> Typed<'a> {
+    fn of(table: &'a Table) -> Vec<Typed<'a>> {
+        let schema = table.source.schema();
+        let text = |column: &&Column| {
+            column.ty != Type::Text && canonical(schema.field(column.source_index).data_type()) == Some(Type::Text)
+        };
+        let typed = |column: &'a Column| {
+            let file_name = schema.field(column.source_index).name().clone();
+            Typed { column, file_name, seen: false, fits: false }
+        };
+        table.columns.iter().filter(text).map(typed).collect()
+    }
+
+    fn look(&mut self, batch: &RecordBatch) -> datafusion::error::Result<()> {
+        let Some(values) = batch.column_by_name(&self.file_name).filter(|_| !self.fits) else { return Ok(()) };
+        let texts = cast(values, &DataType::Utf8)?;
+        self.seen |= texts.as_string::<i32>().iter().flatten().any(|text| !text.is_empty());
+        let fitting = cast(&texts, &arrow_type(self.column.ty))?;
+        self.fits = fitting.null_count() < fitting.len();
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.seen && !self.fits {
+            true => Err(format!(
+                "column '{}': none of its values in the files is a {}: declare another type, or mend the files",
+                self.column.name,
+                self.column.ty.sql()
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Longest text in a file: readers hold thousands at once.

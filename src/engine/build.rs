@@ -146,7 +146,7 @@ impl Sources<'_> {
         filter: Option<&Expr>,
     ) -> Result<LogicalPlanBuilder> {
         let (left, right) = (side(self.plan(left)?, "l")?, side(self.plan(right)?, "r")?);
-        let (left_width, right_width) = (left.schema().fields().len(), right.schema().fields().len());
+        let left_width = left.schema().fields().len();
         let of_left = |i: usize| named(&format!("l{i}"));
         let of_right = |i: usize| named(&format!("r{i}"));
         let of_both = |i: usize| if i < left_width { of_left(i) } else { of_right(i - left_width) };
@@ -155,9 +155,12 @@ impl Sources<'_> {
             JoinKind::Inner => JoinType::Inner,
             JoinKind::Left => JoinType::Left,
             JoinKind::Full => JoinType::Full,
+            JoinKind::Semi => JoinType::LeftSemi,
+            JoinKind::Anti => JoinType::LeftAnti,
         };
         let joined = join(left, right, kind, on, filter.map(|e| scalar(e, &of_both)))?;
-        project(joined, (0..left_width + right_width).map(of_both))
+        let width = joined.schema().fields().len();
+        project(joined, (0..width).map(of_both))
     }
 
     fn cap(&self, input: &Relation, rows: u64) -> Result<LogicalPlanBuilder> {

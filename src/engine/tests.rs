@@ -110,6 +110,11 @@ const QUESTIONS: &[&str] = &[
     "SELECT count(*) FROM events e JOIN (SELECT region, rate FROM rates LIMIT 7) t ON e.region = t.region AND e.amount < t.rate * 10",
     "SELECT CAST(amount AS BIGINT) AS a, count(*), sum(pieces) FROM events GROUP BY a",
     "SELECT region, amount, count(DISTINCT unit) FROM events GROUP BY region, amount",
+    "SELECT count(*), sum(amount) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.unit = e.unit AND f.pieces < e.pieces)",
+    "SELECT region, count(*) FROM events e WHERE unit NOT IN (SELECT 7) AND NOT EXISTS (SELECT 1 FROM events f WHERE f.unit = e.unit AND f.region = 'nowhere' AND f.pieces > 0) GROUP BY region",
+    "SELECT count(*), sum(pieces) FROM events WHERE region IN (SELECT region FROM rates WHERE rate > 1)",
+    "SELECT region, count(*), count(DISTINCT unit), sum(x) FROM (SELECT unit, region, pieces AS x FROM events UNION ALL SELECT unit, 'north', CAST(amount AS BIGINT) FROM events) t GROUP BY region",
+    "SELECT count(*) FROM (SELECT unit, region, pieces % 3 FROM events UNION SELECT unit, region, 1 FROM events) t",
     "SELECT DISTINCT pieces % 7 FROM events",
     "SELECT DISTINCT pieces, region FROM events",
 ];

@@ -19,8 +19,10 @@ use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, TableSource, TypeSignature, Volatility, WindowUDF,
 };
-use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
+use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::tokenizer::Location;
@@ -36,9 +38,21 @@ pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Resul
         .sql_statement_to_plan(Statement::Query(query))
         .map_err(|e| explain(e, dataset, locator))?;
     check_size(&plan)?;
-    Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
+    check_scalars(&plan, locator)?;
+    let typed = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
         .execute_and_check(plan, &names.options, |_, _| {})
-        .map_err(|e| explain(e, dataset, locator))
+        .map_err(|e| explain(e, dataset, locator))?;
+    joined(typed, &names.options).map_err(|e| explain(e, dataset, locator))
+}
+
+/// Subqueries in expressions become the joins that they mean; those that have none stay, and lowering refuses them.
+fn joined(plan: LogicalPlan, options: &ConfigOptions) -> DfResult<LogicalPlan> {
+    let mut options = options.clone();
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    let context = OptimizerContext::new_with_config_options(Arc::new(options));
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(DecorrelatePredicateSubquery::new()), Arc::new(ScalarSubqueryToJoin::new())];
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
 }
 
 /// Most operators and expressions of a typed plan, those of a WITH query counted at each of its uses.
@@ -48,25 +62,48 @@ const MAX_PLAN_NODES: usize = 50_000;
 /// chain of them could become anything.
 fn check_size(plan: &LogicalPlan) -> Result<()> {
     let mut nodes = 0;
-    let mut open = vec![plan];
-    while let Some(next) = open.pop() {
+    let counted = plan.apply_with_subqueries(|operator| {
         nodes += 1;
-        let counted = next.apply_expressions(|expr| {
+        operator.apply_expressions(|expr| {
             expr.apply(|_| {
                 nodes += 1;
                 Ok(TreeNodeRecursion::Continue)
             })
-        });
-        counted.map_err(|e| Error::internal(e.strip_backtrace()))?;
-        if nodes > MAX_PLAN_NODES {
-            let message = format!(
-                "with every WITH query written out at each use the question has more than {MAX_PLAN_NODES} parts: split it"
-            );
-            return Err(Error::new(Code::SqlTooLong, message));
-        }
-        open.extend(next.inputs());
+        })?;
+        Ok(if nodes > MAX_PLAN_NODES { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    counted.map_err(|e| Error::internal(e.strip_backtrace()))?;
+    if nodes <= MAX_PLAN_NODES {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "with every WITH query written out at each use the question has more than {MAX_PLAN_NODES} parts: split it"
+    );
+    Err(Error::new(Code::SqlTooLong, message))
+}
+
+/// A subquery that stands for a value has one row by its form: whether it has more must not be found out from rows.
+fn check_scalars(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
+    let mut fine = true;
+    let looked = plan.apply_with_subqueries(|operator| {
+        operator.apply_expressions(|expr| {
+            expr.apply(|e| {
+                if let Expr::ScalarSubquery(subquery) = e {
+                    fine &= subquery.subquery.max_rows().is_some_and(|rows| rows <= 1);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    looked.map_err(|e| Error::internal(e.strip_backtrace()))?;
+    match fine {
+        true => Ok(()),
+        false => Err(Error::new(
+            Code::UnsupportedSql,
+            "a subquery that stands for a value must have one row: aggregate in it, without GROUP BY",
+        )
+        .or_at(locator.find("("))),
+    }
 }
 
 /// The declared tables and the functions that have a rule; nothing else has a name.

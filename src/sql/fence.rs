@@ -448,9 +448,6 @@ impl Visitor for Fence<'_> {
                 Some(message) => at(Error::new(Code::UnsupportedSql, message)),
                 None => ControlFlow::Continue(()),
             },
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => refuse(
-                "a subquery inside an expression is not supported: put it into FROM and join it on the privacy unit",
-            ),
             Expr::AnyOp { .. } | Expr::AllOp { .. } => refuse("ANY and ALL are not supported: use a join or IN (...)"),
             Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } | Expr::RLike { .. } => {
                 refuse("pattern matching is not supported: compare with = or IN (...)")

@@ -76,6 +76,37 @@ const SAME: &[&str] = &[
     "SELECT k.d, count(v.visit_id) AS n FROM (VALUES ('flu'), ('hiv')) AS k(d) LEFT JOIN visits v ON v.diagnosis = k.d GROUP BY k.d ORDER BY k.d",
     "SELECT CASE WHEN age > 50 THEN 0.0 ELSE -0.0 END = 0 AS z, count(*) AS n FROM visits GROUP BY z HAVING count(*) > 0",
     "SELECT count(*), sum(v.age) FROM visits v JOIN (SELECT city, max(hospital) AS h, avg(beds) AS b FROM hospitals GROUP BY city) t ON v.hospital = t.h AND v.age < t.b",
+    // Subqueries in expressions: semi and anti joins, and values of one row.
+    "SELECT count(*) FROM visits WHERE patient_id IN (SELECT patient_id FROM patients WHERE region = 'north')",
+    "SELECT count(*), sum(age) FROM visits WHERE patient_id NOT IN (SELECT 4242)",
+    "SELECT count(*) FROM patients p WHERE EXISTS (SELECT 1 FROM visits v WHERE v.patient_id = p.patient_id AND v.age > 60)",
+    "SELECT count(*) FROM patients p WHERE NOT EXISTS (SELECT 1 FROM visits v WHERE v.patient_id = p.patient_id AND v.diagnosis = 'flu')",
+    "SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM visits w WHERE w.patient_id = v.patient_id AND w.visit_date > v.visit_date)",
+    "SELECT count(*) FROM visits WHERE hospital IN (SELECT hospital FROM hospitals WHERE beds > 300)",
+    "SELECT count(*) FROM visits WHERE hospital NOT IN (SELECT hospital FROM hospitals WHERE beds > 300)",
+    "SELECT count(*) FROM visits WHERE hospital NOT IN (SELECT nullif(hospital, 'A') FROM hospitals)",
+    "SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM hospitals h WHERE h.beds < v.cost AND h.city <> 'Linz')",
+    "SELECT count(*) FROM items WHERE visit_id IN (SELECT visit_id FROM visits WHERE age > 50)",
+    "SELECT count(*) FROM visits v LEFT SEMI JOIN patients p ON v.patient_id = p.patient_id AND p.region = 'south'",
+    "SELECT count(*) FROM visits v LEFT ANTI JOIN hospitals h ON v.hospital = h.hospital AND h.beds > 300",
+    "SELECT count(*) FROM visits v WHERE age > (SELECT avg(age) FROM visits)",
+    "SELECT count(*) * 1.0 / (SELECT count(*) FROM patients) AS each FROM visits",
+    "SELECT count(*) FROM patients p WHERE (SELECT count(*) FROM visits v WHERE v.patient_id = p.patient_id) > 3",
+    "SELECT count(*) FROM visits v WHERE age >= (SELECT max(w.age) FROM visits w WHERE w.patient_id = v.patient_id)",
+    "SELECT h.city, (SELECT count(*) FROM visits v WHERE v.hospital = h.hospital) AS n FROM hospitals h WHERE h.hospital <> 'D' ORDER BY n",
+    "SELECT city FROM hospitals WHERE hospital IN (SELECT hospital FROM visits GROUP BY hospital HAVING count(*) > 1) ORDER BY city",
+    "SELECT city FROM hospitals h WHERE beds > (SELECT avg(beds) FROM hospitals) ORDER BY city",
+    // Unions of private rows.
+    "SELECT count(*), sum(x), count(DISTINCT patient_id) FROM (SELECT patient_id, age AS x FROM visits UNION ALL SELECT patient_id, birth_year FROM patients) t",
+    "SELECT k, count(*) AS n FROM (SELECT 'visit' AS k, patient_id FROM visits UNION ALL SELECT 'patient', patient_id FROM patients) t GROUP BY k ORDER BY k",
+    "SELECT count(*) FROM (SELECT patient_id, hospital FROM visits UNION SELECT patient_id, 'A' FROM patients) t",
+    "SELECT n, count(*) AS p FROM (SELECT patient_id, CASE WHEN count(*) > 4 THEN 'many' ELSE 'few' END AS n FROM (SELECT patient_id FROM visits UNION ALL SELECT patient_id FROM patients) u GROUP BY patient_id) t GROUP BY n ORDER BY n",
+    // Several groupings.
+    "SELECT hospital, age >= 18 AS adult, count(*) AS n FROM visits GROUP BY GROUPING SETS ((hospital), (hospital, adult), ()) HAVING count(*) > 0 ORDER BY hospital, adult",
+    "SELECT hospital, count(*) AS n, avg(age) AS a FROM visits GROUP BY ROLLUP (hospital) HAVING count(*) > 0 ORDER BY hospital",
+    "SELECT p.region, v.age > 50 AS old, count(*) AS n FROM visits v JOIN patients p USING (patient_id) GROUP BY CUBE (p.region, old) HAVING count(*) > 0 ORDER BY region, old",
+    "SELECT count(*) FROM (SELECT patient_id, hospital, count(*) AS n FROM visits GROUP BY GROUPING SETS ((patient_id), (patient_id, hospital))) t WHERE n > 1",
+    "SELECT city, max(beds) AS b FROM hospitals GROUP BY ROLLUP (city) ORDER BY city",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,13 @@ async fn files_are_read_through_when_they_are_opened() {
     std::fs::write(world.path("clinic.toml"), declared).unwrap();
     assert!(load().await.is_ok());
 
+    // But where no value fits, the declaration is about another file.
+    let words = good.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + ",secret\n").collect::<String>();
+    std::fs::write(world.path("items.csv"), words.replacen(",secret", ",price", 1)).unwrap();
+    let e = load().await.err().unwrap();
+    assert!(e.message.contains("table 'items': column 'price': none of its values") && !e.message.contains("secret"));
+    std::fs::write(world.path("items.csv"), &good).unwrap();
+
     // Readers hold thousands of values at once, so none may be huge.
     std::fs::write(world.path("hospitals.csv"), format!("hospital,city,beds\nA,{},1\n", "u".repeat(70_000))).unwrap();
     let e = load().await.err().unwrap();

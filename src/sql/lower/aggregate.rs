@@ -27,18 +27,18 @@ pub struct Call {
 impl Lowering<'_> {
     pub fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Lowered> {
         let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
+        if let [DfExpr::GroupingSet(set)] = group_expr.as_slice() {
+            return self.grouping_sets(aggregate, set);
+        }
         let Lowered { relation, scope } = self.relation(input)?;
         let keys = group_expr.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
-        self.check_over_optional(&scope, &keys, &calls)?;
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let is_unit = |e: &Expr| scope.slot_of(e).is_some_and(|slot| slot.unit);
-        if !scope.private {
-            Ok(self.public_aggregate(relation, &scope, keys, calls, &names))
-        } else if keys.iter().any(|(e, _)| is_unit(e)) {
-            self.unit_aggregate(relation, &scope, keys, calls, &names)
+        let (key_names, output_names) = names.split_at(keys.len());
+        if !is_released(&scope, &keys) {
+            self.grouped(relation, &scope, keys, calls, key_names, output_names)
         } else {
-            let (key_names, output_names) = names.split_at(keys.len());
+            self.check_over_optional(&scope, &keys, &calls)?;
             let named = named_keys(group_expr, input.schema())?;
             let used = self.used_above(&LogicalPlan::Aggregate(aggregate.clone()))?;
             // A column that only follows from the named keys is one more key where the question uses it and its values are public.
@@ -58,7 +58,28 @@ impl Lowering<'_> {
         }
     }
 
-    fn call(&self, expr: &DfExpr, schema: &DFSchema, scope: &Scope) -> Result<Call> {
+    /// The groups of these keys, by whichever of the three it is.
+    pub fn grouped(
+        &mut self,
+        relation: Relation,
+        scope: &Scope,
+        keys: Vec<(Expr, Type)>,
+        calls: Vec<Call>,
+        key_names: &[&str],
+        output_names: &[&str],
+    ) -> Result<Lowered> {
+        self.check_over_optional(scope, &keys, &calls)?;
+        if is_released(scope, &keys) {
+            return self.release(relation, scope, keys, calls, key_names, output_names);
+        }
+        let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();
+        match scope.private {
+            true => self.unit_aggregate(relation, scope, keys, calls, &names),
+            false => Ok(self.public_aggregate(relation, scope, keys, calls, &names)),
+        }
+    }
+
+    pub fn call(&self, expr: &DfExpr, schema: &DFSchema, scope: &Scope) -> Result<Call> {
         let expr = match expr {
             DfExpr::Alias(alias) => alias.expr.as_ref(),
             other => other,
@@ -312,6 +333,11 @@ impl Lowering<'_> {
             self.refuse(Code::MissingBounds, name, message)
         })
     }
+}
+
+/// Whether these groups are across units.
+fn is_released(scope: &Scope, keys: &[(Expr, Type)]) -> bool {
+    scope.private && !keys.iter().any(|(e, _)| scope.slot_of(e).is_some_and(|slot| slot.unit))
 }
 
 /// The count of what is not NULL. Making a whole number a fraction loses nothing, so COUNT(x) and AVG(x) share their count.

@@ -7,6 +7,11 @@
 //! equal keys mean one parent row and one unit; the plan compares the units all the same. Each output row then is a function of one
 //! unit's rows. An unmatched row keeps the unit of its own side.
 //!
+//! *Semi and anti joins* (IN, EXISTS and their negations) keep a row of the first side, or not, by the second side's rows. A private first
+//! side with a public second one is row by row; two private sides go by the unit as above, so that a row's fate is its own unit's
+//! affair. A public row that stays or goes on account of private rows would tell of them: refused. NOT IN is `NOT EXISTS` a row
+//! that is equal, or NULL: where that row could be private and of another unit, this is refused too.
+//!
 //! A join may multiply rows. So that one unit can exhaust neither memory nor time, each private side whose rows could be
 //! multiplied is first cut down to a per-unit number of rows, chosen by the unit's rows and the query's secret alone: at most
 //! `max_rows_per_unit`, and beside public rows so few that the join gives one unit at most the square of it. How many public rows one
@@ -18,7 +23,7 @@ use super::Lowering;
 use super::scope::{Lowered, Scope, Slot};
 use crate::algebra::{Comparison, Domain, Expr, JoinKind, Literal, Relation, TableId};
 use crate::catalog::Protection;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::logical_expr::logical_plan::Join;
@@ -31,7 +36,7 @@ impl Lowering<'_> {
             let message = "USING and NATURAL are supported in inner and left joins: write ON, and name the side whose column you mean";
             return Err(self.unsupported("using", message).or_at(self.locator.find("natural")));
         }
-        if *null_aware || *null_equality != NullEquality::NullEqualsNothing {
+        if *null_equality != NullEquality::NullEqualsNothing {
             return Err(self.unsupported("join", "joins in which NULL equals NULL are not supported"));
         }
         let (kind, swap) = match join_type {
@@ -39,9 +44,11 @@ impl Lowering<'_> {
             JoinType::Left => (JoinKind::Left, false),
             JoinType::Right => (JoinKind::Left, true),
             JoinType::Full => (JoinKind::Full, false),
-            _ => {
-                let message = "semi and anti joins are not supported: write an inner or left join";
-                return Err(self.unsupported("join", message));
+            JoinType::LeftSemi => (JoinKind::Semi, false),
+            JoinType::LeftAnti => (JoinKind::Anti, false),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::LeftMark | JoinType::RightMark => {
+                let message = "IN (SELECT ...) and EXISTS are supported as conditions of their own, joined by AND: write an OR of them as a LEFT JOIN";
+                return Err(self.unsupported("or", message));
             }
         };
         let (a, b) = (self.relation(left)?, self.relation(right)?);
@@ -63,8 +70,17 @@ impl Lowering<'_> {
                 }
             });
         }
+        let both_schema = match kind {
+            JoinKind::Semi | JoinKind::Anti => {
+                &left.schema().join(right.schema()).map_err(|e| Error::internal(e.strip_backtrace()))?
+            }
+            JoinKind::Inner | JoinKind::Left | JoinKind::Full => schema.as_ref(),
+        };
         for condition in filter.iter().chain(also) {
-            conditions.push(self.condition(condition, schema, &both)?);
+            conditions.push(self.condition(condition, both_schema, &both)?);
+        }
+        if *null_aware {
+            self.null_aware(&mut conditions, a.scope.width, b.scope.private)?;
         }
         let conjuncts = match Expr::and(conditions) {
             Expr::All(parts) => parts,
@@ -78,6 +94,7 @@ impl Lowering<'_> {
         let (first, second, condition) = if swap { (b, a, condition.mirrored()) } else { (a, b, condition) };
         let split = first.scope.columns.len();
         let mut joined = match (first.scope.private, second.scope.private) {
+            _ if matches!(kind, JoinKind::Semi | JoinKind::Anti) => self.semi_join(first, second, kind, condition)?,
             (false, false) => side_by_side(first, second, kind, condition),
             (true, false) if kind != JoinKind::Full => self.public_join(first, second, kind, condition)?,
             (true, true) => self.unit_join(first, second, kind, condition)?,
@@ -106,7 +123,13 @@ impl Lowering<'_> {
         kind: JoinKind,
         condition: Condition,
     ) -> Result<Lowered> {
-        let (fan_out, rows) = (condition.fan_out(&second.scope), self.dataset.rules.max_rows_per_unit);
+        let first = self.few_pairs(first, &second.scope, &condition)?;
+        Ok(side_by_side(first, self.settled(second), kind, condition))
+    }
+
+    /// A private side with so few rows per unit that they meet only so many public ones.
+    fn few_pairs(&mut self, first: Lowered, second: &Scope, condition: &Condition) -> Result<Lowered> {
+        let (fan_out, rows) = (condition.fan_out(second), self.dataset.rules.max_rows_per_unit);
         let most = rows.saturating_mul(rows);
         if fan_out > most {
             let message = format!(
@@ -114,8 +137,7 @@ impl Lowering<'_> {
             );
             return Err(self.unsupported("join", message).or_at(self.locator.find("from")));
         }
-        let first = if fan_out > 1 { self.capped(first, rows.min(most / fan_out))? } else { first };
-        Ok(side_by_side(first, self.settled(second), kind, condition))
+        if fan_out > 1 { self.capped(first, rows.min(most / fan_out)) } else { Ok(first) }
     }
 
     /// A public side of a private join, computed beforehand where its rows could depend on how many threads compute it.
@@ -133,13 +155,94 @@ impl Lowering<'_> {
         Lowered { relation: Relation::Fixed(id), ..side }
     }
 
+    /// Rows of the first side by whether the second has a match.
+    fn semi_join(&mut self, first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Result<Lowered> {
+        // Equalities alone are looked up; anything else compares each pair of rows.
+        let pairs = !condition.rest.is_empty();
+        let (first, second, condition) = match (first.scope.private, second.scope.private) {
+            (false, true) => {
+                let message = "which rows of a public table have a match among private rows is private: aggregate the private rows, and compare the results";
+                let at = self.locator.find("exists").or(self.locator.find("in")).or(self.locator.find("join"));
+                return Err(Error::new(Code::UnsupportedSql, message).or_at(at));
+            }
+            (true, true) => {
+                let condition = self.on_the_unit(&first, &second, condition)?;
+                let rows = self.dataset.rules.max_rows_per_unit;
+                match pairs {
+                    true => (self.capped(first, rows)?, self.capped(second, rows)?, condition),
+                    false => (first, second, condition),
+                }
+            }
+            (true, false) if pairs => {
+                (self.few_pairs(first, &second.scope, &condition)?, self.settled(second), condition)
+            }
+            (true, false) => (first, self.settled(second), condition),
+            (false, false) => (first, second, condition),
+        };
+        let (scope, split) = (first.scope.clone(), first.scope.columns.len());
+        let joined = side_by_side(first, second, kind, condition);
+        let columns = joined.scope.columns[..split].iter().zip(&scope.columns);
+        // No row is repeated.
+        let columns = columns.map(|(slot, before)| Slot { repeats: before.repeats, ..slot.clone() }).collect();
+        Ok(Lowered {
+            relation: joined.relation,
+            scope: Scope { columns, width: scope.width, rows: scope.rows, ..joined.scope },
+        })
+    }
+
+    /// `x NOT IN (SELECT s ...)`: no s is equal to x, and neither is any NULL.
+    fn null_aware(&self, conditions: &mut [Expr], left_width: usize, private: bool) -> Result<()> {
+        if private {
+            let message = "NOT IN over private rows is not supported: write NOT EXISTS (SELECT 1 FROM ... WHERE a.<unit column> = b.<unit column> AND ...)";
+            return Err(self.unsupported("in", message));
+        }
+        // The first conjunct is the one that NOT IN stands for.
+        let first = match conditions {
+            [Expr::All(parts), ..] => parts.first_mut(),
+            [first, ..] => Some(first),
+            [] => None,
+        };
+        match first {
+            Some(equal @ Expr::Compare(Comparison::Eq, ..)) => {
+                let Expr::Compare(_, l, r) = equal.clone() else { return Err(Error::internal("an equality changed")) };
+                debug_assert!(r.columns().iter().all(|i| *i >= left_width));
+                *equal = Expr::or(vec![equal.clone(), Expr::IsNull(l), Expr::IsNull(r)]);
+                Ok(())
+            }
+            _ => Err(self.unsupported("in", "this form of NOT IN is not supported: write NOT EXISTS")),
+        }
+    }
+
     /// Both sides private: only on the unit.
     fn unit_join(&mut self, first: Lowered, second: Lowered, kind: JoinKind, condition: Condition) -> Result<Lowered> {
+        let condition = self.on_the_unit(&first, &second, condition)?;
+        let rows = self.dataset.rules.max_rows_per_unit;
+        let (left_width, right_width) = (first.scope.width, second.scope.width);
+        let Lowered { relation, mut scope } =
+            side_by_side(self.capped(first, rows)?, self.capped(second, rows)?, kind, condition);
+        // The unit of the preserved side, or of whichever side has one; the other copy is dropped.
+        let unit = match kind {
+            JoinKind::Full => Expr::Case {
+                branches: vec![(Expr::IsNull(Box::new(Expr::Column(0))), Expr::Column(left_width))],
+                otherwise: Some(Box::new(Expr::Column(0))),
+            },
+            _ => Expr::Column(0),
+        };
+        let kept = (1..left_width).chain(left_width + 1..left_width + right_width);
+        let relation = relation.project(std::iter::once(unit).chain(kept.map(Expr::Column)).collect());
+        for slot in &mut scope.columns {
+            *slot = slot.moved(&|i| if i > left_width { i - 1 } else { i });
+        }
+        scope.width -= 1;
+        Ok(Lowered { relation, scope })
+    }
+
+    /// The condition with an equality of units in it, where it has one or implies it.
+    fn on_the_unit(&self, first: &Lowered, second: &Lowered, mut condition: Condition) -> Result<Condition> {
         let units = |(l, r): &(Expr, Expr)| {
             let slots = first.scope.slot_of(l).zip(second.scope.slot_of(r));
             slots.map_or((false, false), |(l, r)| (l.unit && r.unit, self.same_parent(l, r)))
         };
-        let mut condition = condition;
         let (named, implied) = condition.on.iter().map(units).fold((false, false), |a, b| (a.0 | b.0, a.1 | b.1));
         if !named && !implied {
             let message = format!(
@@ -151,25 +254,7 @@ impl Lowering<'_> {
         if !named {
             condition.on.push((Expr::Column(0), Expr::Column(0)));
         }
-        let rows = self.dataset.rules.max_rows_per_unit;
-        let (left_width, right_width) = (first.scope.width, second.scope.width);
-        let Lowered { relation, mut scope } =
-            side_by_side(self.capped(first, rows)?, self.capped(second, rows)?, kind, condition);
-        // The unit of the preserved side, or of whichever side has one; the other copy is dropped.
-        let unit = match kind {
-            JoinKind::Inner | JoinKind::Left => Expr::Column(0),
-            JoinKind::Full => Expr::Case {
-                branches: vec![(Expr::IsNull(Box::new(Expr::Column(0))), Expr::Column(left_width))],
-                otherwise: Some(Box::new(Expr::Column(0))),
-            },
-        };
-        let kept = (1..left_width).chain(left_width + 1..left_width + right_width);
-        let relation = relation.project(std::iter::once(unit).chain(kept.map(Expr::Column)).collect());
-        for slot in &mut scope.columns {
-            *slot = slot.moved(&|i| if i > left_width { i - 1 } else { i });
-        }
-        scope.width -= 1;
-        Ok(Lowered { relation, scope })
+        Ok(condition)
     }
 
     fn capped(&mut self, side: Lowered, rows: u64) -> Result<Lowered> {
@@ -277,6 +362,7 @@ fn side_by_side(first: Lowered, second: Lowered, kind: JoinKind, condition: Cond
         JoinKind::Inner => matched,
         JoinKind::Left => matched.saturating_add(left),
         JoinKind::Full => matched.saturating_add(left).saturating_add(right),
+        JoinKind::Semi | JoinKind::Anti => left,
     };
     let on = condition.on.iter().any(|(l, r)| first.scope.is_noisy(l) || second.scope.is_noisy(r));
     let shared = first.scope.releases.iter().any(|id| second.scope.releases.contains(id));

@@ -1,16 +1,18 @@
 //! From DataFusion's typed plan to the algebra, by an exhaustive match. What has no rule is refused.
 //!
 //! Each rule keeps a private relation unit-preserving, with the unit in column 0, and says why in its place:
-//! [`relation`] has the operators, [`join`] the joins, [`aggregate`] the per-unit aggregates and the one way out, a
-//! release; [`expr`] has the scalar expressions and [`interval`] the error bars of what is computed from noisy values.
+//! [`relation`] has the operators, [`join`] and [`union`] those of several inputs, [`aggregate`] the per-unit aggregates and the one
+//! way out, a release, and [`grouping`] several of them; [`expr`] has the scalar expressions and [`interval`] the error bars of what is computed from noisy values.
 
 mod aggregate;
 mod expr;
+mod grouping;
 mod interval;
 mod join;
 mod preserved;
 mod relation;
 mod scope;
+mod union;
 
 use super::locate::Locator;
 use super::{OutputColumn, OutputNoise, Statement};

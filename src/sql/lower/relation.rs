@@ -7,7 +7,7 @@ use crate::algebra::{Direction, Domain, Expr, Literal, Relation, SortKey, Type, 
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::Field;
 use datafusion::common::{DFSchema, JoinType};
-use datafusion::logical_expr::logical_plan::{Join, Limit, Projection, Sort, TableScan, Union, Values};
+use datafusion::logical_expr::logical_plan::{Join, Limit, Projection, Sort, TableScan, Values};
 use datafusion::logical_expr::{Distinct, EmptyRelation, Expr as DfExpr, Filter, LogicalPlan, SubqueryAlias};
 use std::sync::Arc;
 
@@ -251,43 +251,6 @@ impl Lowering<'_> {
         let columns: Vec<Slot> = columns.collect();
         let scope = Scope { columns, width: keys.len(), ..scope };
         Ok(Lowered { relation: Relation::Aggregate { input: Box::new(relation), keys, folds: vec![] }, scope })
-    }
-
-    /// Public inputs of the same types.
-    fn union(&mut self, union: &Union) -> Result<Lowered> {
-        let Union { inputs, schema } = union;
-        let mut relations = Vec::new();
-        let mut merged: Option<Vec<Slot>> = None;
-        let mut all = Scope::public(vec![], 0, 0);
-        for input in inputs {
-            let Lowered { relation, scope } = self.relation(input)?;
-            if scope.private {
-                return Err(self.unsupported(
-                    "union",
-                    "UNION of private rows is not supported: aggregate each side, then unite the results",
-                ));
-            }
-            relations.push(relation.project(scope.columns.iter().map(Slot::expr).collect()));
-            all.rows = all.rows.saturating_add(scope.rows);
-            all.chosen |= scope.chosen;
-            all.noisy_order |= scope.noisy_order;
-            all.releases.extend(scope.releases);
-            let columns = scope.columns.iter().enumerate().map(|(i, slot)| Slot {
-                noise: withheld(&slot.noise),
-                ..Slot::plain(i, schema.field(i).name(), slot.ty)
-            });
-            let columns: Vec<Slot> = columns.collect();
-            merged = Some(match merged {
-                None => columns,
-                Some(before) if before.iter().map(|s| s.ty).eq(columns.iter().map(|s| s.ty)) => {
-                    before.into_iter().zip(columns).map(|(a, b)| if a.noise == Noise::Exact { b } else { a }).collect()
-                }
-                Some(_) => return Err(self.unsupported("union", "the sides of UNION have different types: add a CAST")),
-            });
-        }
-        let columns = merged.unwrap_or_default();
-        let width = columns.len();
-        Ok(Lowered { relation: Relation::Union(relations), scope: Scope { columns, width, ..all } })
     }
 
     fn values(&self, values: &Values) -> Result<Lowered> {

@@ -1,0 +1,81 @@
+//! GROUPING SETS, ROLLUP and CUBE: one grouping after the other, and their rows together. Across units each is a release of its own,
+//! and is paid for; a key that is not in a grouping is NULL in its rows.
+
+use super::Lowering;
+use super::scope::{Lowered, Scope, Slot, UNREAD};
+use crate::algebra::{Expr, Literal, Type};
+use crate::error::{Error, Result};
+use datafusion::logical_expr::logical_plan::Aggregate;
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Expr as DfExpr, GroupingSet};
+
+/// Most groupings of one GROUP BY.
+const MAX_GROUPINGS: usize = 64;
+
+impl Lowering<'_> {
+    pub fn grouping_sets(&mut self, aggregate: &Aggregate, set: &GroupingSet) -> Result<Lowered> {
+        let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
+        let sets = groupings(set).ok_or_else(|| {
+            self.unsupported("group", format!("GROUP BY has more than {MAX_GROUPINGS} groupings: name fewer keys"))
+        })?;
+        let internal = |e: datafusion::error::DataFusionError| Error::internal(e.strip_backtrace());
+        let all: Vec<&DfExpr> = grouping_set_to_exprlist(group_expr).map_err(internal)?;
+        let before = self.nodes_left.get();
+        let Lowered { relation, scope } = self.relation(input)?;
+        // Each grouping has the input for itself.
+        self.spend((before - self.nodes_left.get()).saturating_mul(sets.len() - 1))?;
+        let keys = all.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        // After the keys comes DataFusion's number of the grouping, which nothing here reads.
+        let (key_names, rest) = names.split_at(keys.len());
+        let output_names = &rest[1..];
+        let mut parts = Vec::new();
+        for set in &sets {
+            let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+            let within: Vec<usize> = (0..all.len()).filter(|at| set.contains(&all[*at])).collect();
+            let own_keys = within.iter().map(|at| keys[*at].clone()).collect();
+            let own_names: Vec<&str> = within.iter().map(|at| key_names[*at]).collect();
+            let part = self.grouped(relation.clone(), &scope, own_keys, calls, &own_names, output_names)?;
+            parts.push(with_absent_keys(part, &within, &keys));
+        }
+        let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();
+        let mut united = self.unite(parts, &names)?;
+        united.scope.columns.insert(keys.len(), Slot::plain(UNREAD, rest[0], Type::Int));
+        Ok(united)
+    }
+}
+
+/// The keys of each grouping.
+fn groupings(set: &GroupingSet) -> Option<Vec<Vec<&DfExpr>>> {
+    let sets: Vec<Vec<&DfExpr>> = match set {
+        GroupingSet::GroupingSets(sets) => sets.iter().map(|set| set.iter().collect()).collect(),
+        GroupingSet::Rollup(keys) => (0..=keys.len()).rev().map(|n| keys[..n].iter().collect()).collect(),
+        GroupingSet::Cube(keys) if keys.len() < usize::BITS as usize && 1 << keys.len() <= MAX_GROUPINGS => {
+            let subset =
+                |bits: usize| keys.iter().enumerate().filter(move |(at, _)| bits >> at & 1 == 0).map(|(_, key)| key);
+            (0..1usize << keys.len()).map(|bits| subset(bits).collect()).collect()
+        }
+        GroupingSet::Cube(_) => return None,
+    };
+    (sets.len() <= MAX_GROUPINGS && !sets.is_empty()).then_some(sets)
+}
+
+/// The part with NULL for each key that its grouping lacks, in the order of all keys.
+fn with_absent_keys(part: Lowered, within: &[usize], keys: &[(Expr, Type)]) -> Lowered {
+    let Lowered { relation, scope } = part;
+    let mut exprs: Vec<Expr> = (0..scope.width).map(Expr::Column).collect();
+    let mut columns = Vec::new();
+    for (at, (_, ty)) in keys.iter().enumerate() {
+        columns.push(match within.iter().position(|key| *key == at) {
+            Some(own) => scope.columns[own].clone(),
+            None => {
+                exprs.push(Expr::Literal(Literal::Null(*ty)));
+                let domain = Some([Literal::Null(*ty)].into());
+                Slot { domain, ..Slot::plain(exprs.len() - 1, "", *ty) }
+            }
+        });
+    }
+    columns.extend(scope.columns[within.len()..].iter().cloned());
+    let width = exprs.len();
+    Lowered { relation: relation.project(exprs), scope: Scope { columns, width, ..scope } }
+}
