@@ -249,16 +249,16 @@ impl Fence<'_> {
                 self.part(0)?;
                 self.select(select)
             }
-            SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier } => {
+            SetExpr::SetOperation { op, left, right, set_quantifier } => {
                 if !matches!(set_quantifier, SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None) {
                     return self.refuse("by", "UNION BY NAME is not supported: name the columns in the same order");
                 }
+                if *op != SetOperator::Union && *set_quantifier == SetQuantifier::All {
+                    let message = format!("{op} ALL is not supported: {op} compares distinct rows");
+                    return self.refuse(&op.to_string(), &message);
+                }
                 self.body(left)?;
                 self.body(right)
-            }
-            SetExpr::SetOperation { op, .. } => {
-                let message = format!("{op} is not supported: aggregate each side and join the results");
-                self.refuse(&op.to_string(), &message)
             }
             SetExpr::Query(_) => ControlFlow::Continue(()),
             SetExpr::Values(_) => self.part(0),

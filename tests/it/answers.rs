@@ -101,6 +101,10 @@ const SAME: &[&str] = &[
     "SELECT k, count(*) AS n FROM (SELECT 'visit' AS k, patient_id FROM visits UNION ALL SELECT 'patient', patient_id FROM patients) t GROUP BY k ORDER BY k",
     "SELECT count(*) FROM (SELECT patient_id, hospital FROM visits UNION SELECT patient_id, 'A' FROM patients) t",
     "SELECT n, count(*) AS p FROM (SELECT patient_id, CASE WHEN count(*) > 4 THEN 'many' ELSE 'few' END AS n FROM (SELECT patient_id FROM visits UNION ALL SELECT patient_id FROM patients) u GROUP BY patient_id) t GROUP BY n ORDER BY n",
+    "SELECT count(*) FROM (SELECT patient_id, hospital FROM visits WHERE age > 50 INTERSECT SELECT patient_id, hospital FROM visits WHERE age < 40) t",
+    "SELECT count(*) FROM (SELECT patient_id, cost FROM visits EXCEPT SELECT patient_id, nullif(cost, cost) FROM visits) t",
+    "SELECT hospital FROM hospitals EXCEPT SELECT 'A' ORDER BY hospital",
+    "SELECT nullif(city, 'Ulm') AS c FROM hospitals INTERSECT SELECT nullif(city, 'Ulm') FROM hospitals WHERE beds < 500 ORDER BY c",
     // Several groupings.
     "SELECT hospital, age >= 18 AS adult, count(*) AS n FROM visits GROUP BY GROUPING SETS ((hospital), (hospital, adult), ()) HAVING count(*) > 0 ORDER BY hospital, adult",
     "SELECT hospital, count(*) AS n, avg(age) AS a FROM visits GROUP BY ROLLUP (hospital) HAVING count(*) > 0 ORDER BY hospital",

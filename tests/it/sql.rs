@@ -374,7 +374,20 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "1:30",
         "no delta",
     ),
-    ("SELECT patient_id FROM visits INTERSECT SELECT patient_id FROM patients", "UNSUPPORTED_SQL", "1:31", ""),
+    ("SELECT patient_id FROM visits INTERSECT SELECT patient_id FROM patients", "PRIVATE_ROWS", "1:1", ""),
+    (
+        "SELECT region FROM patients INTERSECT SELECT hospital FROM visits",
+        "UNSUPPORTED_SQL",
+        "1:13",
+        "on the privacy unit",
+    ),
+    (
+        "SELECT hospital FROM hospitals EXCEPT SELECT hospital FROM visits",
+        "UNSUPPORTED_SQL",
+        "1:1",
+        "aggregate the private rows",
+    ),
+    ("SELECT city FROM hospitals EXCEPT ALL SELECT 'Ulm'", "UNSUPPORTED_SQL", "1:28", "distinct rows"),
     (
         "SELECT hospital, diagnosis, count(*) FROM visits GROUP BY ROLLUP (hospital, diagnosis)",
         "PRIVATE_KEYS",

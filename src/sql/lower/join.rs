@@ -7,7 +7,7 @@
 //! equal keys mean one parent row and one unit; the plan compares the units all the same. Each output row then is a function of one
 //! unit's rows. An unmatched row keeps the unit of its own side.
 //!
-//! *Semi and anti joins* (IN, EXISTS and their negations) keep a row of the first side, or not, by the second side's rows. A private first
+//! *Semi and anti joins* (IN, EXISTS, INTERSECT, EXCEPT and their negations) keep a row of the first side, or not, by the second side's rows. A private first
 //! side with a public second one is row by row; two private sides go by the unit as above, so that a row's fate is its own unit's
 //! affair. A public row that stays or goes on account of private rows would tell of them: refused. NOT IN is `NOT EXISTS` a row
 //! that is equal, or NULL: where that row could be private and of another unit, this is refused too.
@@ -21,7 +21,7 @@
 
 use super::Lowering;
 use super::scope::{Lowered, Scope, Slot};
-use crate::algebra::{Comparison, Domain, Expr, JoinKind, Literal, Relation, TableId};
+use crate::algebra::{Comparison, Domain, Expr, JoinKind, Literal, Relation, TableId, Type};
 use crate::catalog::Protection;
 use crate::error::{Code, Error, Result};
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
@@ -35,9 +35,6 @@ impl Lowering<'_> {
         if *join_constraint == JoinConstraint::Using && !matches!(join_type, JoinType::Inner | JoinType::Left) {
             let message = "USING and NATURAL are supported in inner and left joins: write ON, and name the side whose column you mean";
             return Err(self.unsupported("using", message).or_at(self.locator.find("natural")));
-        }
-        if *null_equality != NullEquality::NullEqualsNothing {
-            return Err(self.unsupported("join", "joins in which NULL equals NULL are not supported"));
         }
         let (kind, swap) = match join_type {
             JoinType::Inner => (JoinKind::Inner, false),
@@ -61,14 +58,18 @@ impl Lowering<'_> {
         for (l, r) in on {
             let (l, r) = (self.expr(l, left.schema(), &a.scope)?, self.expr(r, right.schema(), &b.scope)?);
             let shifted = r.0.moved(&|i| i + a.scope.width);
-            conditions.push(match l.1 == r.1 {
-                true => Expr::compare(Comparison::Eq, l.0, shifted),
-                false => {
-                    return Err(
-                        self.unsupported("join", "the two sides of a join condition have different types: add a CAST")
-                    );
-                }
-            });
+            if l.1 != r.1 {
+                return Err(
+                    self.unsupported("join", "the two sides of a join condition have different types: add a CAST")
+                );
+            }
+            let never_null = |e: &Expr| a.scope.slot_of(e).is_some_and(|slot| slot.unit);
+            if *null_equality == NullEquality::NullEqualsNothing || never_null(&l.0) {
+                conditions.push(Expr::compare(Comparison::Eq, l.0, shifted));
+            } else {
+                self.spend(3 * (l.0.size() + shifted.size()))?;
+                conditions.extend(equal_or_both_null(l.0, shifted, l.1));
+            }
         }
         let both_schema = match kind {
             JoinKind::Semi | JoinKind::Anti => {
@@ -283,6 +284,27 @@ impl Lowering<'_> {
         let keys = left.origin.map(key).zip(right.origin.map(key));
         keys.is_some_and(|(left, right)| left == right && is_key(left))
     }
+}
+
+/// INTERSECT and EXCEPT take NULL for a value: two equalities that are never NULL.
+fn equal_or_both_null(left: Expr, right: Expr, ty: Type) -> [Expr; 2] {
+    let some = match ty {
+        Type::Int => Literal::Int(0),
+        Type::Float => Literal::float(0.0),
+        Type::Text => Literal::Text(String::new()),
+        Type::Bool => Literal::Bool(false),
+        Type::Date => Literal::Date(0),
+        Type::Timestamp => Literal::Timestamp(0),
+    };
+    let is_null = |e: &Expr| Expr::IsNull(Box::new(e.clone()));
+    let filled = |e: &Expr| Expr::Case {
+        branches: vec![(is_null(e), Expr::Literal(some.clone()))],
+        otherwise: Some(Box::new(e.clone())),
+    };
+    [
+        Expr::compare(Comparison::Eq, is_null(&left), is_null(&right)),
+        Expr::compare(Comparison::Eq, filled(&left), filled(&right)),
+    ]
 }
 
 /// Most sides of joins that are cut down per unit: each is sorted.
