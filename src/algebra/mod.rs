@@ -20,6 +20,7 @@ pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
 pub use function::{Buckets, Function};
 pub use interval::{Bounds, bounds};
 pub use relation::{
-    Cell, Direction, Fold, FoldKind, JoinKind, Key, Measure, Output, Query, Relation, Release, SortKey, TableId,
+    Cell, Direction, Fold, FoldKind, Frame, FrameEnd, JoinKind, Key, Measure, Output, Query, Relation, Release,
+    SortKey, TableId, WindowCall, WindowFunction,
 };
 pub use sensitivity::{Clamp, Contribution, Sensitivity};

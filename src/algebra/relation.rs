@@ -54,6 +54,85 @@ pub struct Fold {
     pub ty: Type,
 }
 
+/// A value for each row from the rows of its partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowCall {
+    pub function: WindowFunction,
+    /// The argument of a function that has one.
+    pub of: Option<Expr>,
+    pub partition: Vec<Expr>,
+    pub order: Vec<SortKey>,
+    pub frame: Frame,
+    /// Type of the result.
+    pub ty: Type,
+}
+
+impl WindowCall {
+    /// The expressions in it.
+    pub fn parts(&self) -> impl Iterator<Item = &Expr> {
+        self.of.iter().chain(&self.partition).chain(self.order.iter().map(|key| &key.expr))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowFunction {
+    RowNumber,
+    Rank,
+    DenseRank,
+    PercentRank,
+    CumeDist,
+    /// Numbers of so many parts of the partition.
+    Ntile(u64),
+    /// The value so many rows before; NULL where there are none.
+    Lag(u64),
+    Lead(u64),
+    First,
+    Last,
+    /// Of the frame's rows.
+    Fold(FoldKind),
+}
+
+impl WindowFunction {
+    /// Whether it tells rows apart that the order takes for equal, whatever the frame.
+    pub fn sees_order_of_equals(self) -> bool {
+        match self {
+            WindowFunction::RowNumber
+            | WindowFunction::Ntile(_)
+            | WindowFunction::Lag(_)
+            | WindowFunction::Lead(_)
+            | WindowFunction::First
+            | WindowFunction::Last => true,
+            WindowFunction::Rank
+            | WindowFunction::DenseRank
+            | WindowFunction::PercentRank
+            | WindowFunction::CumeDist
+            | WindowFunction::Fold(_) => false,
+        }
+    }
+}
+
+/// The rows of the partition that a fold, `First` or `Last` looks at: by number of rows, or with all rows that are equal in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub rows: bool,
+    pub start: FrameEnd,
+    pub end: FrameEnd,
+}
+
+/// One end of a frame; None is as far as the partition goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameEnd {
+    Before(Option<u64>),
+    Current,
+    After(Option<u64>),
+}
+
+impl FrameEnd {
+    pub fn is_counted(&self) -> bool {
+        matches!(self, FrameEnd::Before(Some(_)) | FrameEnd::After(Some(_)))
+    }
+}
+
 /// Relational operators; positions of a join's output are the left side's, then (but for `Semi` and `Anti`) the right side's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Relation {
@@ -100,6 +179,11 @@ pub enum Relation {
         keys: Vec<Expr>,
         folds: Vec<Fold>,
     },
+    /// The input's columns, then the call's value for each row.
+    Window {
+        input: Box<Relation>,
+        call: WindowCall,
+    },
     /// At most `rows` rows of each unit (column 0), a sample by a keyed hash of the whole row.
     Cap {
         input: Box<Relation>,
@@ -130,6 +214,7 @@ impl Relation {
             Relation::Filter { input, .. }
             | Relation::Project { input, .. }
             | Relation::Aggregate { input, .. }
+            | Relation::Window { input, .. }
             | Relation::Cap { input, .. }
             | Relation::Sort { input, .. }
             | Relation::Limit { input, .. } => vec![input],

@@ -4,6 +4,7 @@
 //! another. Casts and arithmetic are the total ones.
 
 use super::functions::{STEPS, Secret, apply, arithmetic, cast, rank};
+use super::window::window;
 use crate::algebra::{Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
 use crate::catalog::{Dataset, Protection, literal_value};
 use datafusion::arrow::datatypes::DataType;
@@ -12,7 +13,7 @@ use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
 use datafusion::functions_window::row_number::row_number;
-use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::expr::{Case, Sort as DfSort};
 use datafusion::logical_expr::logical_plan::{Join, Sort};
 use datafusion::logical_expr::{
     EmptyRelation, Expr as DfExpr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, binary_expr,
@@ -78,6 +79,7 @@ impl Sources<'_> {
             Relation::Project { input, exprs } => project(self.plan(input)?, exprs.iter().map(|e| scalar(e, &column))),
             Relation::Join { left, right, kind, on, filter } => self.join(left, right, *kind, on, filter.as_ref()),
             Relation::Aggregate { input, keys, folds } => aggregate(self.plan(input)?, keys, folds),
+            Relation::Window { input, call } => window(self.plan(input)?, call),
             Relation::Cap { input, rows } => self.cap(input, *rows),
             Relation::Sort { input, keys } => sort(self.plan(input)?, keys, None),
             Relation::Limit { input, skip, fetch } => match (input.as_ref(), fetch) {
@@ -220,19 +222,7 @@ fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<
     let keyed = keys.iter().enumerate().map(|(i, e)| scalar(e, &column).alias(key_name(i)));
     let arguments = folds.iter().enumerate().map(|(i, f)| scalar(&f.of, &column).alias(argument(i)));
     let plan = plan.project(keyed.chain(arguments).collect::<Vec<_>>())?;
-    let fold = |(i, f): (usize, &Fold)| {
-        let value = named(&argument(i));
-        let folded = match f.kind {
-            FoldKind::Rows | FoldKind::NonNull => count(value),
-            FoldKind::Distinct => count_distinct(value),
-            FoldKind::Sum if f.ty == Type::Int => sum(try_cast(value, STEPS)),
-            FoldKind::Sum => sum(value),
-            FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
-            FoldKind::Min => min(value),
-            FoldKind::Max => max(value),
-        };
-        folded.alias(format!("f{i}"))
-    };
+    let fold = |(i, f): (usize, &Fold)| folded(f.kind, f.ty, named(&argument(i))).alias(format!("f{i}"));
     let plan = plan.aggregate(
         (0..keys.len()).map(|i| named(&key_name(i))),
         folds.iter().enumerate().map(fold).collect::<Vec<_>>(),
@@ -241,11 +231,27 @@ fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<
     project(plan, (0..keys.len()).map(|i| named(&key_name(i))).chain(results).collect::<Vec<_>>())
 }
 
+/// An aggregate whose result is to be cast to `ty`: sums of whole numbers are of 128 bits.
+pub fn folded(kind: FoldKind, ty: Type, value: DfExpr) -> DfExpr {
+    match kind {
+        FoldKind::Rows | FoldKind::NonNull => count(value),
+        FoldKind::Distinct => count_distinct(value),
+        FoldKind::Sum if ty == Type::Int => sum(try_cast(value, STEPS)),
+        FoldKind::Sum => sum(value),
+        FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
+        FoldKind::Min => min(value),
+        FoldKind::Max => max(value),
+    }
+}
+
 /// The node itself: the builder would look for the keys among the expressions below, where a name means another column.
 fn sort(plan: LogicalPlanBuilder, keys: &[SortKey], fetch: Option<usize>) -> Result<LogicalPlanBuilder> {
-    let key = |k: &SortKey| scalar(&k.expr, &column).sort(k.direction == Direction::Ascending, k.nulls_first);
-    let (expr, input) = (keys.iter().map(key).collect(), Arc::new(plan.build()?));
+    let (expr, input) = (keys.iter().map(sort_key).collect(), Arc::new(plan.build()?));
     Ok(LogicalPlanBuilder::new(LogicalPlan::Sort(Sort { expr, input, fetch })))
+}
+
+pub fn sort_key(key: &SortKey) -> DfSort {
+    scalar(&key.expr, &column).sort(key.direction == Direction::Ascending, key.nulls_first)
 }
 
 /// A scalar expression; `position` names the columns that it reads.

@@ -14,6 +14,7 @@ mod run;
 mod table;
 #[cfg(test)]
 mod tests;
+mod window;
 mod workers;
 
 pub use run::{Engine, Fixed, Prepared};

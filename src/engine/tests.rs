@@ -115,6 +115,8 @@ const QUESTIONS: &[&str] = &[
     "SELECT count(*), sum(pieces) FROM events WHERE region IN (SELECT region FROM rates WHERE rate > 1)",
     "SELECT region, count(*), count(DISTINCT unit), sum(x) FROM (SELECT unit, region, pieces AS x FROM events UNION ALL SELECT unit, 'north', CAST(amount AS BIGINT) FROM events) t GROUP BY region",
     "SELECT count(*) FROM (SELECT unit, region, pieces % 3 FROM events UNION SELECT unit, region, 1 FROM events) t",
+    "SELECT count(*), sum(pieces) FROM (SELECT unit, region, pieces, row_number() OVER (PARTITION BY unit ORDER BY region) AS n FROM events) t WHERE n <= 3",
+    "SELECT region, count(*) FROM (SELECT unit, region, pieces, lag(pieces) OVER (PARTITION BY unit ORDER BY region) AS b, count(*) OVER (PARTITION BY unit ORDER BY region ROWS 2 PRECEDING) AS c FROM events) t WHERE pieces > b AND c > 1 GROUP BY region",
     "SELECT DISTINCT pieces % 7 FROM events",
     "SELECT DISTINCT pieces, region FROM events",
 ];

@@ -1,6 +1,7 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
 use super::locate::{Locator, position};
+use super::windows::windows;
 use crate::algebra::Type;
 use crate::catalog::{Dataset, arrow_type};
 use crate::error::{Code, Error, Result};
@@ -167,8 +168,8 @@ impl ContextProvider for Names {
         None
     }
 
-    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        windows().into_iter().find(|function| function.name() == name)
     }
 
     fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
@@ -192,7 +193,7 @@ impl ContextProvider for Names {
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        vec![]
+        windows().iter().map(|function| function.name().to_owned()).collect()
     }
 }
 

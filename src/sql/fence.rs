@@ -290,7 +290,7 @@ impl Fence<'_> {
             sort_by,
             having: _,
             named_window,
-            qualify,
+            qualify: _,
             window_before_qualify: _,
             value_table_mode,
             flavor: _,
@@ -312,11 +312,8 @@ impl Fence<'_> {
         {
             return self.refuse("with", "GROUP BY ... WITH is not supported: ask one question per grouping");
         }
-        if qualify.is_some() || !named_window.is_empty() {
-            return self.refuse(
-                "window",
-                "window functions are not supported: aggregate with GROUP BY, then ORDER BY and LIMIT",
-            );
+        if !named_window.is_empty() {
+            return self.refuse("window", "named windows are not supported: write the window after OVER");
         }
         let ignored = !optimizer_hints.is_empty()
             || select_modifiers.is_some()
@@ -461,13 +458,25 @@ impl Visitor for Fence<'_> {
 const FUNCTIONS: [&str; 11] =
     ["count", "sum", "avg", "min", "max", "coalesce", "nullif", "date_trunc", "date_part", "date_bin", "width_bucket"];
 
+/// Functions that have a rule with OVER, beside aggregates.
+const WINDOWS: [&str; 10] = [
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+];
+
 fn check_function(function: &Function) -> Option<String> {
     let name = function.name.to_string().to_lowercase();
-    if !FUNCTIONS.contains(&name.as_str()) {
-        return Some(format!("function {name} is not supported; supported are {}", FUNCTIONS.join(", ")));
-    }
-    if function.over.is_some() {
-        return Some(format!("window function {name}(...) OVER is not supported: aggregate with GROUP BY"));
+    if !FUNCTIONS.contains(&name.as_str()) && !WINDOWS.contains(&name.as_str()) {
+        let known: Vec<&str> = FUNCTIONS.into_iter().chain(WINDOWS).collect();
+        return Some(format!("function {name} is not supported; supported are {}", known.join(", ")));
     }
     if function.filter.is_some() {
         return Some(format!("{name}(...) FILTER is not supported: write {name}(CASE WHEN ... THEN ... END)"));

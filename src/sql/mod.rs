@@ -11,6 +11,7 @@ mod analyse;
 mod fence;
 mod locate;
 mod lower;
+mod windows;
 
 use crate::algebra::{Query, Type};
 use crate::catalog::Dataset;

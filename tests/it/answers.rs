@@ -105,6 +105,14 @@ const SAME: &[&str] = &[
     "SELECT count(*) FROM (SELECT patient_id, cost FROM visits EXCEPT SELECT patient_id, nullif(cost, cost) FROM visits) t",
     "SELECT hospital FROM hospitals EXCEPT SELECT 'A' ORDER BY hospital",
     "SELECT nullif(city, 'Ulm') AS c FROM hospitals INTERSECT SELECT nullif(city, 'Ulm') FROM hospitals WHERE beds < 500 ORDER BY c",
+    // Windows: of one unit's rows, and of public ones.
+    "SELECT count(*), sum(age) FROM (SELECT patient_id, age, row_number() OVER (PARTITION BY patient_id ORDER BY visit_date, visit_id) AS n FROM visits) t WHERE n = 1",
+    "SELECT count(*) FROM (SELECT age, lag(age) OVER (PARTITION BY patient_id ORDER BY visit_date, visit_id) AS before FROM visits) t WHERE age < before",
+    "SELECT count(*) FROM (SELECT rank() OVER (PARTITION BY patient_id ORDER BY hospital) AS r, count(*) OVER (PARTITION BY patient_id) AS n, sum(age) OVER (PARTITION BY patient_id ORDER BY visit_date) AS s, patient_id FROM visits) t WHERE r < n AND s > 50",
+    "SELECT count(*) FROM (SELECT patient_id, max(age) OVER (PARTITION BY patient_id ORDER BY visit_id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS m, age FROM visits) t WHERE m > age",
+    "SELECT count(*) FROM visits QUALIFY row_number() OVER (ORDER BY 1) = 1",
+    "SELECT hospital, n, rank() OVER (ORDER BY n DESC) AS r, n * 1.0 / sum(n) OVER () AS share, lag(n) OVER (ORDER BY hospital) AS before FROM (SELECT hospital, count(*) AS n FROM visits WHERE hospital <> 'D' GROUP BY hospital HAVING count(*) > 0) t ORDER BY hospital",
+    "SELECT city, beds, row_number() OVER (PARTITION BY city ORDER BY beds) AS n, avg(beds) OVER (PARTITION BY city) AS a, first_value(beds) OVER (ORDER BY beds) AS f, cume_dist() OVER (ORDER BY beds) AS c, ntile(2) OVER (ORDER BY beds) AS t FROM hospitals ORDER BY beds",
     // Several groupings.
     "SELECT hospital, age >= 18 AS adult, count(*) AS n FROM visits GROUP BY GROUPING SETS ((hospital), (hospital, adult), ()) HAVING count(*) > 0 ORDER BY hospital, adult",
     "SELECT hospital, count(*) AS n, avg(age) AS a FROM visits GROUP BY ROLLUP (hospital) HAVING count(*) > 0 ORDER BY hospital",

@@ -217,13 +217,29 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("SELECT count(DISTINCT diagnosis) FROM visits", "UNSUPPORTED_SQL", "1:14", "privacy units"),
     ("SELECT count(DISTINCT patient_id + 0) FROM visits", "UNSUPPORTED_SQL", "1:14", "privacy units"),
     ("SELECT count(*) FILTER (WHERE age > 3) FROM visits", "UNSUPPORTED_SQL", "1:8", "CASE"),
-    ("SELECT sum(cost) OVER () FROM visits", "UNSUPPORTED_SQL", "1:8", "window"),
+    ("SELECT sum(age) OVER () FROM visits", "UNSUPPORTED_SQL", "1:17", "PARTITION BY"),
     (
-        "SELECT count(*) FROM (SELECT patient_id, row_number() OVER (PARTITION BY patient_id) AS n FROM visits) t",
+        "SELECT count(*) FROM (SELECT rank() OVER (PARTITION BY hospital ORDER BY age) AS r FROM visits) t WHERE r = 1",
         "UNSUPPORTED_SQL",
-        "1:42",
-        "row_number",
+        "1:37",
+        "PARTITION BY",
     ),
+    (
+        "SELECT count(*) FROM (SELECT sum(cost) OVER (PARTITION BY patient_id) AS s FROM visits) t WHERE s > 1",
+        "UNSUPPORTED_SQL",
+        "1:40",
+        "CAST to BIGINT",
+    ),
+    (
+        "SELECT sum(beds) OVER (ORDER BY beds GROUPS 1 PRECEDING) FROM hospitals",
+        "UNSUPPORTED_SQL",
+        "1:1",
+        "a frame goes",
+    ),
+    ("SELECT ntile(0) OVER (ORDER BY beds) FROM hospitals", "UNSUPPORTED_SQL", "1:8", "a literal from 1"),
+    ("SELECT lag(beds, -1) OVER (ORDER BY beds) FROM hospitals", "UNSUPPORTED_SQL", "1:8", "a literal from 1"),
+    ("SELECT nth_value(beds, 2) OVER (ORDER BY beds) FROM hospitals", "UNSUPPORTED_SQL", "1:8", "not supported"),
+    ("SELECT rank() OVER w FROM hospitals WINDOW w AS (ORDER BY beds)", "UNSUPPORTED_SQL", "1:37", "named windows"),
     ("SELECT count(*) FROM visits WHERE random() < 0.5", "UNSUPPORTED_SQL", "1:35", "random"),
     ("SELECT count(*) FROM visits WHERE now() > visit_date", "UNSUPPORTED_SQL", "1:35", "now"),
     ("SELECT count(*) FROM visits WHERE diagnosis LIKE 'h%'", "UNSUPPORTED_SQL", "1:35", "pattern"),
@@ -378,8 +394,8 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     (
         "SELECT region FROM patients INTERSECT SELECT hospital FROM visits",
         "UNSUPPORTED_SQL",
-        "1:13",
-        "on the privacy unit",
+        "1:1",
+        "aggregate the private rows",
     ),
     (
         "SELECT hospital FROM hospitals EXCEPT SELECT hospital FROM visits",
@@ -610,6 +626,7 @@ fn draw(relation: &Relation, depth: usize, text: &mut String) {
         Relation::Aggregate { keys, folds, .. } => {
             format!("aggregate {keys:?} {:?}", folds.iter().map(|f| f.kind).collect::<Vec<_>>())
         }
+        Relation::Window { call, .. } => format!("window {:?} by {:?}", call.function, call.partition),
         Relation::Cap { rows, .. } => format!("cap {rows}"),
         Relation::Sort { keys, .. } => format!("sort {}", keys.len()),
         Relation::Limit { skip, fetch, .. } => format!("limit {skip} {fetch:?}"),

@@ -21,7 +21,7 @@ const MAX_CELLS: usize = 1_000_000;
 pub struct Call {
     pub kind: FoldKind,
     pub of: Expr,
-    ty: Type,
+    pub ty: Type,
 }
 
 impl Lowering<'_> {
@@ -92,10 +92,15 @@ impl Lowering<'_> {
         if filter.is_some() || !order_by.is_empty() || null_treatment.is_some() {
             return Err(self.unsupported(name, format!("{name} takes no FILTER, ORDER BY or IGNORE NULLS: use CASE")));
         }
-        let [argument] = args.as_slice() else {
+        let typed = args.iter().map(|arg| self.expr(arg, schema, scope)).collect::<Result<Vec<_>>>()?;
+        self.fold_call(name, *distinct, typed)
+    }
+
+    /// An aggregate by its name.
+    pub fn fold_call(&self, name: &str, distinct: bool, args: Vec<(Expr, Type)>) -> Result<Call> {
+        let Ok([(of, ty)]) = <[_; 1]>::try_from(args) else {
             return Err(self.unsupported(name, format!("{name} takes one argument")));
         };
-        let (of, ty) = self.expr(argument, schema, scope)?;
         let constant = matches!(&of, Expr::Literal(l) if !l.is_null());
         let kind = match (name, distinct) {
             ("count", false) if constant => FoldKind::Rows,
@@ -401,7 +406,7 @@ fn released(id: usize, release: &Release, key_names: &[&str], output_names: &[&s
     Lowered { relation: Relation::Released(id), scope }
 }
 
-fn fold_type(call: &Call) -> Type {
+pub fn fold_type(call: &Call) -> Type {
     match call.kind {
         FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct => Type::Int,
         FoldKind::Mean => Type::Float,

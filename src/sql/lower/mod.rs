@@ -13,6 +13,7 @@ mod preserved;
 mod relation;
 mod scope;
 mod union;
+mod window;
 
 use super::locate::Locator;
 use super::{OutputColumn, OutputNoise, Statement};

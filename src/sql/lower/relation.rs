@@ -57,10 +57,7 @@ impl Lowering<'_> {
                 let scope = Scope::public(vec![], 0, rows.len() as u64);
                 Ok(Lowered { relation: Relation::Rows { types: vec![], rows }, scope })
             }
-            LogicalPlan::Window(_) => Err(self.unsupported(
-                "over",
-                "window functions are not supported: aggregate with GROUP BY, then ORDER BY and LIMIT",
-            )),
+            LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Subquery(_) | LogicalPlan::Unnest(_) | LogicalPlan::RecursiveQuery(_) => {
                 Err(self.unsupported("select", "this form of subquery is not supported: put it into FROM and join it"))
             }
