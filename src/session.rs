@@ -148,11 +148,6 @@ impl Session {
         Arc::make_mut(&mut engines).insert(engine.dataset().name.clone(), Arc::new(engine));
     }
 
-    /// Threads for work that must not keep the server from answering.
-    pub fn workers(&self) -> &Workers {
-        &self.workers
-    }
-
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }

@@ -245,10 +245,23 @@ def test_a_file_behind_a_plain_address(binary: Path, tmp_path: Path) -> None:
         assert count(ana) == pytest.approx(PATIENTS, abs=3)
     declare(tmp_path, visits, f'path = "{address}.gz"\nformat = "csv"')
     assert "no file matches" in check(binary, tmp_path, {})
+    (tmp_path / "web" / "untagged.csv").write_text("hospital\nA\n")
+    address = address.replace("hospitals.csv", "untagged.csv")
+    declare(tmp_path, visits, f'path = "{address}"\nformat = "csv"')
+    assert "names no strong ETag" in check(binary, tmp_path, {})
     web.shutdown()
     web.server_close()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files, with an entity tag for those that are tagged."""
+
+    def end_headers(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.name != "untagged.csv" and path.is_file():
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.send_header("ETag", f'"{digest}"')
+        super().end_headers()
+
     def log_message(self, format: str, *args: object) -> None:
         pass

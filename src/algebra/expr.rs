@@ -105,7 +105,10 @@ pub enum Arithmetic {
     Add,
     Subtract,
     Multiply,
+    /// Of floats.
     Divide,
+    /// Of whole numbers, towards zero.
+    Quotient,
     Remainder,
 }
 

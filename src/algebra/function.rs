@@ -33,7 +33,10 @@ impl Function {
                 Some((low, high)) => Bounds::new(low as f64, high as f64),
                 None => each(&|micros| Some(part.of(micros as i64) as f64)),
             },
-            Function::Start(unit) => each(&|micros| unit.start(micros as i64).map(|start| start as f64)),
+            // A double tells all microseconds up to here apart.
+            Function::Start(unit) => each(&|micros| {
+                unit.start(micros as i64).filter(|start| start.unsigned_abs() <= 1 << 53).map(|start| start as f64)
+            }),
             Function::Bucket(buckets) => {
                 each(&|value| Some(buckets.of(value) as f64)).or(Bounds::new(0.0, buckets.count as f64 + 1.0))
             }

@@ -18,6 +18,11 @@ impl Bounds {
         (low.is_finite() && high.is_finite() && low <= high).then_some(Bounds { low, high })
     }
 
+    /// Holds every value's whole part, to whichever side a fraction is rounded.
+    fn whole(self) -> Option<Bounds> {
+        Bounds::new(self.low.floor(), self.high.ceil())
+    }
+
     pub fn hull(self, other: Bounds) -> Bounds {
         Bounds { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
@@ -38,7 +43,8 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
         Expr::Column(i) => column(*i),
         Expr::Literal(Literal::Int(v)) => Bounds::new(*v as f64, *v as f64),
         Expr::Literal(Literal::Float(v)) => Bounds::new(*v, *v),
-        Expr::Cast(inner, ty) if ty.is_numeric() || *ty == Type::Timestamp => bounds(inner, column),
+        Expr::Cast(inner, Type::Int) => bounds(inner, column)?.whole(),
+        Expr::Cast(inner, Type::Float | Type::Timestamp) => bounds(inner, column),
         // A date begins its day.
         Expr::Cast(inner, Type::Date) => {
             let of = bounds(inner, column)?;
@@ -52,7 +58,10 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
                 Arithmetic::Subtract => l.corners(r, |a, b| a - b),
                 Arithmetic::Multiply => l.corners(r, |a, b| a * b),
                 Arithmetic::Divide if r.low > 0.0 || r.high < 0.0 => l.corners(r, |a, b| a / b),
-                Arithmetic::Divide => None,
+                Arithmetic::Quotient if r.low > 0.0 || r.high < 0.0 => {
+                    l.corners(r, |a, b| a / b).and_then(Bounds::whole)
+                }
+                Arithmetic::Divide | Arithmetic::Quotient => None,
                 // |a % b| <= |a| and takes the sign of a.
                 Arithmetic::Remainder => Bounds::new(l.low.min(0.0), l.high.max(0.0)),
             }
@@ -94,6 +103,12 @@ mod tests {
         check(Expr::arithmetic(Arithmetic::Subtract, a(), b()), Some((-3.0, 12.0)));
         check(Expr::arithmetic(Arithmetic::Multiply, a(), b()), Some((-20.0, 30.0)));
         check(Expr::arithmetic(Arithmetic::Divide, a(), b()), None);
+        check(Expr::arithmetic(Arithmetic::Quotient, a(), b()), None);
+        check(Expr::arithmetic(Arithmetic::Quotient, a(), Expr::Literal(Literal::Int(20))), Some((0.0, 1.0)));
+        check(
+            Expr::arithmetic(Arithmetic::Divide, a(), Expr::Literal(Literal::Int(20))).cast(Type::Int),
+            Some((0.0, 1.0)),
+        );
         check(Expr::arithmetic(Arithmetic::Divide, a(), Expr::Literal(Literal::Int(-2))), Some((-5.0, 0.0)));
         check(Expr::arithmetic(Arithmetic::Remainder, b(), a()), Some((-2.0, 3.0)));
         check(Expr::arithmetic(Arithmetic::Add, a(), Expr::Column(2)), None);

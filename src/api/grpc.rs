@@ -49,8 +49,8 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
         .add_service(InterceptedService::new(catalog, principals.clone()));
 }
 
-fn ask(question: Option<proto::Question>) -> Result<Ask, Status> {
-    let invalid = |message: &str| status(&Error::new(Code::InvalidRequest, message));
+fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
+    let invalid = |message: &str| Error::new(Code::InvalidRequest, message);
     let question = question.ok_or_else(|| invalid("the request has no question"))?;
     let family = match proto::Mechanism::try_from(question.mechanism) {
         Ok(proto::Mechanism::Unspecified) => None,
@@ -71,7 +71,7 @@ fn ask(question: Option<proto::Question>) -> Result<Ask, Status> {
 }
 
 /// The client's id, or a new one.
-fn query_id(wanted: String) -> Result<String, Status> {
+fn query_id(wanted: String) -> crate::error::Result<String> {
     if wanted.is_empty() {
         let bytes: [u8; 16] = rand::random();
         return Ok(hex(&bytes));
@@ -81,7 +81,7 @@ fn query_id(wanted: String) -> Result<String, Status> {
         return Ok(wanted);
     }
     let message = format!("a query id has at most {MAX_QUERY_ID} of A-Z, a-z, 0-9, '.', '_' and '-'");
-    Err(status(&Error::new(Code::InvalidRequest, message)))
+    Err(Error::new(Code::InvalidRequest, message))
 }
 
 /// One call, from its headers to its outcome.
@@ -115,8 +115,9 @@ impl Call {
 impl query_service_server::QueryService for QueryApi {
     async fn quote(&self, request: Request<proto::QuoteRequest>) -> Result<Response<proto::QuoteResponse>, Status> {
         let call = Call::begin("quote", &request)?;
-        let (who, ask) = (call.who.clone(), ask(request.into_inner().question)?);
+        let who = call.who.clone();
         let quoted = async {
+            let ask = ask(request.into_inner().question)?;
             let planned = self.0.plan(&who, &ask).await?;
             let balances = self.0.ledger().balance(&planned.account).await?;
             let charge = planned.priced.charge;
@@ -138,14 +139,16 @@ impl query_service_server::QueryService for QueryApi {
         let call = Call::begin("execute", &request)?;
         let (who, started) = (call.who.clone(), call.started);
         let proto::ExecuteRequest { question, query_id: wanted, fresh } = request.into_inner();
-        let (ask, id) = (ask(question)?, query_id(wanted)?);
         let (send, receive) = mpsc::channel(4);
-        call.span.record("undertone.dataset", &ask.dataset).record("undertone.query_id", &id);
         let session = self.0.clone();
         // A task of its own: what was charged is answered and stored even where the caller goes away.
         let mut work = tokio::spawn(async move {
             let _asking = session.metrics().asking();
+            let span = call.span.clone();
             let answered = async {
+                let (ask, id) = (ask(question)?, query_id(wanted)?);
+                let dataset: String = ask.dataset.chars().take(64).collect();
+                span.record("undertone.dataset", dataset).record("undertone.query_id", &id);
                 let delivered = session.execute(&who, &ask, &id, fresh).await?;
                 answer_message(&session, delivered.stored, delivered.replayed).await
             };
@@ -181,11 +184,11 @@ impl query_service_server::QueryService for QueryApi {
         let call = Call::begin("get_answer", &request)?;
         let who = call.who.clone();
         let wanted = request.into_inner().query_id;
-        if wanted.is_empty() {
-            return Err(status(&Error::new(Code::InvalidRequest, "name the query id of the answer")));
-        }
-        let id = query_id(wanted)?;
         let found = async {
+            if wanted.is_empty() {
+                return Err(Error::new(Code::InvalidRequest, "name the query id of the answer"));
+            }
+            let id = query_id(wanted)?;
             let stored = self.0.ledger().answer(&who, &id).await?;
             let stored = stored
                 .ok_or_else(|| Error::new(Code::UnknownQueryId, format!("you have no answer under query id '{id}'")))?;

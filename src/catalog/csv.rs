@@ -33,6 +33,20 @@ pub async fn check(
     scan.end().map_err(|why| at(&scan, why))
 }
 
+/// Reads the text to its end. No line may be so long that a reader, which holds whole lines, would exhaust memory.
+pub async fn check_lines(mut text: BoxStream<'_, Result<Bytes, DataFusionError>>) -> Result<(), String> {
+    let (mut line, mut length) = (1, 0);
+    while let Some(chunk) = text.try_next().await.map_err(|e| e.strip_backtrace())? {
+        for byte in chunk {
+            (line, length) = if byte == b'\n' { (line + 1, 0) } else { (line, length + 1) };
+            if length > MAX_RECORD_BYTES {
+                return Err(format!("line {line}: a record has more than 16 MiB"));
+            }
+        }
+    }
+    Ok(())
+}
+
 struct Scan {
     newlines_in_values: bool,
     state: State,

@@ -167,6 +167,15 @@ async fn open_table(entry: &TableEntry, found: Found, state: &SessionState) -> R
     if entry.consent.is_some() || entry.retention.is_some() {
         return Err(Error::configuration("consent and retention rules are not enforced yet, so they are refused"));
     }
+    let unit = match &entry.unit {
+        Some(UnitEntry::Column(column)) => Some(column),
+        Some(UnitEntry::Parent(link)) => Some(&link.column),
+        None => None,
+    };
+    let in_path = |column: &ColumnEntry| entry.path_columns.contains(column.source.as_ref().unwrap_or(&column.name));
+    if entry.columns.iter().any(|column| Some(&column.name) == unit && in_path(column)) {
+        return Err(Error::configuration("who a row is about must not stand in paths, which errors and logs name"));
+    }
     let source = Source::open(state, entry, found).await?;
     let mut columns: Vec<Column> = Vec::new();
     for column in &entry.columns {

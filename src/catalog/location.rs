@@ -6,6 +6,7 @@
 
 use super::declaration::TableEntry;
 use crate::error::{Error, Result};
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use futures::{FutureExt, TryStreamExt};
 use glob::{MatchOptions, Pattern};
@@ -28,6 +29,8 @@ pub(super) struct Located {
     pub files: Vec<LocatedFile>,
     /// Whether someone may write into a file while it is read. Stores replace whole objects.
     pub in_place: bool,
+    /// Whether files are known by their entity tags alone: times of the web are told in seconds, if at all.
+    pub by_tag: bool,
 }
 
 pub(super) struct LocatedFile {
@@ -74,7 +77,7 @@ fn local(base: &Path, table: &TableEntry) -> Result<Located> {
             path_values: path_values(&inside.to_string_lossy(), &table.path_columns).map_err(|why| unreadable(&why))?,
         });
     }
-    Ok(Located { store: Arc::new(LocalFileSystem::new()), files, in_place: true })
+    Ok(Located { store: Arc::new(LocalFileSystem::new()), files, in_place: true, by_tag: false })
 }
 
 fn utf8(path: &Path) -> Result<&str> {
@@ -93,7 +96,8 @@ fn globbed(pattern: &str, table: &TableEntry) -> Result<Vec<PathBuf>> {
 async fn remote(scheme: &str, rest: &str, table: &TableEntry) -> Result<Located> {
     let (authority, key) = rest.split_once('/').unwrap_or((rest, ""));
     let root = format!("{scheme}://{authority}");
-    let store = open_store(scheme, &root).map_err(|e| in_file(&table.path, &e.message))?;
+    let shown = rest.rsplit_once('@').filter(|(user, _)| user.contains(':')).map_or(rest, |(_, host)| host);
+    let store = open_store(scheme, &root).map_err(|e| in_file(&format!("{scheme}://{shown}"), &e.message))?;
     let failed = |e| in_file(&table.path, &why(&e));
     let web = matches!(scheme, "http" | "https");
     let (keys, directory) = if key.contains(['*', '?', '[']) && !web {
@@ -123,12 +127,17 @@ async fn remote(scheme: &str, rest: &str, table: &TableEntry) -> Result<Located>
         files.push(LocatedFile { path_values: path_values.map_err(|why| in_file(&name, &why))?, name, key });
     }
     files.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(Located { store, files, in_place: false })
+    // A web server may send another file while it sends one.
+    Ok(Located { store, files, in_place: web, by_tag: web })
 }
 
 fn open_store(scheme: &str, root: &str) -> Result<Arc<dyn ObjectStore>> {
     let invalid = |e: &dyn std::fmt::Display| Error::configuration(e.to_string());
     let url = Url::parse(root).map_err(|e| invalid(&e))?;
+    // In abfss:// URLs the container stands there.
+    if url.password().is_some() || (scheme.starts_with("http") && !url.username().is_empty()) {
+        return Err(invalid(&"credentials do not belong into paths, which errors and logs name"));
+    }
     // A question has a deadline, and an operator who starts a server waits.
     let retry = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
     let store: object_store::Result<Arc<dyn ObjectStore>> = match scheme {
@@ -266,10 +275,17 @@ pub(super) fn why(e: &object_store::Error) -> String {
 /// The words of decoders may quote values, so only those of stores and of Parquet's structure are passed on.
 pub(super) fn unreadable(e: DataFusionError) -> Error {
     let cause = match e.find_root() {
-        DataFusionError::ArrowError(..) => {
-            "a value does not fit the type that its column has elsewhere in the file".into()
-        }
+        DataFusionError::ArrowError(e, _) => match e.as_ref() {
+            ArrowError::JsonError(_) => {
+                "a line is no JSON object, or a value does not fit the type that its column has elsewhere in the file"
+                    .into()
+            }
+            ArrowError::IpcError(_) => "it is cut off, or no Arrow IPC file".into(),
+            ArrowError::SchemaError(_) => "two columns have one name".into(),
+            _ => "a value does not fit the type that its column has elsewhere in the file".into(),
+        },
         DataFusionError::ObjectStore(e) => why(e),
+        DataFusionError::Internal(_) => "it is corrupt".into(),
         other => other.strip_backtrace(),
     };
     Error::configuration(format!("cannot be read: {cause}"))

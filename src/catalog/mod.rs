@@ -5,6 +5,7 @@
 //! a file is checked when the dataset is loaded, against the files that will be read, and holds for
 //! those files only: see [`Table::check_unchanged`].
 
+mod arrow_stream;
 mod csv;
 mod declaration;
 mod format;

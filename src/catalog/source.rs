@@ -1,11 +1,11 @@
 //! The files behind a table.
 
-use super::csv;
 use super::declaration::{Compression, Format, TableEntry};
 use super::format;
 use super::location::{LocatedFile, in_file, locate, no_panic, unreadable, why};
 use super::pinned::{self, Pinned};
 use super::scan::Scan;
+use super::{arrow_stream, csv};
 use crate::error::{Error, Result};
 use crate::hex::hex;
 use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
@@ -37,6 +37,11 @@ impl Found {
         let keys = located.files.iter().map(|file| file.key.clone()).collect();
         let identities = pinned::identities(located.store.clone(), keys).await;
         let identities = identities.map_err(|(at, e)| in_file(&located.files[at].name, &why(&e)))?;
+        let tagged = |file: &ObjectMeta| file.e_tag.as_ref().is_some_and(|tag| !tag.starts_with("W/"));
+        if let Some(at) = identities.iter().position(|file| located.by_tag && !tagged(file)) {
+            let message = "its server names no strong ETag (RFC 9110), without which a change could not be seen";
+            return Err(in_file(&located.files[at].name, &message));
+        }
         Ok(Found { store: located.store, files: located.files, identities, in_place: located.in_place })
     }
 
@@ -89,6 +94,11 @@ impl Source {
         Ok(Source { provider, store, in_place })
     }
 
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.store.files().len()
+    }
+
     pub fn provider(&self) -> Arc<dyn TableProvider> {
         self.provider.clone()
     }
@@ -120,18 +130,24 @@ async fn check_text(
         Ok::<_, String>(found.into_stream().map_err(DataFusionError::from).boxed())
     };
     // What decoders say is about bytes, not values; what stores say is about places.
-    let broken = |e: DataFusionError| format!("cannot be decompressed: {}", e.strip_backtrace());
+    let broken = |_: DataFusionError| "cannot be decompressed: it is cut off, or compressed in another way".to_owned();
+    if table.format == Format::Arrow {
+        let stream = StreamReader::new(bytes().await?.map_err(std::io::Error::other));
+        arrow_stream::check(stream).await?;
+    }
     if let Some(compression) = compression {
         let seen = Compression::for_reader(Some(compression)).convert_stream(bytes().await?).map_err(broken)?;
         let (seen, all) = (length(seen).await, length(decompressed(bytes().await?, compression)).await);
-        // Of several streams one after the other a reader may see the first one only.
+        // Of several streams one after the other a reader may see the first one only; of gzip it sees all.
         if seen.map_err(broken)? != all.map_err(broken)? {
             return Err("holds several compressed streams; compress it as one".into());
         }
     }
-    if table.format == Format::Csv {
-        let text = Compression::for_reader(compression).convert_stream(bytes().await?).map_err(broken)?;
-        csv::check(text, table.newlines_in_values).await?;
+    let text = || async { Compression::for_reader(compression).convert_stream(bytes().await?).map_err(broken) };
+    match table.format {
+        Format::Csv => csv::check(text().await?, table.newlines_in_values).await?,
+        Format::Ndjson => csv::check_lines(text().await?).await?,
+        Format::Parquet | Format::Arrow => {}
     }
     Ok(())
 }

@@ -34,7 +34,9 @@ fn describe(dataset: &Dataset) -> String {
                 format!("protected over {} by table {}", table.columns[column].name, dataset.tables[parent].name)
             }
         };
-        format!("  {}: {} columns, {kind}\n", table.name, table.columns.len())
+        let files = table.source.files();
+        let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+        format!("  {}: {} columns, {files}, {kind}\n", table.name, table.columns.len())
     };
     let tables: String = dataset.tables.iter().map(table).collect();
     format!("dataset {} (policy {}): fine\n{tables}", dataset.name, &dataset.policy_version[..16])

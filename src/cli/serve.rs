@@ -21,8 +21,11 @@ pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
     if let Some(address) = listen {
         config.listen_at(address)?;
     }
-    let running = server::start(&config).await?;
     let mut signals = Signals::listen()?;
+    let running = tokio::select! {
+        running = server::start(&config) => running?,
+        () = signals.stop() => return Ok(()),
+    };
     if let Some(address) = running.operations {
         tracing::info!(%address, "metrics and readiness");
     }
@@ -31,9 +34,12 @@ pub async fn serve(config: &Path, listen: Option<SocketAddr>) -> Result<()> {
     loop {
         match signals.next().await {
             Signal::Stop => break,
-            Signal::Reload => match running.reload().await {
-                Ok(()) => tracing::info!("policy, data and certificates were read again"),
-                Err(e) => tracing::error!(error = %e, "nothing was put in place"),
+            Signal::Reload => tokio::select! {
+                reloaded = running.reload() => match reloaded {
+                    Ok(()) => tracing::info!("policy, data and certificates were read again"),
+                    Err(e) => tracing::error!(error = %e, "nothing was put in place"),
+                },
+                () = signals.stop() => break,
             },
         }
     }
@@ -101,6 +107,11 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for the signal to stop. Others that come meanwhile mean nothing.
+    async fn stop(&mut self) {
+        while !matches!(self.next().await, Signal::Stop) {}
     }
 
     pub async fn next(&mut self) -> Signal {

@@ -128,8 +128,12 @@ pub struct GrantSection {
     pub delta: Amount,
 }
 
+/// With less, sorting alone would fail.
+const LEAST_MEMORY_MIB: u64 = 32;
 /// A pebibyte.
 const MOST_MIB: u64 = 1 << 30;
+/// What one key of ChaCha20 can encrypt: 2^32 blocks of 64 bytes.
+const MOST_SPILL_MIB: u64 = 1 << 18;
 /// Of one question, where spilling is allowed.
 const DEFAULT_SPILL_MIB: u64 = 8192;
 
@@ -168,10 +172,20 @@ impl Config {
         self.check_address(self.server.listen)?;
         let EngineSection { memory_mib_per_query: memory, spill_directory, spill_mib_per_query: spill, .. } =
             &self.engine;
-        if memory.is_some_and(|mib| mib == 0 || mib > MOST_MIB as usize)
-            || spill.is_some_and(|mib| mib == 0 || mib > MOST_MIB)
+        let engine = &self.engine;
+        if self.server.max_concurrent_queries > 10_000
+            || engine.partitions.is_some_and(|n| !(1..=1024).contains(&n))
+            || engine.batch_size.is_some_and(|n| !(1..=1 << 20).contains(&n))
         {
-            return fail(format!("memory and spill limits must be from 1 to {MOST_MIB} MiB"));
+            return fail("limits are at most 10000 queries, 1024 partitions and 1048576 rows per batch".into());
+        }
+        let memory_fits = |mib| (LEAST_MEMORY_MIB..=MOST_MIB).contains(&mib);
+        if !memory.is_none_or(|mib| memory_fits(mib as u64))
+            || !spill.is_none_or(|mib| (1..=MOST_SPILL_MIB).contains(&mib))
+        {
+            return fail(format!(
+                "memory_mib_per_query must be from {LEAST_MEMORY_MIB}, and spill_mib_per_query at most {MOST_SPILL_MIB}"
+            ));
         }
         if spill.is_some() && spill_directory.is_none() {
             return fail("spill_mib_per_query needs a spill_directory".into());

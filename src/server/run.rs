@@ -5,6 +5,7 @@ use super::operations::{self, Readiness};
 use super::state::{State, engines, open_datasets};
 use super::tls::{self, Certificates, Tls};
 use crate::api::{self, Principals};
+use crate::engine::Workers;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::proto;
@@ -99,7 +100,14 @@ pub async fn start(config: &Config) -> Result<Running> {
         Some(tls) => tokio::spawn(router.serve_with_incoming_shutdown(tls::incoming(listener, tls.clone()), end)),
         None => tokio::spawn(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), end)),
     };
-    let state = Arc::new(State { session, principals, tls, config: tokio::sync::Mutex::new(config.clone()) });
+    let state = Arc::new(State {
+        session,
+        principals,
+        tls,
+        opening: Workers::start(1)?,
+        failed: Default::default(),
+        config: tokio::sync::Mutex::new(config.clone()),
+    });
     let readiness = Readiness::new(health).await;
     let (mut followers, mut operators) = (JoinSet::new(), JoinSet::new());
     followers.spawn(state.clone().follow_schedules());

@@ -3,19 +3,21 @@
 //! *Reload.* Everything is read and checked first; then all of it is put in place. Where anything is wrong nothing changes.
 //!
 //! *Versions of the data.* Which files a dataset has is fixed when it is opened. New ones are looked for at a reload, and where policy
-//! names a schedule at its moments. At each of these the version is a new one whether files changed or not, since that somebody's
-//! correction or deletion took effect is about them too; what stays the same is not read again. A version that cannot be
+//! names a schedule at its moments. At each moment of a schedule the version is a new one whether files changed or not, since that
+//! somebody's correction or deletion took effect is about them too; a reload makes a new version only where they did, which shows in
+//! whether earlier answers are given again. What stays the same is not read again. A version that cannot be
 //! verified is not seen by anybody: the last good one serves on. None of this touches what was spent: budgets belong to the people.
 
 use super::config::Config;
 use super::tls::{Certificates, Tls};
 use crate::api::Principals;
 use crate::catalog::{self, Dataset, ReaderOptions, session};
-use crate::engine::Engine;
+use crate::engine::{Engine, Workers};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use datafusion::execution::session_state::SessionState;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// The parts of a running server that a reload replaces.
@@ -23,13 +25,22 @@ pub struct State {
     pub session: Arc<Session>,
     pub principals: Principals,
     pub tls: Option<Arc<Tls>>,
+    /// Reads files, so that those who answer questions do not.
+    pub opening: Workers,
+    /// Datasets whose last version could not be opened.
+    pub failed: Mutex<BTreeSet<String>>,
     /// As it was at the start, but for what reloads replaced. Held while anything is replaced.
     pub config: tokio::sync::Mutex<Config>,
 }
 
 /// Opens all datasets of a configuration, in its order. What `open` knows is not read again where nothing changed.
 pub async fn open_datasets(config: &Config, open: impl Fn(&str) -> Option<Arc<Dataset>>) -> Result<Vec<Arc<Dataset>>> {
-    let state = reading(&config.reader_options())?;
+    let options = config.reader_options();
+    if let Some(spill) = &options.spill {
+        tempfile::tempfile_in(&spill.directory)
+            .map_err(|e| Error::configuration(format!("engine.spill_directory {}: {e}", spill.directory.display())))?;
+    }
+    let state = reading(&options)?;
     let mut datasets: Vec<Arc<Dataset>> = Vec::new();
     for section in &config.datasets {
         let dataset = catalog::load_again(&section.file, &state, &open).await?;
@@ -66,13 +77,14 @@ impl State {
     /// Reads the configuration, all datasets and certificates again.
     ///
     /// Errors: `CONFIGURATION` where anything is wrong; then nothing has changed.
-    pub async fn reload(self: &Arc<State>) -> Result<()> {
+    /// Dropped before the end, it has changed nothing, or is about to change everything.
+    pub async fn reload(&self) -> Result<()> {
         let mut current = self.config.lock().await;
         let fresh = super::load(&current.path)?;
         let datasets = {
-            let (state, fresh) = (self.clone(), fresh.clone());
-            let open = async move { open_datasets(&fresh, |name| state.session.dataset(name)).await };
-            self.session.workers().run(open).await?
+            let (session, fresh) = (self.session.clone(), fresh.clone());
+            let open = async move { open_datasets(&fresh, |name| session.dataset(name)).await };
+            self.opening.run(open).await?
         };
         let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
         let settings = fresh.settings(&names)?;
@@ -112,23 +124,28 @@ impl State {
         let replaced = self.config.lock().await;
         for (name, engine) in self.session.engines().iter() {
             let period = period(engine.dataset(), now);
-            if period != engine.period()
-                && let Err(e) = self.open_version(engine.dataset(), replaced.reader_options(), period).await
-            {
-                tracing::error!(dataset = name, error = %e, "the last version of the data serves on");
+            let failed = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            if period == engine.period() && !failed().contains(name) {
+                continue;
             }
+            match self.open_version(engine.dataset(), replaced.reader_options(), period).await {
+                Ok(()) => failed().remove(name),
+                Err(e) => {
+                    tracing::error!(dataset = name, error = %e, "the last version of the data serves on, until the next try");
+                    failed().insert(name.clone())
+                }
+            };
         }
     }
 
     async fn open_version(&self, last: &Arc<Dataset>, options: ReaderOptions, period: u64) -> Result<()> {
         let (state, known) = (reading(&options)?, last.clone());
         let look = async move { catalog::load_again(&known.file, &state, |_| Some(known.clone())).await };
-        let opened = self.session.workers().run(look).await.and_then(|opened| {
-            match opened.policy_version == last.policy_version {
+        let opened =
+            self.opening.run(look).await.and_then(|opened| match opened.policy_version == last.policy_version {
                 true => Ok(opened),
                 false => Err(Error::configuration("its declaration is another one now: reload to put it in force")),
-            }
-        });
+            });
         let dataset = opened.as_ref().unwrap_or(last).clone();
         self.session.replace_one(Engine::new(dataset, options, period)?);
         opened.map(|_| ())

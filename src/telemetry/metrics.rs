@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
@@ -32,6 +33,8 @@ pub struct Metrics {
     asking: Gauge,
     granted: Amounts,
     remaining: Amounts,
+    /// Held by whoever fills the amounts in and reads them.
+    scrape: Mutex<()>,
 }
 
 impl Default for Metrics {
@@ -53,7 +56,7 @@ impl Default for Metrics {
             "Epsilon of the largest question that the pool of a dataset still accepts",
             remaining.clone(),
         );
-        Metrics { registry, calls, charges, asking, granted, remaining }
+        Metrics { registry, calls, charges, asking, granted, remaining, scrape: Mutex::default() }
     }
 }
 
@@ -76,6 +79,7 @@ impl Metrics {
 
     /// All numbers, with what the ledger says of pools.
     pub fn text(&self, balances: &[Balance]) -> String {
+        let _alone = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.granted.clear();
         self.remaining.clear();
         for balance in balances.iter().filter(|balance| balance.account.is_pool()) {

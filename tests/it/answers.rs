@@ -297,6 +297,10 @@ async fn calendars_are_public_keys() {
         let sql = format!("SELECT count(*) FROM visits WHERE age >= {low} AND age < {high}");
         assert_eq!(row[1], rows(&context.sql(&sql).await.unwrap().collect().await.unwrap()[0])[0][0], "{row:?}");
     }
+    // A whole number is divided towards zero, and so is its range.
+    let halves = ask("SELECT width_bucket(age / 200, 0, 1, 10) AS b, count(*) AS n FROM visits GROUP BY b").await;
+    let everybody = ask("SELECT count(*) AS n FROM visits").await;
+    assert_eq!((halves[0][0].as_str(), &halves[0][1]), ("1", &everybody[0][0]), "{halves:?}");
     let down =
         ask("SELECT width_bucket(cost, 6000.0, 1000, 2) AS b, count(*) AS n FROM visits WHERE cost > 1000 GROUP BY b")
             .await;

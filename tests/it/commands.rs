@@ -207,7 +207,7 @@ fn files_are_checked_and_errors_point_at_the_line() {
     let check = |name: &str| undertone(world.dir.path(), &[], &["check", world.path(name).to_str().unwrap()]);
     let fine = out(&check("undertone.toml"));
     assert!(fine.contains("dataset clinic") && fine.contains("2 principals, 2 grants: fine"), "{fine}");
-    assert!(out(&check("clinic.toml")).contains("items: 3 columns, protected over visit_id by table visits"));
+    assert!(out(&check("clinic.toml")).contains("items: 3 columns, 1 file, protected over visit_id by table visits"));
     let good = std::fs::read_to_string(world.path("clinic.toml")).unwrap();
     for (from, to) in [
         ("bounds = [0, 5000]", "bounds = [5000, 0]"),

@@ -141,6 +141,24 @@ async fn every_format_holds_the_same_table() {
     }
     assert_eq!(answers.len(), 1, "{answers:?}");
 
+    // A stream that was cut between two messages, or is followed by another, would be read in part.
+    declare(&world, "path = \"stream.arrow\"\nformat = \"arrow\"");
+    let stream = std::fs::read(world.path("stream.arrow")).unwrap();
+    for (bad, words) in [
+        (stream[..stream.len() - 8].to_vec(), "cut off"),
+        (stream[..stream.len() / 2].to_vec(), "cut off"),
+        (stream.repeat(2), "goes on after the end"),
+        (b"item_id,visit_id,price\n1,2,3\n".to_vec(), "is no Arrow IPC"),
+    ] {
+        std::fs::write(world.path("stream.arrow"), bad).unwrap();
+        let e = refusal(&world).await;
+        assert!(e.contains("stream.arrow: ") && e.contains(words), "{e}");
+    }
+    let file = std::fs::read(world.path("file.arrow")).unwrap();
+    std::fs::write(world.path("file.arrow"), &file[..file.len() - 100]).unwrap();
+    declare(&world, "path = \"file.arrow\"\nformat = \"arrow\"");
+    assert!(refusal(&world).await.contains("file.arrow: cannot be read"));
+
     // A line of another type is found when the dataset is opened, and not quoted.
     declare(&world, "path = \"items\"\nformat = \"ndjson\"");
     let good = std::fs::read_to_string(world.path("items/a.ndjson")).unwrap();
@@ -242,6 +260,11 @@ async fn columns_are_read_from_paths() {
         let e = refusal(&world).await;
         assert!(e.contains("table 'items'") && e.contains(words), "{path}: {e}");
     }
+    declare(&world, partitioned);
+    let named = std::fs::read_to_string(world.path("clinic.toml")).unwrap();
+    let named = named.replace("name = \"visit_id\", type", "name = \"visit_id\", source = \"kind\", type");
+    std::fs::write(world.path("clinic.toml"), named).unwrap();
+    assert!(refusal(&world).await.contains("must not stand in paths"));
     // A column cannot come from both.
     std::fs::create_dir_all(world.path("twice/price=1")).unwrap();
     std::fs::copy(world.path("items.csv"), world.path("twice/price=1/a.csv")).unwrap();
@@ -266,9 +289,10 @@ async fn names_are_taken_as_they_are() {
         ("s3:/bucket/key", "no file matches"),
         ("ftp://host/key", "must begin with s3://"),
         ("http://data.example/items.csv", "clear text"),
+        ("https://ana:secret@data.example/items.csv", "credentials do not belong into paths"),
     ] {
         declare(&world, &format!("path = \"{path}\"\nformat = \"csv\""));
         let e = refusal(&world).await;
-        assert!(e.contains("table 'items'") && e.contains(words), "{path}: {e}");
+        assert!(e.contains("table 'items'") && e.contains(words) && !e.contains("secret"), "{path}: {e}");
     }
 }

@@ -17,7 +17,7 @@ pub fn arithmetic(op: Arithmetic, left: Expr, right: Expr) -> Expr {
         Arithmetic::Add => "total_add",
         Arithmetic::Subtract => "total_subtract",
         Arithmetic::Multiply => "total_multiply",
-        Arithmetic::Divide => "total_divide",
+        Arithmetic::Divide | Arithmetic::Quotient => "total_divide",
         Arithmetic::Remainder => "total_remainder",
     };
     let signature = Signature::any(2, Volatility::Immutable);
@@ -35,6 +35,7 @@ const ADD: u8 = Arithmetic::Add as u8;
 const SUBTRACT: u8 = Arithmetic::Subtract as u8;
 const MULTIPLY: u8 = Arithmetic::Multiply as u8;
 const DIVIDE: u8 = Arithmetic::Divide as u8;
+const QUOTIENT: u8 = Arithmetic::Quotient as u8;
 
 impl Total {
     fn whole(&self, a: i64, b: i64) -> Option<i64> {
@@ -42,7 +43,7 @@ impl Total {
             ADD => a.checked_add(b),
             SUBTRACT => a.checked_sub(b),
             MULTIPLY => a.checked_mul(b),
-            DIVIDE => a.checked_div(b),
+            DIVIDE | QUOTIENT => a.checked_div(b),
             _ => a.checked_rem(b),
         }
     }
@@ -53,7 +54,7 @@ impl Total {
             SUBTRACT => Some(a - b),
             MULTIPLY => Some(a * b),
             _ if b == 0.0 => None,
-            DIVIDE => Some(a / b),
+            DIVIDE | QUOTIENT => Some(a / b),
             _ => Some(a % b),
         }
     }

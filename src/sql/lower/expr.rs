@@ -228,6 +228,9 @@ impl Scalars<'_> {
         let (left, right, ty) = self.same_type(left, right, &op.to_string())?;
         match (comparison, arithmetic) {
             (Some(op), _) => Ok((Expr::compare(op, left, right), Type::Bool)),
+            (_, Some(Arithmetic::Divide)) if ty == Type::Int => {
+                Ok((Expr::arithmetic(Arithmetic::Quotient, left, right), ty))
+            }
             (_, Some(op)) if ty.is_numeric() => Ok((Expr::arithmetic(op, left, right), ty)),
             (_, Some(_)) => {
                 Err(self.unsupported(&op.to_string(), format!("arithmetic with {op} needs numbers, not {}", ty.sql())))

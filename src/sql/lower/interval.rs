@@ -79,7 +79,7 @@ fn ends(expr: &Expr, scope: &Scope, pick: Pick) -> Option<Ends> {
                 Arithmetic::Add => (apply(&l0, &r0), apply(&l1, &r1)),
                 Arithmetic::Subtract => (apply(&l0, &r1), apply(&l1, &r0)),
                 Arithmetic::Multiply => corners([apply(&l0, &r0), apply(&l0, &r1), apply(&l1, &r0), apply(&l1, &r1)])?,
-                Arithmetic::Divide => {
+                Arithmetic::Divide | Arithmetic::Quotient => {
                     // A divisor that may be zero leaves no interval.
                     let (lower, upper) = corners([apply(&l0, &r0), apply(&l0, &r1), apply(&l1, &r0), apply(&l1, &r1)])?;
                     let zero = |ty| if ty == Type::Int { Literal::Int(0) } else { Literal::float(0.0) };

@@ -162,8 +162,8 @@ impl Lowering<'_> {
     fn frame(&self, frame: &WindowFrame) -> Result<Frame> {
         let end = |bound: &WindowFrameBound| match bound {
             WindowFrameBound::CurrentRow => Some(FrameEnd::Current),
-            WindowFrameBound::Preceding(rows) => distance(rows).map(|rows| FrameEnd::Before(rows)),
-            WindowFrameBound::Following(rows) => distance(rows).map(|rows| FrameEnd::After(rows)),
+            WindowFrameBound::Preceding(rows) => distance(rows).map(FrameEnd::Before),
+            WindowFrameBound::Following(rows) => distance(rows).map(FrameEnd::After),
         };
         let rows = frame.units == WindowFrameUnits::Rows;
         let ends = end(&frame.start_bound).zip(end(&frame.end_bound));
