@@ -98,6 +98,20 @@ pub enum Comparison {
     GreaterEq,
 }
 
+impl Comparison {
+    /// The same with its sides exchanged.
+    fn mirrored(self) -> Comparison {
+        match self {
+            Comparison::Eq => Comparison::Eq,
+            Comparison::NotEq => Comparison::NotEq,
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessEq => Comparison::GreaterEq,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterEq => Comparison::LessEq,
+        }
+    }
+}
+
 /// Both sides have the same numeric type, which is the result's. `Int`: a result that does not fit, and
 /// division or remainder by zero, are NULL. `Float`: IEEE 754, division or remainder by zero is NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +176,31 @@ impl Expr {
 
     pub fn cast(self, ty: Type) -> Expr {
         Expr::Cast(Box::new(self), ty)
+    }
+
+    /// One of the many ways to write a condition: the order of conjuncts and disjuncts, and of the sides of a comparison, means nothing.
+    pub fn canonical(self) -> Expr {
+        let sorted = |parts: Vec<Expr>| {
+            let mut parts: Vec<Expr> = parts.into_iter().map(Expr::canonical).collect();
+            parts.sort_by_cached_key(|part| format!("{part:?}"));
+            parts.dedup();
+            parts
+        };
+        match self {
+            Expr::All(parts) => Expr::and(sorted(parts)),
+            Expr::Any(parts) => Expr::or(sorted(parts)),
+            Expr::Not(inner) => Expr::Not(Box::new(inner.canonical())),
+            Expr::Compare(op, l, r) => {
+                let literal = |e: &Expr| matches!(e, Expr::Literal(_));
+                let swap = match (literal(&l), literal(&r)) {
+                    (true, false) => true,
+                    (false, false) => format!("{r:?}") < format!("{l:?}"),
+                    _ => false,
+                };
+                if swap { Expr::Compare(op.mirrored(), r, l) } else { Expr::Compare(op, l, r) }
+            }
+            other => other,
+        }
     }
 
     /// The direct parts of this expression.

@@ -827,3 +827,33 @@ async fn names_and_white_space_do_not_make_another_question() {
         assert_ne!(plan(same[0]), plan(other));
     }
 }
+
+/// Texts of one meaning are one question, and what was paid for one is there for the other; texts of another meaning never are.
+#[tokio::test]
+async fn texts_of_one_meaning_are_one_question() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let dataset = clinic(&world).await;
+    let query = |text: &str| sql::plan(text, &dataset).unwrap_or_else(|e| panic!("{text}: {e}")).query;
+    let same = [
+        "SELECT count(*) FROM visits WHERE age > 30 AND hospital = 'A' AND (cost < 10 OR diagnosis = 'flu')",
+        "select COUNT ( 1 )\n from visits v where ('A' = v.hospital) and (diagnosis = 'flu' or cost < 10.0) and ((30 < age))",
+        "SELECT count(*) AS n FROM visits AS x WHERE x.hospital = 'A' AND age > 30 AND age > 30 AND (10.00 > cost OR diagnosis = 'flu')",
+    ];
+    for text in same {
+        assert_eq!(query(text), query(same[0]), "{text}");
+    }
+    let join = [
+        "SELECT count(*) FROM visits v JOIN patients p ON v.patient_id = p.patient_id AND v.age > p.birth_year",
+        "SELECT count(*) FROM visits a, patients b WHERE b.birth_year < a.age AND b.patient_id = a.patient_id",
+    ];
+    assert_eq!(query(join[0]), query(join[1]));
+    for other in [
+        "SELECT count(*) FROM visits WHERE age >= 30 AND hospital = 'A' AND (cost < 10 OR diagnosis = 'flu')",
+        "SELECT count(*) FROM visits WHERE age > 30 AND (hospital = 'A' AND cost < 10 OR diagnosis = 'flu')",
+        "SELECT count(*) FROM visits WHERE 30 > age AND hospital = 'A' AND (cost < 10 OR diagnosis = 'flu')",
+        "SELECT count(*) FROM visits WHERE age > 30 AND hospital = 'a' AND (cost < 10 OR diagnosis = 'flu')",
+        "SELECT count(cost) FROM visits WHERE age > 30 AND hospital = 'A' AND (cost < 10 OR diagnosis = 'flu')",
+    ] {
+        assert_ne!(query(other), query(same[0]), "{other}");
+    }
+}

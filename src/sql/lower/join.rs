@@ -83,7 +83,7 @@ impl Lowering<'_> {
         if *null_aware {
             self.null_aware(&mut conditions, a.scope.width, b.scope.private)?;
         }
-        let conjuncts = match Expr::and(conditions) {
+        let conjuncts = match Expr::and(conditions).canonical() {
             Expr::All(parts) => parts,
             // A condition that is just true.
             Expr::Literal(Literal::Bool(true)) => vec![],

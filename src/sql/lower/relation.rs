@@ -162,7 +162,7 @@ impl Lowering<'_> {
             return self.join(join, Some(predicate));
         }
         let Lowered { relation, scope } = self.relation(input)?;
-        let condition = self.condition(predicate, input.schema(), &scope)?;
+        let condition = self.condition(predicate, input.schema(), &scope)?.canonical();
         let chosen = scope.chosen || scope.is_noisy(&condition);
         let optional = self.optional_behind(&scope, &condition)?;
         Ok(Lowered { relation: relation.filter(condition), scope: Scope { chosen, optional, ..scope } })
