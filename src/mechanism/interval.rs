@@ -1,7 +1,7 @@
 //! Central intervals of the noise, from its exact distribution.
 
 use super::Noise;
-use super::tail::SUMMED_BELOW;
+use super::tail::Tail;
 
 impl Noise {
     /// The least whole number a of steps with P[|X| > a] <= alpha, for 0 < alpha < 1: the exact value lies
@@ -9,7 +9,7 @@ impl Noise {
     pub fn half_width(&self, alpha: f64) -> f64 {
         match self {
             Noise::Laplace { scale } => laplace_half_width(scale.to_f64(), alpha),
-            Noise::Gaussian { variance } => gaussian_half_width(variance.to_f64(), alpha),
+            Noise::Gaussian { variance } => gaussian_half_width(self, variance.to_f64().sqrt(), alpha),
         }
     }
 }
@@ -22,26 +22,10 @@ fn laplace_half_width(b: f64, alpha: f64) -> f64 {
     (solved - 1e-9 * solved.abs().max(1e-3)).ceil().max(0.0)
 }
 
-fn gaussian_half_width(variance: f64, alpha: f64) -> f64 {
-    let sigma = variance.sqrt();
-    if sigma < SUMMED_BELOW {
-        let weight = |x: f64| (-x * x / (2.0 * variance)).exp();
-        // 40 deviations out the weight is below 1e-340.
-        let reach = (sigma * 40.0).ceil().max(2.0) as u64;
-        let tail_from: f64 = (1..=reach).rev().map(|x| weight(x as f64)).sum();
-        let total = 1.0 + 2.0 * tail_from;
-        let mut tail = tail_from;
-        let mut a = 0u64;
-        while 2.0 * tail > alpha * total && a < reach {
-            a += 1;
-            tail -= weight(a as f64);
-        }
-        a as f64
-    } else {
-        // Summing beyond a is the midpoint rule for the integral beyond a + 1/2; its relative error is below
-        // (z^2 / 24) / sigma^2, less than 1e-5 for every z up to 10, and one step is added for it.
-        (sigma * normal_quantile(alpha) - 0.5).ceil() + 1.0
-    }
+/// P[|X| > a] is twice the upper tail from a + 1 on. Where that is too far out for the tail, the integral bounds it just as well.
+fn gaussian_half_width(noise: &Noise, sigma: f64, alpha: f64) -> f64 {
+    let least = Tail::of(noise).least(alpha / 2.0);
+    least.map_or_else(|| (sigma * normal_quantile(alpha)).ceil(), |from| from - 1.0)
 }
 
 /// z with P[|Z| > z] = alpha for a standard normal Z, by bisection on the complementary error function.
@@ -106,8 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn the_two_ways_of_gaussian_widths_meet() {
-        let (below, above) = (gaussian_half_width(299.9f64.powi(2), 0.05), gaussian_half_width(300.1f64.powi(2), 0.05));
-        assert!((below - above).abs() <= 2.0, "{below} {above}");
+    fn the_ways_of_gaussian_widths_meet() {
+        let width = |sigma: u128, by: u128| {
+            let variance = Ratio::new(U256::from(sigma * sigma), U256::from(by * by)).unwrap();
+            Noise::Gaussian { variance }.half_width(0.05)
+        };
+        // Summed and integrated; integrated and too far out.
+        assert!((width(2999, 10) - width(3001, 10)).abs() <= 2.0);
+        let far = 1u128 << 52;
+        assert!((width(far, 1) / (2.0 * width(far >> 1, 1)) - 1.0).abs() < 1e-9);
     }
 }

@@ -16,7 +16,7 @@ enum Law {
 }
 
 /// Below this standard deviation the probabilities are added up one by one.
-pub const SUMMED_BELOW: f64 = 300.0;
+const SUMMED_BELOW: f64 = 300.0;
 
 impl Tail {
     pub fn of(noise: &Noise) -> Tail {
