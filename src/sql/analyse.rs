@@ -6,19 +6,22 @@ use crate::algebra::Type;
 use crate::catalog::{Dataset, arrow_type};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{SchemaError, TableReference, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::functions::core::{coalesce, nullif};
 use datafusion::functions_aggregate::{
     average::avg_udaf, count::count_udaf, min_max, planner::AggregateFunctionPlanner, sum::sum_udaf,
 };
+use datafusion::logical_expr::logical_plan::Join;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, TableSource, TypeSignature, Volatility, WindowUDF,
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, TableSource, TypeSignature, Volatility, WindowUDF,
 };
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -39,7 +42,7 @@ pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Resul
         .sql_statement_to_plan(Statement::Query(query))
         .map_err(|e| explain(e, dataset, locator))?;
     check_size(&plan)?;
-    check_scalars(&plan, locator)?;
+    check_subqueries(&plan, locator)?;
     let typed = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
         .execute_and_check(plan, &names.options, |_, _| {})
         .map_err(|e| explain(e, dataset, locator))?;
@@ -53,7 +56,7 @@ fn joined(plan: LogicalPlan, options: &ConfigOptions) -> DfResult<LogicalPlan> {
     let context = OptimizerContext::new_with_config_options(Arc::new(options));
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         vec![Arc::new(DecorrelatePredicateSubquery::new()), Arc::new(ScalarSubqueryToJoin::new())];
-    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+    Optimizer::with_rules(rules).optimize(conditions_of_joins(plan)?, &context, |_, _| {})
 }
 
 /// Most operators and expressions of a typed plan, those of a WITH query counted at each of its uses.
@@ -83,28 +86,74 @@ fn check_size(plan: &LogicalPlan) -> Result<()> {
     Err(Error::new(Code::SqlTooLong, message))
 }
 
-/// A subquery that stands for a value has one row by its form: whether it has more must not be found out from rows.
-fn check_scalars(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
-    let mut fine = true;
+/// Refuses subqueries in expressions that would not mean the same as joins.
+///
+/// One that stands for a value has one row by its form: whether it has more must not be found out from rows. A correlated one is turned
+/// into a join by moving its condition up; past a window function, which would then see other rows, or out of an aggregate that has
+/// a row even where nothing matches, it must not move.
+fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
+    let mut wrong = None;
     let looked = plan.apply_with_subqueries(|operator| {
         operator.apply_expressions(|expr| {
             expr.apply(|e| {
-                if let Expr::ScalarSubquery(subquery) = e {
-                    fine &= subquery.subquery.max_rows().is_some_and(|rows| rows <= 1);
+                let (subquery, is_value) = match e {
+                    Expr::ScalarSubquery(subquery) => (subquery, true),
+                    Expr::InSubquery(within) => (&within.subquery, false),
+                    Expr::Exists(exists) => (&exists.subquery, false),
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                let correlated = !subquery.outer_ref_columns.is_empty();
+                if is_value && subquery.subquery.max_rows().is_none_or(|rows| rows > 1) {
+                    wrong = Some("a subquery that stands for a value must have one row: aggregate in it, without GROUP BY");
+                } else if correlated && contains(&subquery.subquery, |p| matches!(p, LogicalPlan::Window(_)))? {
+                    wrong = Some("a window function in a correlated subquery is not supported: put the subquery into FROM and join it");
+                } else if correlated && !is_value && contains(&subquery.subquery, has_a_row_anyway)? {
+                    wrong = Some("IN and EXISTS over an aggregate of a correlated subquery are not supported: compare its value, for example (SELECT count(*) FROM ...) = 0");
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     });
     looked.map_err(|e| Error::internal(e.strip_backtrace()))?;
-    match fine {
-        true => Ok(()),
-        false => Err(Error::new(
-            Code::UnsupportedSql,
-            "a subquery that stands for a value must have one row: aggregate in it, without GROUP BY",
-        )
-        .or_at(locator.find("("))),
-    }
+    wrong.map_or(Ok(()), |message| {
+        let second = |word| locator.find(word);
+        let at = second("exists").or(second("in")).or(second("("));
+        Err(Error::new(Code::UnsupportedSql, message).or_at(at))
+    })
+}
+
+fn contains(plan: &LogicalPlan, wanted: impl Fn(&LogicalPlan) -> bool) -> DfResult<bool> {
+    plan.exists(|operator| Ok(wanted(operator)))
+}
+
+/// An aggregate that has a row where its input has none.
+fn has_a_row_anyway(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Aggregate(a) if a.group_expr.is_empty() || matches!(a.group_expr[0], Expr::GroupingSet(_)))
+}
+
+/// `FROM a, b WHERE ...` with a subquery in the condition: what has none is the join's own condition, before the subquery becomes a join.
+fn conditions_of_joins(plan: LogicalPlan) -> DfResult<LogicalPlan> {
+    let moved = plan.transform_up_with_subqueries(|operator| {
+        let LogicalPlan::Filter(filter) = &operator else { return Ok(Transformed::no(operator)) };
+        let LogicalPlan::Join(join) = filter.input.as_ref() else { return Ok(Transformed::no(operator)) };
+        if join.join_type != JoinType::Inner || !join.on.is_empty() || join.filter.is_some() {
+            return Ok(Transformed::no(operator));
+        }
+        let is_subquery = |e: &Expr| matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_));
+        let has_subquery = |e: &Expr| e.exists(|part| Ok(is_subquery(part)));
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for part in split_conjunction_owned(filter.predicate.clone()) {
+            if has_subquery(&part)? { with.push(part) } else { without.push(part) }
+        }
+        match (conjunction(with), conjunction(without)) {
+            (Some(with), Some(without)) => {
+                let joined = LogicalPlan::Join(Join { filter: Some(without), ..join.clone() });
+                Ok(Transformed::yes(LogicalPlanBuilder::from(joined).filter(with)?.build()?))
+            }
+            _ => Ok(Transformed::no(operator)),
+        }
+    });
+    Ok(moved?.data)
 }
 
 /// The declared tables and the functions that have a rule; nothing else has a name.

@@ -196,6 +196,8 @@ struct Fence<'a> {
     locator: &'a Locator,
     /// Expressions that are open, runs of AND and OR aside: those become flat, other runs cost planning time.
     depth: usize,
+    /// Subqueries in expressions that are open.
+    subqueries: usize,
     /// SELECTs, VALUES lists and tables so far, as written.
     written: usize,
     /// The same with each WITH query counted at its uses, and not where it is defined.
@@ -215,6 +217,13 @@ const MAX_PARTS: usize = 100;
 /// Deepest expression after the parser, which follows runs of operators without nesting.
 const MAX_OPERATORS: usize = 100;
 
+/// Deepest nesting of subqueries in expressions: making joins of them costs 2^n where they nest n deep.
+const MAX_SUBQUERIES: usize = 6;
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. })
+}
+
 fn is_flat(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
 }
@@ -226,7 +235,7 @@ impl Fence<'_> {
 
     fn new(locator: &Locator) -> Fence<'_> {
         let (before, defined, weights) = (Vec::new(), Vec::new(), HashMap::new());
-        Fence { locator, depth: 0, written: 0, parts: 0, before, defined, weights }
+        Fence { locator, depth: 0, subqueries: 0, written: 0, parts: 0, before, defined, weights }
     }
 
     /// Counts one more part, and what it stands for.
@@ -310,7 +319,7 @@ impl Fence<'_> {
         if let GroupByExpr::Expressions(_, modifiers) = group_by
             && !modifiers.is_empty()
         {
-            return self.refuse("with", "GROUP BY ... WITH is not supported: ask one question per grouping");
+            return self.refuse("with", "GROUP BY ... WITH is not supported: write ROLLUP (...) or CUBE (...)");
         }
         if !named_window.is_empty() {
             return self.refuse("window", "named windows are not supported: write the window after OVER");
@@ -430,6 +439,7 @@ impl Visitor for Fence<'_> {
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
         self.depth -= usize::from(!is_flat(expr));
+        self.subqueries -= usize::from(is_subquery(expr));
         ControlFlow::Continue(())
     }
 
@@ -439,6 +449,11 @@ impl Visitor for Fence<'_> {
             return ControlFlow::Break(too_deep().or_at(position(expr.span().start)));
         }
         let at = |e: Error| ControlFlow::Break(e.or_at(position(expr.span().start)));
+        self.subqueries += usize::from(is_subquery(expr));
+        if self.subqueries > MAX_SUBQUERIES {
+            let message = format!("subqueries in expressions nest deeper than {MAX_SUBQUERIES} levels: use WITH");
+            return at(Error::new(Code::SqlTooDeep, message));
+        }
         let refuse = |message: &str| at(Error::new(Code::UnsupportedSql, message));
         match expr {
             Expr::Function(function) => match check_function(function) {
@@ -552,6 +567,14 @@ mod tests {
         assert!(parse(&format!("SELECT {casts} FROM t WHERE NOT (a = 1 AND NOT (b = 2 OR NOT (c = 3)))")).is_ok());
         let case = "CASE WHEN a > 1 THEN 1 ELSE ".repeat(12) + "0" + &" END".repeat(12);
         assert!(parse(&format!("SELECT {case} FROM t")).is_ok());
+    }
+
+    #[test]
+    fn subqueries_in_expressions_do_not_nest_deep() {
+        let nested =
+            |depth| format!("SELECT 1 WHERE {}1 = 1{}", "EXISTS (SELECT 1 WHERE ".repeat(depth), ")".repeat(depth));
+        assert!(parse(&nested(6)).is_ok());
+        assert_eq!(refused(&nested(7)).code, Code::SqlTooDeep);
     }
 
     #[test]

@@ -96,6 +96,8 @@ const SAME: &[&str] = &[
     "SELECT h.city, (SELECT count(*) FROM visits v WHERE v.hospital = h.hospital) AS n FROM hospitals h WHERE h.hospital <> 'D' ORDER BY n",
     "SELECT city FROM hospitals WHERE hospital IN (SELECT hospital FROM visits GROUP BY hospital HAVING count(*) > 1) ORDER BY city",
     "SELECT city FROM hospitals h WHERE beds > (SELECT avg(beds) FROM hospitals) ORDER BY city",
+    "SELECT count(*) FROM visits v, patients p WHERE v.patient_id = p.patient_id AND v.hospital IN (SELECT hospital FROM hospitals WHERE beds > 300) AND v.age > (SELECT avg(age) FROM visits)",
+    "SELECT count(*) FROM patients p WHERE (SELECT count(*) FROM visits v WHERE v.patient_id = p.patient_id AND v.age > 100) = 0",
     // Unions of private rows.
     "SELECT count(*), sum(x), count(DISTINCT patient_id) FROM (SELECT patient_id, age AS x FROM visits UNION ALL SELECT patient_id, birth_year FROM patients) t",
     "SELECT k, count(*) AS n FROM (SELECT 'visit' AS k, patient_id FROM visits UNION ALL SELECT 'patient', patient_id FROM patients) t GROUP BY k ORDER BY k",
@@ -110,6 +112,7 @@ const SAME: &[&str] = &[
     "SELECT count(*) FROM (SELECT age, lag(age) OVER (PARTITION BY patient_id ORDER BY visit_date, visit_id) AS before FROM visits) t WHERE age < before",
     "SELECT count(*) FROM (SELECT rank() OVER (PARTITION BY patient_id ORDER BY hospital) AS r, count(*) OVER (PARTITION BY patient_id) AS n, sum(age) OVER (PARTITION BY patient_id ORDER BY visit_date) AS s, patient_id FROM visits) t WHERE r < n AND s > 50",
     "SELECT count(*) FROM (SELECT patient_id, max(age) OVER (PARTITION BY patient_id ORDER BY visit_id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS m, age FROM visits) t WHERE m > age",
+    "SELECT count(*) FROM (SELECT age, last_value(age) OVER (PARTITION BY patient_id ORDER BY visit_id RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS x FROM visits) t WHERE x > age",
     "SELECT count(*) FROM visits QUALIFY row_number() OVER (ORDER BY 1) = 1",
     "SELECT hospital, n, rank() OVER (ORDER BY n DESC) AS r, n * 1.0 / sum(n) OVER () AS share, lag(n) OVER (ORDER BY hospital) AS before FROM (SELECT hospital, count(*) AS n FROM visits WHERE hospital <> 'D' GROUP BY hospital HAVING count(*) > 0) t ORDER BY hospital",
     "SELECT city, beds, row_number() OVER (PARTITION BY city ORDER BY beds) AS n, avg(beds) OVER (PARTITION BY city) AS a, first_value(beds) OVER (ORDER BY beds) AS f, cume_dist() OVER (ORDER BY beds) AS c, ntile(2) OVER (ORDER BY beds) AS t FROM hospitals ORDER BY beds",

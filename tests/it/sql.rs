@@ -371,6 +371,36 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "1:1",
         "",
     ),
+    (
+        "SELECT count(*) FROM patients p WHERE EXISTS (SELECT count(*) FROM visits v WHERE v.patient_id = p.patient_id)",
+        "UNSUPPORTED_SQL",
+        "1:39",
+        "compare its value",
+    ),
+    (
+        "SELECT count(*) FROM patients p WHERE 0 IN (SELECT count(*) FROM visits v WHERE v.patient_id = p.patient_id)",
+        "UNSUPPORTED_SQL",
+        "1:41",
+        "compare its value",
+    ),
+    (
+        "SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM hospitals h WHERE h.beds < v.cost QUALIFY row_number() OVER (ORDER BY h.beds) = 4)",
+        "UNSUPPORTED_SQL",
+        "1:37",
+        "window function in a correlated",
+    ),
+    (
+        "SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM hospitals h WHERE h.beds < v.cost LIMIT 0)",
+        "UNSUPPORTED_SQL",
+        "1:93",
+        "without rows",
+    ),
+    (
+        "SELECT count(*) FROM (SELECT last_value(age) OVER (PARTITION BY patient_id ORDER BY visit_date) AS x FROM visits) t WHERE x > 1",
+        "UNSUPPORTED_SQL",
+        "1:30",
+        "write ROWS",
+    ),
     // Set operations and groupings.
     (
         "SELECT count(*) FROM (SELECT hospital FROM visits UNION ALL SELECT hospital FROM hospitals) t",
@@ -413,8 +443,8 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     (
         "SELECT patient_id, hospital, count(*) FROM visits GROUP BY ROLLUP (patient_id, hospital)",
         "UNSUPPORTED_SQL",
-        "1:1",
-        "private rows",
+        "1:51",
+        "in some groupings",
     ),
     (
         "SELECT count(*) FROM visits GROUP BY CUBE (age > 1, age > 2, age > 3, age > 4, age > 5, age > 6, age > 7)",

@@ -341,7 +341,7 @@ impl Lowering<'_> {
 }
 
 /// Whether these groups are across units.
-fn is_released(scope: &Scope, keys: &[(Expr, Type)]) -> bool {
+pub fn is_released(scope: &Scope, keys: &[(Expr, Type)]) -> bool {
     scope.private && !keys.iter().any(|(e, _)| scope.slot_of(e).is_some_and(|slot| slot.unit))
 }
 

@@ -136,12 +136,11 @@ impl Scalars<'_> {
                 Err(self.unsupported("like", "pattern matching is not supported: compare with = or IN (...)"))
             }
             DfExpr::WindowFunction(_) => {
-                Err(self.unsupported("over", "window functions are not supported: aggregate with GROUP BY"))
+                Err(self.unsupported("over", "a window function cannot stand here: put it into a subquery in FROM"))
             }
-            DfExpr::GroupingSet(_) => Err(self.unsupported(
-                "group",
-                "GROUPING SETS, ROLLUP and CUBE are not supported: ask one question per grouping",
-            )),
+            DfExpr::GroupingSet(_) => {
+                Err(self.unsupported("group", "GROUPING SETS, ROLLUP and CUBE cannot stand here"))
+            }
             DfExpr::Placeholder(p) => {
                 Err(self
                     .unsupported("select", format!("parameter {} has no value: write the value into the text", p.id)))
@@ -153,7 +152,7 @@ impl Scalars<'_> {
             | DfExpr::ScalarSubquery(_)
             | DfExpr::OuterReferenceColumn(..) => Err(self.unsupported(
                 "select",
-                "a subquery inside an expression is not supported: put it into FROM and join it",
+                "this subquery inside an expression has no join that means the same: put it into FROM and join it",
             )),
             DfExpr::ScalarVariable(..)
             | DfExpr::Unnest(_)

@@ -2,6 +2,7 @@
 //! and is paid for; a key that is not in a grouping is NULL in its rows.
 
 use super::Lowering;
+use super::aggregate::is_released;
 use super::scope::{Lowered, Scope, Slot, UNREAD};
 use crate::algebra::{Expr, Literal, Type};
 use crate::error::{Error, Result};
@@ -29,6 +30,17 @@ impl Lowering<'_> {
         // After the keys comes DataFusion's number of the grouping, which nothing here reads.
         let (key_names, rest) = names.split_at(keys.len());
         let output_names = &rest[1..];
+        let keys_of = |set: &[&DfExpr]| {
+            (0..all.len()).filter(|at| set.contains(&all[*at])).map(|at| keys[at].clone()).collect::<Vec<_>>()
+        };
+        let across = |set: &Vec<&DfExpr>| is_released(&scope, &keys_of(set));
+        if sets.iter().any(across) && !sets.iter().all(across) {
+            let message = format!(
+                "the privacy unit ({}) is in some groupings of this GROUP BY and not in others: ask for them apart",
+                self.dataset.privacy_unit
+            );
+            return Err(self.unsupported("group", message));
+        }
         let mut parts = Vec::new();
         for set in &sets {
             let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;

@@ -52,10 +52,13 @@ impl Lowering<'_> {
             }
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Values(values) => self.values(values),
-            LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row, schema: _ }) => {
-                let rows = if *produce_one_row { vec![vec![]] } else { vec![] };
-                let scope = Scope::public(vec![], 0, rows.len() as u64);
-                Ok(Lowered { relation: Relation::Rows { types: vec![], rows }, scope })
+            LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: _ }) => {
+                let scope = Scope::public(vec![], 0, 1);
+                Ok(Lowered { relation: Relation::Rows { types: vec![], rows: vec![vec![]] }, scope })
+            }
+            // What DataFusion knows to have no rows, as after LIMIT 0.
+            LogicalPlan::EmptyRelation(_) => {
+                Err(self.unsupported("limit", "a subquery without rows is not supported: leave it out"))
             }
             LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Subquery(_) | LogicalPlan::Unnest(_) | LogicalPlan::RecursiveQuery(_) => {

@@ -10,9 +10,10 @@ use super::scope::{Ends, Lowered, Noise, Scope, Slot};
 use crate::algebra::{Domain, Expr, Relation};
 use crate::error::Result;
 use datafusion::logical_expr::logical_plan::Union;
+use std::sync::Arc;
 
-/// Most comparisons of values when two sets of public values become one.
-const MAX_COMPARISONS: usize = 10_000_000;
+/// Most comparisons of values when two sets of public values become one; beyond, the values count as private.
+const MAX_COMPARISONS: usize = 100_000;
 
 impl Lowering<'_> {
     pub fn union(&mut self, union: &Union) -> Result<Lowered> {
@@ -95,7 +96,7 @@ impl Lowering<'_> {
 
 /// The values of either set.
 fn merged(a: Domain, b: Domain) -> Option<Domain> {
-    if a == b {
+    if Arc::ptr_eq(&a, &b) || a == b {
         return Some(a);
     }
     let few = a.len().saturating_mul(b.len()) <= MAX_COMPARISONS;

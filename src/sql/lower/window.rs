@@ -90,6 +90,18 @@ impl Lowering<'_> {
         let frame = self.frame(window_frame)?;
         if scope.private {
             self.check_private(&function, &of, &partition, scope)?;
+            // Rows that are equal in the order have one first and one last value together, which is that of no row by itself.
+            let by_peers = match function {
+                WindowFunction::First => frame.start == FrameEnd::Current,
+                WindowFunction::Last => frame.end == FrameEnd::Current,
+                _ => false,
+            };
+            if by_peers && !frame.rows {
+                let message = format!(
+                    "{name} up to the current row looks at rows that are equal in the order: write ROWS BETWEEN ... AND ..., or UNBOUNDED"
+                );
+                return Err(self.unsupported(name, message));
+            }
             if function.sees_order_of_equals() || frame.rows {
                 let whole = (0..scope.width).map(Expr::Column);
                 order.extend(whole.map(|expr| SortKey { expr, direction: Direction::Ascending, nulls_first: true }));
