@@ -30,6 +30,7 @@ def test_the_catalogue(ana):
     assert orders["customer_id"].privacy_unit
     assert orders["category"].domain
     assert not orders["ordered_on"].privacy_unit
+    assert orders["ordered_on"].domain == "parts of dates from 2025-01-01 to 2025-12-31"
     assert PURPOSE in shop.purposes
     assert len(shop.policy_version) == 64
 

@@ -2,6 +2,7 @@
 
 use super::auth::{Principal, Principals};
 use super::status::status;
+use crate::algebra::DatePart;
 use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
 use crate::governance::{self, ALPHA, Ask};
@@ -293,6 +294,12 @@ fn table_message(table: &Table) -> proto::Table {
     }
 }
 
+/// The day of a moment, in microseconds since 1970.
+fn date(micros: f64) -> String {
+    let part = |part: DatePart| part.of(micros as i64);
+    format!("{:04}-{:02}-{:02}", part(DatePart::Year), part(DatePart::Month), part(DatePart::Day))
+}
+
 fn column_message(column: &Column, privacy_unit: bool) -> proto::Column {
     proto::Column {
         name: column.name.clone(),
@@ -301,7 +308,13 @@ fn column_message(column: &Column, privacy_unit: bool) -> proto::Column {
         privacy_unit,
         lower: column.bounds.filter(|_| column.ty.is_numeric()).map(|b| b.low),
         upper: column.bounds.filter(|_| column.ty.is_numeric()).map(|b| b.high),
-        domain: column.domain.as_ref().map(|d| format!("{} ({} values)", d.origin, d.values.len())).unwrap_or_default(),
+        domain: match (&column.domain, column.bounds) {
+            (Some(domain), _) => format!("{} ({} values)", domain.origin, domain.values.len()),
+            (None, Some(range)) if !column.ty.is_numeric() => {
+                format!("parts of dates from {} to {}", date(range.low), date(range.high))
+            }
+            (None, _) => String::new(),
+        },
         tier: column.tier.clone(),
     }
 }

@@ -46,7 +46,11 @@ pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Resul
     let typed = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
         .execute_and_check(plan, &names.options, |_, _| {})
         .map_err(|e| explain(e, dataset, locator))?;
-    joined(typed, &names.options).map_err(|e| explain(e, dataset, locator))
+    // Its errors name what it made, not what was written.
+    joined(typed, &names.options).map_err(|_| {
+        let message = "this correlated subquery has no join that means the same: put it into FROM and join it";
+        Error::new(Code::UnsupportedSql, message).or_at(locator.find("exists").or(locator.find("(")))
+    })
 }
 
 /// Subqueries in expressions become the joins that they mean; those that have none stay, and lowering refuses them.

@@ -198,6 +198,8 @@ struct Fence<'a> {
     depth: usize,
     /// Subqueries in expressions that are open.
     subqueries: usize,
+    /// Window functions so far.
+    windows: usize,
     /// SELECTs, VALUES lists and tables so far, as written.
     written: usize,
     /// The same with each WITH query counted at its uses, and not where it is defined.
@@ -220,6 +222,9 @@ const MAX_OPERATORS: usize = 100;
 /// Deepest nesting of subqueries in expressions: making joins of them costs 2^n where they nest n deep.
 const MAX_SUBQUERIES: usize = 6;
 
+/// Most window functions: each is a sort, and planning costs their square.
+const MAX_WINDOWS: usize = 64;
+
 fn is_subquery(expr: &Expr) -> bool {
     matches!(expr, Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. })
 }
@@ -235,7 +240,7 @@ impl Fence<'_> {
 
     fn new(locator: &Locator) -> Fence<'_> {
         let (before, defined, weights) = (Vec::new(), Vec::new(), HashMap::new());
-        Fence { locator, depth: 0, subqueries: 0, written: 0, parts: 0, before, defined, weights }
+        Fence { locator, depth: 0, subqueries: 0, windows: 0, written: 0, parts: 0, before, defined, weights }
     }
 
     /// Counts one more part, and what it stands for.
@@ -454,6 +459,13 @@ impl Visitor for Fence<'_> {
             let message = format!("subqueries in expressions nest deeper than {MAX_SUBQUERIES} levels: use WITH");
             return at(Error::new(Code::SqlTooDeep, message));
         }
+        self.windows += usize::from(matches!(expr, Expr::Function(function) if function.over.is_some()));
+        if self.windows > MAX_WINDOWS {
+            return at(Error::new(
+                Code::SqlTooLong,
+                format!("the question has more than {MAX_WINDOWS} window functions: split it"),
+            ));
+        }
         let refuse = |message: &str| at(Error::new(Code::UnsupportedSql, message));
         match expr {
             Expr::Function(function) => match check_function(function) {
@@ -575,6 +587,9 @@ mod tests {
             |depth| format!("SELECT 1 WHERE {}1 = 1{}", "EXISTS (SELECT 1 WHERE ".repeat(depth), ")".repeat(depth));
         assert!(parse(&nested(6)).is_ok());
         assert_eq!(refused(&nested(7)).code, Code::SqlTooDeep);
+        let windows = |count| vec!["rank() OVER (ORDER BY x)"; count].join(", ");
+        assert!(parse(&format!("SELECT {} FROM t", windows(64))).is_ok());
+        assert_eq!(refused(&format!("SELECT {} FROM t", windows(65))).code, Code::SqlTooLong);
     }
 
     #[test]

@@ -401,6 +401,12 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "1:30",
         "write ROWS",
     ),
+    (
+        "SELECT count(*) FROM patients p WHERE (SELECT max(n) FROM (SELECT hospital, count(*) AS n FROM visits v WHERE v.patient_id = p.patient_id GROUP BY hospital) t) > 2",
+        "UNSUPPORTED_SQL",
+        "1:13",
+        "put it into FROM",
+    ),
     // Set operations and groupings.
     (
         "SELECT count(*) FROM (SELECT hospital FROM visits UNION ALL SELECT hospital FROM hospitals) t",
