@@ -5,9 +5,8 @@
 
 use super::status::status;
 use crate::error::{Code, Error, Result};
-use crate::hex::hex;
+use crate::hex::{hex, sha256};
 use rand::{TryRng, rngs::SysRng};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tonic::service::Interceptor;
@@ -78,5 +77,5 @@ pub fn new_token() -> Result<String> {
 
 /// What is stored of a token: SHA-256 in lower-case hexadecimal.
 pub fn digest(token: &str) -> String {
-    hex(&Sha256::digest(token))
+    sha256(token)
 }

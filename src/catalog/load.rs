@@ -9,7 +9,7 @@ use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
 use crate::algebra::calendar::DAY;
 use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
 use crate::error::{Error, Result};
-use crate::hex::hex;
+use crate::hex::sha256;
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::{cast, max as arrow_max};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
@@ -21,7 +21,6 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TryCast, col, ident, lit};
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
-use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +65,8 @@ async fn build(
     for entry in &file.tables {
         found.push(Found::look(base, entry).await.map_err(|e| in_table(entry, e))?);
     }
-    let data_version = hex_digest(found.iter().map(Found::fingerprint).collect::<String>().as_bytes());
-    let policy_version = hex_digest(text.as_bytes());
+    let data_version = sha256(found.iter().map(Found::fingerprint).collect::<String>());
+    let policy_version = sha256(text);
     if let Some(known) = known
         && (&known.policy_version, &known.data_version) == (&policy_version, &data_version)
     {
@@ -107,10 +106,6 @@ async fn build(
         policy_version,
         data_version,
     }))
-}
-
-fn hex_digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 fn in_table(entry: &TableEntry, e: Error) -> Error {

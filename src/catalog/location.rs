@@ -58,7 +58,7 @@ fn local(base: &Path, table: &TableEntry) -> Result<Located> {
         (true, _) => {
             let inside = if table.path_columns.is_empty() { "*" } else { "**/*" };
             let mut found = globbed(&format!("{}/{inside}", Pattern::escape(utf8(&full)?)), table)?;
-            found.retain(|path| table.format.takes(&file_name(&path.to_string_lossy())));
+            found.retain(|path| path.file_name().is_some_and(|name| table.format.takes(&name.to_string_lossy())));
             found
         }
         (false, false) => globbed(utf8(&full)?, table)?,
@@ -212,10 +212,6 @@ async fn under(store: &Arc<dyn ObjectStore>, directory: &str, deep: bool) -> obj
         false => store.list_with_delimiter(prefix.as_ref()).await?.objects,
     };
     Ok(found.into_iter().map(|object| object.location).collect())
-}
-
-fn file_name(path: &str) -> String {
-    path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
 fn only_directories_have_columns(table: &TableEntry, is_directory: bool) -> Result<()> {

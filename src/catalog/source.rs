@@ -7,7 +7,7 @@ use super::pinned::{self, Pinned};
 use super::scan::Scan;
 use super::{arrow_stream, csv};
 use crate::error::{Error, Result};
-use crate::hex::hex;
+use crate::hex::sha256;
 use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
 use bytes::Bytes;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -17,7 +17,6 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncBufRead, AsyncRead};
@@ -63,7 +62,7 @@ pub struct Source {
 impl Source {
     /// Checks that the files are of one schema, and text files that they are well formed.
     pub(super) async fn open(state: &SessionState, table: &TableEntry, found: Found) -> Result<Source> {
-        let digest = hex(&Sha256::digest(found.fingerprint()));
+        let digest = sha256(found.fingerprint());
         let Found { store, files, identities, in_place } = found;
         let compression = table.format.compression(table.compression, files.iter().map(|file| file.name.as_str()))?;
         let reader = format::reader(table.format, compression, table.newlines_in_values);

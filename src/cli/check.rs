@@ -19,8 +19,7 @@ pub async fn check(file: &Path) -> Result<String> {
     let config = server::load(file)?;
     let datasets = server::open_datasets(&config, |_| None).await?;
     let described: String = datasets.iter().map(|dataset| describe(dataset)).collect();
-    let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
-    let accounts = config.settings(&names)?.len() - names.len();
+    let accounts = config.settings(&datasets)?.len() - datasets.len();
     let counts = format!("{} principals, {accounts} grants", config.principals.len());
     Ok(format!("{described}{}: {counts}: fine\n", file.display()))
 }

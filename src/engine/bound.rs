@@ -19,13 +19,13 @@
 
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
+use super::window::with_window;
 use crate::algebra::Measure;
 use crate::mechanism::{Calibrated, Selection};
-use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_all_window;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, TryCast, lit, when};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, TryCast, lit, when};
 
 /// A plan with columns `cell` (or k0, k1, ... where keys are private) and m0, m1, ...: one row per group that has any unit.
 pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan> {
@@ -98,10 +98,8 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         // How many keys the unit has kept.
         Selection::Weighted { .. } => {
             let number = count_all_window().partition_by(vec![column(0)]).build()?;
-            let counted = LogicalPlanBuilder::from(LogicalPlanBuilder::window_plan(kept.build()?, vec![number])?);
-            let keys =
-                counted.schema().columns().pop().map_or_else(|| internal_err!("a window without its column"), Ok)?;
-            counted.project(group().chain([spread(Expr::Column(keys)).alias("t0")]).collect::<Vec<_>>())?
+            let (counted, keys) = with_window(kept, number)?;
+            counted.project(group().chain([spread(keys).alias("t0")]).collect::<Vec<_>>())?
         }
         Selection::Public | Selection::Threshold { .. } | Selection::KeysOnly { .. } => kept,
     };

@@ -4,7 +4,7 @@
 //! another. Casts and arithmetic are the total ones.
 
 use super::functions::{STEPS, Secret, apply, arithmetic, cast, rank};
-use super::window::window;
+use super::window::{window, with_window};
 use crate::algebra::{Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
 use crate::catalog::{Dataset, Protection, literal_value};
 use datafusion::arrow::datatypes::DataType;
@@ -192,9 +192,8 @@ pub fn keep_first(
     let ranked = plan.project(columns.iter().cloned().chain([rank.alias("rank")]))?;
     let order = std::iter::once(named("rank")).chain(columns).map(|e| e.sort(true, true)).collect();
     let number = row_number().partition_by(vec![column(0)]).order_by(order).build()?;
-    let numbered = LogicalPlanBuilder::from(LogicalPlanBuilder::window_plan(ranked.build()?, vec![number])?);
-    let place = numbered.schema().columns().pop().map_or_else(|| internal_err!("a window without its column"), Ok)?;
-    numbered.filter(DfExpr::Column(place).lt_eq(lit(most)))?.project(kept)
+    let (numbered, place) = with_window(ranked, number)?;
+    numbered.filter(place.lt_eq(lit(most)))?.project(kept)
 }
 
 /// The relation with its columns renamed to `prefix`0, `prefix`1, ...

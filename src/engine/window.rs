@@ -16,6 +16,13 @@ use datafusion::logical_expr::{
     Expr as DfExpr, ExprFunctionExt, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
 };
 
+/// The plan with a window function's value as one more column, and that column.
+pub fn with_window(plan: LogicalPlanBuilder, function: DfExpr) -> Result<(LogicalPlanBuilder, DfExpr)> {
+    let plan = LogicalPlanBuilder::from(LogicalPlanBuilder::window_plan(plan.build()?, vec![function])?);
+    let value = plan.schema().columns().pop().map_or_else(|| internal_err!("a window without its column"), Ok)?;
+    Ok((plan, DfExpr::Column(value)))
+}
+
 /// The plan's columns, then the call's values.
 pub fn window(plan: LogicalPlanBuilder, call: &WindowCall) -> Result<LogicalPlanBuilder> {
     let width = plan.schema().fields().len();
@@ -45,9 +52,8 @@ pub fn window(plan: LogicalPlanBuilder, call: &WindowCall) -> Result<LogicalPlan
         .order_by(call.order.iter().map(sort_key).collect())
         .window_frame(frame(call))
         .build()?;
-    let plan = LogicalPlanBuilder::from(LogicalPlanBuilder::window_plan(plan.build()?, vec![built])?);
-    let value = plan.schema().columns().pop().map_or_else(|| internal_err!("a window without its column"), Ok)?;
-    project(plan, (0..width).map(column).chain([cast(DfExpr::Column(value), call.ty)]))
+    let (plan, value) = with_window(plan, built)?;
+    project(plan, (0..width).map(column).chain([cast(value, call.ty)]))
 }
 
 fn frame(call: &WindowCall) -> WindowFrame {

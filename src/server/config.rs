@@ -1,7 +1,7 @@
 //! The server's configuration file. Unknown keys are refused. `examples/undertone.toml` is the annotated example.
 
 use crate::accounting::Grant;
-use crate::catalog::{ReaderOptions, SpillOptions};
+use crate::catalog::{Dataset, ReaderOptions, SpillOptions};
 use crate::error::{Error, Result};
 use crate::ledger::{Account, Setting};
 use crate::num::Amount;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -250,17 +251,17 @@ impl Config {
         }
     }
 
-    /// The accounts that the ledger is to have; `names` are the datasets' names in the order of their sections.
-    pub fn settings(&self, names: &[String]) -> Result<Vec<Setting>> {
+    /// The accounts that the ledger is to have; `datasets` are those of the file, in its order.
+    pub fn settings(&self, datasets: &[Arc<Dataset>]) -> Result<Vec<Setting>> {
         let mut settings = Vec::new();
-        for (dataset, name) in self.datasets.iter().zip(names) {
+        for (section, dataset) in self.datasets.iter().zip(datasets) {
             settings.push(Setting {
-                account: Account::pool(name),
-                grant: Grant::new(dataset.pool_epsilon, dataset.pool_delta),
+                account: Account::pool(&dataset.name),
+                grant: Grant::new(section.pool_epsilon, section.pool_delta),
             });
         }
         for grant in &self.grants {
-            if !names.contains(&grant.dataset) {
+            if !datasets.iter().any(|dataset| dataset.name == grant.dataset) {
                 return Err(Error::configuration(format!(
                     "a grant of '{}' names dataset '{}', which is not served",
                     grant.principal, grant.dataset

@@ -63,14 +63,13 @@ impl Running {
 /// Opens datasets and ledger, checks all of it, and listens.
 pub async fn start(config: &Config) -> Result<Running> {
     let datasets = open_datasets(config, |_| None).await?;
-    let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
-    let settings = config.settings(&names)?;
+    let settings = config.settings(&datasets)?;
     let tls = config.server.tls.as_ref().map(Certificates::read).transpose()?.map(Tls::new);
     let ledger = Ledger::open(&config.ledger.path).await?;
     let entries = ledger.verify_audit().await?;
     ledger.apply(settings).await?;
     ledger.begin().await?;
-    tracing::info!(audit_entries = entries, datasets = names.len(), "ledger open");
+    tracing::info!(audit_entries = entries, datasets = datasets.len(), "ledger open");
 
     let engines = engines(datasets, config.reader_options())?;
     let session = Arc::new(Session::new(engines, ledger, config.limits())?);

@@ -86,8 +86,7 @@ impl State {
             let open = async move { open_datasets(&fresh, |name| session.dataset(name)).await };
             self.opening.run(open).await?
         };
-        let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
-        let settings = fresh.settings(&names)?;
+        let settings = fresh.settings(&datasets)?;
         let engines = engines(datasets, current.reader_options())?;
         let certificates = match (&self.tls, &fresh.server.tls) {
             (Some(_), Some(files)) => Some(Certificates::read(files)?),

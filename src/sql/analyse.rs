@@ -120,8 +120,7 @@ fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
     });
     looked.map_err(|e| Error::internal(e.strip_backtrace()))?;
     wrong.map_or(Ok(()), |message| {
-        let second = |word| locator.find(word);
-        let at = second("exists").or(second("in")).or(second("("));
+        let at = locator.find("exists").or(locator.find("in")).or(locator.find("("));
         Err(Error::new(Code::UnsupportedSql, message).or_at(at))
     })
 }
