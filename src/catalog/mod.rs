@@ -3,7 +3,7 @@
 //!
 //! A dataset is declared in a TOML file. What is not declared cannot be queried. Everything that a declaration says about
 //! a file is checked when the dataset is loaded, against the files that will be read, and holds for
-//! those files only: see [`Table::check_unchanged`].
+//! those files only: see [`Dataset::check_unchanged`].
 
 mod arrow_stream;
 mod csv;
