@@ -24,6 +24,7 @@ use crate::catalog::Dataset;
 use crate::engine::{Confidence, Engine, Fixed, Prepared, Workers, released_table};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, ALPHA, Ask, Priced};
+use crate::hex::hex;
 use crate::ledger::{Account, Balance, Claim, Ledger, Reserved, StoredAnswer};
 use crate::mechanism;
 use crate::proto;
@@ -89,8 +90,26 @@ pub struct Planned {
     pub statement: Statement,
     pub priced: Priced,
     engine: Arc<Engine>,
-    /// Digest of all that the answer depends on.
+    /// Digest of all that the answer depends on but the names of its columns.
     question: Vec<u8>,
+}
+
+impl Planned {
+    /// Words for the question's columns.
+    pub fn names(&self) -> governance::Names<'_> {
+        governance::Names { dataset: self.engine.dataset(), query: &self.statement.query }
+    }
+
+    /// What is asked, whatever words it is asked in: in hexadecimal.
+    pub fn digest(&self) -> String {
+        hex(&self.question)
+    }
+
+    /// Under which a stored answer is found again: it has the names of its columns in it.
+    fn stored_as(&self) -> Vec<u8> {
+        let names = self.statement.columns.iter().map(|c| &c.name).collect::<Vec<_>>();
+        Sha256::digest(format!("{} {names:?}", self.digest())).to_vec()
+    }
 }
 
 /// A place among the questions that run.
@@ -173,7 +192,7 @@ impl Session {
         let ask = ask.clone();
         let plan = move || {
             let dataset = engine.dataset();
-            let statement = sql::plan(&ask.sql, dataset)?;
+            let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
             let priced = governance::price(&statement, &ask, &dataset.rules)?;
             let question = question_digest(&engine, &statement, &priced);
             Ok(Planned { account, statement, priced, engine, question })
@@ -199,7 +218,7 @@ impl Session {
             query_id: query_id.to_owned(),
             account: planned.account.clone(),
             request,
-            question: planned.question.clone(),
+            question: planned.stored_as(),
             charge: planned.priced.charge,
             releases: planned.priced.releases.len(),
             fresh,
@@ -379,7 +398,7 @@ fn unknown_dataset(name: &str) -> Error {
 }
 
 fn receipt(planned: &Planned, query_id: &str, charged_at: i64) -> proto::Receipt {
-    let Planned { account, statement, priced, engine, question: _ } = planned;
+    let Planned { account, statement, priced, engine, .. } = planned;
     proto::Receipt {
         query_id: query_id.to_owned(),
         dataset: account.dataset.clone(),
@@ -387,7 +406,8 @@ fn receipt(planned: &Planned, query_id: &str, charged_at: i64) -> proto::Receipt
         purpose: account.purpose.clone(),
         price: Some(governance::price_message(&priced.charge)),
         columns: governance::columns(&statement.columns, &priced.releases),
-        releases: governance::releases(&priced.releases),
+        releases: governance::releases(&priced.releases, &planned.names()),
+        question_digest: planned.digest(),
         confidence: 1.0 - ALPHA,
         policy_version: engine.dataset().policy_version.clone(),
         charged_at,
@@ -432,19 +452,21 @@ fn request_digest(ask: &Ask, fresh: bool) -> Vec<u8> {
     Sha256::digest(format!("{ask:?} fresh={fresh}")).to_vec()
 }
 
-/// Digest of everything that the answer depends on. The algebra holds positions and resolved literals, so names, aliases and white
-/// space do not matter; two questions that differ in it are never taken for one.
+/// Digest of everything that the answer's values depend on. The algebra holds positions and resolved literals, so names, aliases and
+/// white space do not matter; two questions that differ in it are never taken for one. What the text asks of releases is in how they
+/// are calibrated.
 fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> Vec<u8> {
-    let (dataset, names) = (engine.dataset(), statement.columns.iter().map(|c| &c.name).collect::<Vec<_>>());
+    let dataset = engine.dataset();
     let text = format!(
-        "{} {} {} {} {:?} {:?} {:?}",
+        "{} {} {} {} {:?} {:?} {:?} {:?}",
         env!("CARGO_PKG_VERSION"),
         dataset.name,
         dataset.policy_version,
         engine.version(),
-        statement.query,
         priced.releases,
-        names
+        statement.query.fixed,
+        statement.query.post,
+        statement.columns.iter().map(|c| (c.interval, c.simultaneous)).collect::<Vec<_>>(),
     );
     Sha256::digest(text).to_vec()
 }

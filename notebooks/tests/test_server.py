@@ -287,3 +287,18 @@ def test_a_restart_forgets_nothing(server, how):
         assert again.table_ipc == paid.table_ipc
         assert again.intervals_ipc == paid.intervals_ipc
         assert balance_of(ana) == before
+
+
+def test_parameters_and_the_plan(ana):
+    written = ana.quote("SELECT COUNT(*) AS n FROM customers WHERE region = 'north'", epsilon=1)
+    given = ana.quote(
+        "select count(1) as m from customers c where ($1 = region)", epsilon=1, parameters=["north"]
+    )
+    assert given.question_digest == written.question_digest
+    assert given.plan.visibility == "post-processing"
+    assert "release 1" in repr(given.plan)
+    assert "where region = 'north'" in repr(given.plan)
+    (number,) = given.releases[0].numbers
+    assert (number.quantity, number.lower) == ("count of rows", 0)
+    with pytest.raises(UndertoneError, match="parameter 1 has no value"):
+        ana.quote("SELECT COUNT(*) FROM customers WHERE region = ?", epsilon=1)

@@ -1,6 +1,7 @@
 //! Relations, releases and whole questions.
 
 use super::{Bounds, Contribution, Domain, Expr, Type};
+use crate::num::Amount;
 use std::collections::BTreeSet;
 
 /// Position of a table in the dataset's catalog.
@@ -17,6 +18,13 @@ pub enum JoinKind {
     Semi,
     /// The left side's rows that have none.
     Anti,
+}
+
+impl JoinKind {
+    /// Whether the output has the left side's columns alone.
+    pub fn keeps_left_alone(self) -> bool {
+        matches!(self, JoinKind::Semi | JoinKind::Anti)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,16 +274,34 @@ pub struct Key {
 
 /// One integer per group to which noise is added.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Measure {
+pub struct Measure {
+    pub of: Quantity,
+    /// Limits on what one unit that is in a group adds to it, where the text gives them, in the quantity's unit: of its count or sum, or
+    /// of its own mean where the quantity is centred.
+    pub per_group: Option<Bounds>,
+    /// Its own part of epsilon, where the text gives one.
+    pub epsilon: Option<Amount>,
+}
+
+/// What a measure adds up.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Quantity {
     /// Rows.
     Rows,
     /// Rows in which the expression is not NULL.
     NonNull(Expr),
     /// Distinct privacy units.
     Units,
-    /// Sum of a numeric expression, clamped row by row to `bounds`. `whole`: the expression is an integer.
-    /// `centred`: the middle of the bounds is subtracted from each row that is not NULL.
-    Sum { of: Expr, bounds: Bounds, whole: bool, centred: bool },
+    /// Sum of a numeric expression, clamped row by row to `bounds`; where there are none, the measure has `per_group`. `whole`: the
+    /// expression is an integer. `centred`: the middle of the bounds is subtracted from each row that is not NULL.
+    Sum { of: Expr, bounds: Option<Bounds>, whole: bool, centred: bool },
+}
+
+impl From<Quantity> for Measure {
+    /// With the limits and the part of epsilon that all have.
+    fn from(of: Quantity) -> Measure {
+        Measure { of, per_group: None, epsilon: None }
+    }
 }
 
 /// A column of the released table, computed from noisy measures alone; numbers are positions of measures.
@@ -310,11 +336,42 @@ pub struct Release {
     pub measures: Vec<Measure>,
     pub outputs: Vec<Output>,
     pub contribution: Contribution,
+    pub terms: Terms,
+}
+
+/// What the text asks of one release; the rest is the request's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Terms {
+    pub epsilon: Option<Amount>,
+    /// For private keys.
+    pub delta: Option<Amount>,
+    /// Groups that one unit takes part in at most.
+    pub groups: Option<u64>,
+    /// Rows that one unit has at most in all groups together; the input holds no more.
+    pub total: Option<u64>,
+    pub family: Option<Family>,
+}
+
+impl Terms {
+    /// What one unit contributes where it may contribute `most`.
+    pub fn limits(&self, most: Contribution) -> Contribution {
+        let total = self.total.unwrap_or(u64::MAX);
+        let groups = self.groups.unwrap_or(most.groups).min(total);
+        Contribution { groups, rows: most.rows.min(total), total: self.total }
+    }
+}
+
+/// The noise distributions that a question can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    Laplace,
+    Gaussian,
 }
 
 impl Release {
     /// Number of groups, all combinations of the keys' public values. None where a key is private: then all are, and the measures
-    /// hold [`Measure::Units`], by which keys are selected.
+    /// hold [`Quantity::Units`], by which keys are selected.
     pub fn cells(&self) -> Option<u64> {
         self.keys.iter().try_fold(1u64, |n, key| n.checked_mul(key.domain.as_ref()?.len() as u64))
     }

@@ -4,8 +4,12 @@
 //! each its contribution to a measure is an integer within [low, high]; an absent unit contributes 0. So
 //! the vector over groups moves by at most C = max(|low|, |high|) in each of at most k *different*
 //! coordinates: L1 = k C and L2 = sqrt(k) C.
+//!
+//! Where a unit has at most R rows in all groups together, m of them in each, and n rows add at most n c to a group, the worst case
+//! fills one group after the other: the sum of squares is convex in the numbers of rows, so its maximum has at most one group that is
+//! neither full nor empty. L1 = c min(R, k m) and L2 = c sqrt(q m^2 + r^2), with q full groups and r rows left.
 
-use super::Measure;
+use super::{Bounds, Measure, Quantity};
 use crate::num::Lattice;
 use ruint::aliases::U256;
 
@@ -16,6 +20,8 @@ pub struct Contribution {
     pub groups: u64,
     /// Rows per group, m.
     pub rows: u64,
+    /// Rows in all groups together, R; None is no limit but k m.
+    pub total: Option<u64>,
 }
 
 /// Integer limits of one measure, in lattice steps. `row_*` bound one row's value, `unit_*` what one unit
@@ -29,36 +35,94 @@ pub struct Clamp {
     pub centre: i64,
     pub unit_low: i128,
     pub unit_high: i128,
+    /// Of a centred sum: limits of one row's part in the unit's mean, less the centre.
+    pub mean: (i64, i64),
+    /// Largest magnitude that one row adds, where n rows add at most n times that.
+    pub per_row: Option<u64>,
 }
+
+/// The least and the largest that a row's value is rounded to where it has no bounds: what [`Lattice::quantise`] gives.
+const UNBOUNDED: (i64, i64) = (-(1 << 62), 1 << 62);
 
 impl Clamp {
     /// The clamp of a count with at most `most` per unit and group.
     fn count(most: u64) -> Clamp {
-        Clamp { lattice: Lattice::UNIT, row_low: 0, row_high: 1, centre: 0, unit_low: 0, unit_high: i128::from(most) }
+        Clamp {
+            lattice: Lattice::UNIT,
+            row_low: 0,
+            row_high: 1,
+            centre: 0,
+            unit_low: 0,
+            unit_high: i128::from(most),
+            mean: (0, 1),
+            per_row: Some(1),
+        }
     }
 
     /// The limits of `measure` under `contribution`, with its values on a lattice fit for noise of about
     /// `noise_per_bound` times the largest contribution. Bounds are rounded to the lattice before anything else, so the
     /// sensitivity below is exact.
     pub fn of(measure: &Measure, contribution: Contribution, noise_per_bound: f64) -> Clamp {
-        match measure {
-            Measure::Rows | Measure::NonNull(_) => Clamp::count(contribution.rows),
-            Measure::Units => Clamp::count(1),
-            Measure::Sum { bounds, whole, centred, .. } => {
+        match (&measure.of, measure.per_group) {
+            (Quantity::Units, _) => Clamp { per_row: None, ..Clamp::count(1) },
+            (Quantity::Rows | Quantity::NonNull(_), None) => Clamp::count(contribution.rows),
+            (Quantity::Rows | Quantity::NonNull(_), Some(Bounds { low, high })) => {
+                let per_row = if low > 0.0 { None } else { Some(1) };
+                Clamp { unit_low: low as i128, unit_high: high as i128, per_row, ..Clamp::count(0) }
+            }
+            (Quantity::Sum { bounds, whole, centred: true, .. }, per_group) => {
+                // A mean is within the bounds of its values, so either bounds both.
+                let Bounds { low, high } = per_group.or(*bounds).unwrap_or(Bounds { low: 0.0, high: 0.0 });
                 let rows = contribution.rows as f64;
-                let (low, high) = (bounds.low, bounds.high);
-                let reach = if *centred { (high - low) / 2.0 } else { low.abs().max(high.abs()) };
-                let lattice = Lattice::for_noise(reach * rows * noise_per_bound, low.abs().max(high.abs()), *whole);
-                let (row_low, row_high) = (lattice.quantise(low), lattice.quantise(high));
-                let centre = if *centred { row_low + (row_high - row_low) / 2 } else { 0 };
+                let scale = (high - low) / 2.0 * rows * noise_per_bound;
+                let lattice = Lattice::for_noise(scale, low.abs().max(high.abs()), *whole);
+                let (mean_low, mean_high) = (lattice.quantise(low), lattice.quantise(high));
+                let centre = mean_low + (mean_high - mean_low) / 2;
+                let mean = (mean_low - centre, mean_high - centre);
+                let (row_low, row_high) = row_limits(*bounds, lattice);
                 let rows = i128::from(contribution.rows);
                 Clamp {
                     lattice,
                     row_low,
                     row_high,
                     centre,
-                    unit_low: (i128::from(row_low - centre) * rows).min(0),
-                    unit_high: (i128::from(row_high - centre) * rows).max(0),
+                    unit_low: i128::from(mean.0) * rows,
+                    unit_high: i128::from(mean.1) * rows,
+                    mean,
+                    per_row: Some(mean.0.unsigned_abs().max(mean.1.unsigned_abs())),
+                }
+            }
+            (Quantity::Sum { bounds: Some(bounds), whole, .. }, None) => {
+                let magnitude = bounds.low.abs().max(bounds.high.abs());
+                let scale = magnitude * contribution.rows as f64 * noise_per_bound;
+                let lattice = Lattice::for_noise(scale, magnitude, *whole);
+                let (row_low, row_high) = row_limits(Some(*bounds), lattice);
+                let rows = i128::from(contribution.rows);
+                Clamp {
+                    lattice,
+                    row_low,
+                    row_high,
+                    centre: 0,
+                    unit_low: (i128::from(row_low) * rows).min(0),
+                    unit_high: (i128::from(row_high) * rows).max(0),
+                    mean: (row_low, row_high),
+                    per_row: Some(row_low.unsigned_abs().max(row_high.unsigned_abs())),
+                }
+            }
+            (Quantity::Sum { bounds, whole, .. }, per_group) => {
+                let Bounds { low, high } = per_group.unwrap_or(Bounds { low: 0.0, high: 0.0 });
+                let magnitude = low.abs().max(high.abs());
+                let lattice = Lattice::for_noise(magnitude * noise_per_bound, magnitude, *whole);
+                let (row_low, row_high) = row_limits(*bounds, lattice);
+                Clamp {
+                    lattice,
+                    row_low,
+                    row_high,
+                    centre: 0,
+                    unit_low: i128::from(lattice.quantise(low)),
+                    unit_high: i128::from(lattice.quantise(high)),
+                    mean: (row_low, row_high),
+                    per_row: None,
                 }
             }
         }
@@ -70,6 +134,11 @@ impl Clamp {
     }
 }
 
+/// A row's limits in steps.
+fn row_limits(bounds: Option<Bounds>, lattice: Lattice) -> (i64, i64) {
+    bounds.map_or(UNBOUNDED, |Bounds { low, high }| (lattice.quantise(low), lattice.quantise(high)))
+}
+
 /// Sensitivity of one measure over all groups, in lattice steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sensitivity {
@@ -78,30 +147,40 @@ pub struct Sensitivity {
 }
 
 impl Sensitivity {
-    /// For a unit that takes part in at most `groups` groups.
-    pub fn new(clamp: &Clamp, groups: u64) -> Sensitivity {
-        let (k, c) = (groups.max(1), clamp.per_group());
-        Sensitivity { l1: c.saturating_mul(u128::from(k)), l2_squared: U256::from(c) * U256::from(c) * U256::from(k) }
+    /// For a unit that contributes at most this.
+    pub fn new(clamp: &Clamp, contribution: Contribution) -> Sensitivity {
+        let (k, c) = (contribution.groups.max(1), clamp.per_group());
+        let squared = |n: u128| U256::from(n) * U256::from(n);
+        match (contribution.total, clamp.per_row) {
+            (Some(total), Some(row)) => {
+                let (m, c) = (contribution.rows.max(1), u128::from(row.max(1)));
+                let total = total.min(k.saturating_mul(m));
+                let (full, left) = (total / m, total % m);
+                let squares = squared(u128::from(m)) * U256::from(full) + squared(u128::from(left));
+                Sensitivity { l1: c.saturating_mul(u128::from(total)), l2_squared: squared(c) * squares }
+            }
+            _ => Sensitivity { l1: c.saturating_mul(u128::from(k)), l2_squared: squared(c) * U256::from(k) },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algebra::{Bounds, Expr};
+    use crate::algebra::Expr;
 
     fn sum(low: f64, high: f64, whole: bool, centred: bool) -> Measure {
-        Measure::Sum { of: Expr::Column(1), bounds: Bounds::new(low, high).unwrap(), whole, centred }
+        Quantity::Sum { of: Expr::Column(1), bounds: Bounds::new(low, high), whole, centred }.into()
     }
 
-    const TWO_OF_THREE: Contribution = Contribution { groups: 2, rows: 3 };
+    const TWO_OF_THREE: Contribution = Contribution { groups: 2, rows: 3, total: None };
 
     #[test]
     fn counts_move_by_rows_times_groups() {
-        let clamp = Clamp::of(&Measure::Rows, TWO_OF_THREE, 1.0);
+        let clamp = Clamp::of(&Quantity::Rows.into(), TWO_OF_THREE, 1.0);
         assert_eq!((clamp.unit_low, clamp.unit_high), (0, 3));
-        assert_eq!(Sensitivity::new(&clamp, 2), Sensitivity { l1: 6, l2_squared: U256::from(18) });
-        assert_eq!(Clamp::of(&Measure::Units, TWO_OF_THREE, 1.0).per_group(), 1);
+        assert_eq!(Sensitivity::new(&clamp, TWO_OF_THREE), Sensitivity { l1: 6, l2_squared: U256::from(18) });
+        assert_eq!(Clamp::of(&Quantity::Units.into(), TWO_OF_THREE, 1.0).per_group(), 1);
     }
 
     #[test]
@@ -129,5 +208,48 @@ mod tests {
         assert_eq!(clamp.unit_high, i128::from(clamp.row_high) * 3);
         let nothing = Clamp::of(&sum(0.0, 0.0, false, false), TWO_OF_THREE, 2.0);
         assert_eq!(nothing.per_group(), 1);
+    }
+
+    #[test]
+    fn limits_of_a_group_are_what_a_unit_adds() {
+        let limited = |of: Quantity, low, high| Measure { per_group: Bounds::new(low, high), ..of.into() };
+        let count = Clamp::of(&limited(Quantity::Rows, 0.0, 2.0), TWO_OF_THREE, 1.0);
+        assert_eq!((count.unit_low, count.unit_high, count.per_row), (0, 2, Some(1)));
+        // A unit of one row counts as two here, so rows alone do not bound it.
+        assert_eq!(Clamp::of(&limited(Quantity::Rows, 2.0, 3.0), TWO_OF_THREE, 1.0).per_row, None);
+        let free = Quantity::Sum { of: Expr::Column(1), bounds: None, whole: true, centred: false };
+        let clamp = Clamp::of(&limited(free, -5.0, 40.0), TWO_OF_THREE, 1.0);
+        assert_eq!((clamp.row_low, clamp.row_high), UNBOUNDED);
+        assert_eq!((clamp.unit_low, clamp.unit_high, clamp.per_group()), (-5, 40, 40));
+        assert_eq!(Sensitivity::new(&clamp, TWO_OF_THREE).l1, 80);
+        let mean = Quantity::Sum { of: Expr::Column(1), bounds: Bounds::new(0.0, 9.0), whole: true, centred: true };
+        let clamp = Clamp::of(&limited(mean, 2.0, 6.0), TWO_OF_THREE, 1.0);
+        assert_eq!((clamp.row_low, clamp.row_high, clamp.centre, clamp.mean), (0, 9, 4, (-2, 2)));
+        assert_eq!((clamp.unit_low, clamp.unit_high), (-6, 6));
+    }
+
+    /// The worst of all ways to spread a unit's rows over groups, found by trying them.
+    #[test]
+    fn rows_in_all_groups_together_bound_the_sensitivity() {
+        fn worst(left: u64, rows: u64, groups: u64) -> (u128, u128) {
+            match groups {
+                0 => (0, 0),
+                _ => (0..=rows.min(left)).fold((0, 0), |(l1, l2), here| {
+                    let (a, b) = worst(left - here, rows, groups - 1);
+                    (l1.max(a + u128::from(here)), l2.max(b + u128::from(here * here)))
+                }),
+            }
+        }
+        for total in 1..=12 {
+            for rows in 1..=4 {
+                for groups in 1..=4 {
+                    let contribution = Contribution { groups, rows, total: Some(total) };
+                    let clamp = Clamp::of(&Quantity::Rows.into(), contribution, 1.0);
+                    let (l1, l2) = worst(total, rows, groups);
+                    let expected = Sensitivity { l1, l2_squared: U256::from(l2) };
+                    assert_eq!(Sensitivity::new(&clamp, contribution), expected, "{contribution:?}");
+                }
+            }
+        }
     }
 }

@@ -2,17 +2,17 @@
 
 use super::auth::{Principal, Principals};
 use super::status::status;
-use crate::algebra::DatePart;
+use crate::algebra::{DatePart, Family};
 use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
 use crate::governance::{self, ALPHA, Ask};
 use crate::hex::hex;
 use crate::ledger::StoredAnswer;
-use crate::mechanism::Family;
 use crate::proto::{
     self, budget_service_server, catalog_service_server, execute_response::Event, query_service_server,
 };
 use crate::session::{Session, affordable};
+use crate::sql::Parameter;
 use crate::telemetry;
 use prost::Message;
 use std::sync::Arc;
@@ -59,7 +59,9 @@ fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
         Ok(proto::Mechanism::Gaussian) => Some(Family::Gaussian),
         Err(_) => return Err(invalid("the mechanism is not known: use LAPLACE or GAUSSIAN")),
     };
+    let parameters = question.parameters.into_iter().map(parameter).collect::<crate::error::Result<_>>()?;
     Ok(Ask {
+        parameters,
         dataset: question.dataset,
         purpose: question.purpose,
         sql: question.sql,
@@ -68,6 +70,20 @@ fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
         max_groups: question.max_groups_contributed,
         max_rows: question.max_rows_contributed,
         family,
+    })
+}
+
+fn parameter(parameter: proto::Parameter) -> crate::error::Result<Parameter> {
+    use proto::parameter::Value;
+    Ok(match parameter.value {
+        Some(Value::Null(_)) => Parameter::Null,
+        Some(Value::Boolean(value)) => Parameter::Bool(value),
+        Some(Value::Whole(value)) => Parameter::Int(value),
+        Some(Value::Number(value)) => Parameter::Float(value),
+        Some(Value::Text(value)) => Parameter::Text(value),
+        Some(Value::Date(value)) => Parameter::Date(value),
+        Some(Value::Timestamp(value)) => Parameter::Timestamp(value),
+        None => return Err(Error::new(Code::InvalidRequest, "a parameter of the request has no value; NULL is one")),
     })
 }
 
@@ -125,7 +141,9 @@ impl query_service_server::QueryService for QueryApi {
             Ok(proto::QuoteResponse {
                 price: Some(governance::price_message(&charge)),
                 columns: governance::columns(&planned.statement.columns, &planned.priced.releases),
-                releases: governance::releases(&planned.priced.releases),
+                releases: governance::releases(&planned.priced.releases, &planned.names()),
+                plan: Some(governance::steps(&planned.statement, &planned.names())),
+                question_digest: planned.digest(),
                 confidence: 1.0 - ALPHA,
                 affordable: balances.as_ref().is_some_and(|b| affordable(b, charge)),
                 balance: balances.map(|b| governance::balance_message(&b)),

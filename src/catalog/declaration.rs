@@ -1,7 +1,7 @@
 //! The dataset file as it is written. Unknown keys are refused. `examples/shop.toml` is the annotated example.
 
+use crate::algebra::Family;
 use crate::error::Position;
-use crate::mechanism::Family;
 use crate::num::Amount;
 use serde::Deserialize;
 use toml::Spanned;

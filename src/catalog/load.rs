@@ -139,7 +139,11 @@ fn rules(header: &Header) -> Result<Rules> {
         default_delta: header.default_delta,
         max_delta,
         mechanism: header.mechanism,
-        contribution: Contribution { groups: header.max_groups_contributed, rows: header.max_rows_contributed },
+        contribution: Contribution {
+            groups: header.max_groups_contributed,
+            rows: header.max_rows_contributed,
+            total: None,
+        },
         max_rows_per_unit: header.max_rows_per_unit,
     })
 }

@@ -22,9 +22,8 @@ pub use load::{load, load_again};
 pub use reader::{ReaderOptions, SpillOptions, arrow_type, canonical, environment, literal_value, session, session_in};
 pub use source::Source;
 
-use crate::algebra::{Bounds, Contribution, Domain, TableId, Type};
+use crate::algebra::{Bounds, Contribution, Domain, Family, TableId, Type};
 use crate::error::{Code, Error, Result};
-use crate::mechanism::Family;
 use crate::num::Amount;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -170,6 +170,10 @@ struct QuestionArgs {
     /// Rows that one privacy unit may add to one group, at most the dataset's.
     #[arg(long, default_value_t = 0)]
     max_rows: u64,
+    /// The value of $1, $2, ... or of one ? after the other: a number, true, false or null, else text; date:2026-01-31,
+    /// timestamp:2026-01-31T12:00:00 and text:12 say what they are.
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    param: Vec<String>,
     /// The noise; the dataset's default if left out.
     #[arg(long)]
     mechanism: Option<MechanismArg>,
@@ -325,6 +329,26 @@ impl QuestionArgs {
             max_groups_contributed: self.max_groups,
             max_rows_contributed: self.max_rows,
             mechanism: mechanism.into(),
+            parameters: self.param.iter().map(|text| parameter(text)).collect(),
         })
     }
+}
+
+/// A parameter's value by its looks.
+fn parameter(text: &str) -> crate::proto::Parameter {
+    use crate::proto::parameter::Value;
+    let value = match (text.split_once(':'), text.parse::<i64>(), text.parse::<f64>()) {
+        (Some(("date", value)), ..) => Value::Date(value.into()),
+        (Some(("timestamp", value)), ..) => Value::Timestamp(value.into()),
+        (Some(("text", value)), ..) => Value::Text(value.into()),
+        (_, Ok(value), _) => Value::Whole(value),
+        (.., Ok(value)) => Value::Number(value),
+        _ => match text.to_lowercase().as_str() {
+            "null" => Value::Null(true),
+            "true" => Value::Boolean(true),
+            "false" => Value::Boolean(false),
+            _ => Value::Text(text.into()),
+        },
+    };
+    crate::proto::Parameter { value: Some(value) }
 }

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::proto::{
-    AccountState, Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote,
+    AccountState, Answer, Balance, Column, Dataset, NoisyColumn, NoisyNumber, Price, QuoteResponse, Receipt,
+    ReleaseNote, Step, Visibility,
 };
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -66,13 +67,7 @@ pub fn receipt(receipt: &Receipt) -> String {
     }
     for release in &receipt.releases {
         line("keys", format!("{}{}", release.keys, groups(release)));
-        line(
-            "unit",
-            format!(
-                "in at most {} groups, {} rows in each",
-                release.max_groups_contributed, release.max_rows_contributed
-            ),
-        );
+        line("unit", limits(release));
     }
     if let Some((account, pool)) = receipt.balance_after.as_ref().and_then(|b| b.account.as_ref().zip(b.pool.as_ref()))
     {
@@ -82,6 +77,33 @@ pub fn receipt(receipt: &Receipt) -> String {
     line("policy", receipt.policy_version.chars().take(16).collect());
     line("promise", receipt.promise.clone());
     text
+}
+
+/// What one unit takes part in.
+fn limits(release: &ReleaseNote) -> String {
+    match release.max_rows_in_all_groups {
+        0 => format!(
+            "one unit is in at most {} groups, with at most {} rows in each",
+            release.max_groups_contributed, release.max_rows_contributed
+        ),
+        rows => format!("one unit has at most {rows} rows in all groups together"),
+    }
+}
+
+/// A step and those under it, each with what can be seen of it.
+fn draw(step: &Step, here: &str, below: &str, text: &mut String) {
+    let mark = match step.visibility() {
+        Visibility::Private => "private",
+        Visibility::Release => "RELEASE",
+        Visibility::Public => "public",
+        Visibility::PostProcessing => "free",
+        Visibility::Unspecified => "",
+    };
+    *text += &format!("{mark:<8} {here}{}\n", step.text);
+    for (at, input) in step.inputs.iter().enumerate() {
+        let (branch, deeper) = if at + 1 == step.inputs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        draw(input, &format!("{below}{branch}"), &format!("{below}{deeper}"), text);
+    }
 }
 
 /// Private keys have no number of groups before they are released.
@@ -114,16 +136,27 @@ pub fn explanation(quote: &QuoteResponse) -> String {
     for (at, release) in quote.releases.iter().enumerate() {
         let price = release.price.clone().unwrap_or_default();
         let epsilon = if price.epsilon.is_empty() { "infinite" } else { &price.epsilon };
-        text += &format!(
-            "\nnoisy table {}\n  keys   {}{}\n  limits one unit is in at most {} groups, with at most {} rows in each\n  price  epsilon {epsilon}, rho {}, delta {}\n",
-            at + 1,
-            release.keys,
-            groups(release),
-            release.max_groups_contributed,
-            release.max_rows_contributed,
-            price.rho,
-            price.delta
-        );
+        text += &format!("\nrelease {}\n  keys   {}{}\n", at + 1, release.keys, groups(release));
+        for key in &release.key_columns {
+            let values = if key.public { format!("{} public values", key.values) } else { "private".into() };
+            text += &format!("    {}: {values}\n", key.expression);
+        }
+        text += "  noise\n";
+        for NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } in &release.numbers {
+            text += &format!(
+                "    {quantity}: {mechanism} of scale {}, ± {}; one unit adds {} to {} to a group\n",
+                number(*noise_scale),
+                number(*half_width),
+                number(*lower),
+                number(*upper)
+            );
+        }
+        text += &format!("  limits {}\n", limits(release));
+        text += &format!("  price  epsilon {epsilon}, rho {}, delta {}\n", price.rho, price.delta);
+    }
+    if let Some(plan) = &quote.plan {
+        text += "\n";
+        draw(plan, "", "", &mut text);
     }
     text += match quote.releases.is_empty() {
         true => "\nnothing private is asked: no noise, no price\n",

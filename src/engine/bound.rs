@@ -20,7 +20,7 @@
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use super::window::with_window;
-use crate::algebra::Measure;
+use crate::algebra::{Measure, Quantity};
 use crate::mechanism::{Calibrated, Selection};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_all_window;
@@ -55,31 +55,34 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     let group = || group.iter().map(|name| named(name));
     let unit_and_group = || std::iter::once(column(0)).chain(group());
     for (i, measure) in measures() {
-        row.push(match measure {
-            Measure::Rows | Measure::Units => lit(1i64).alias(value(i)),
+        row.push(match &measure.of {
+            Quantity::Rows | Quantity::Units => lit(1i64).alias(value(i)),
             // Not the value itself: a batch would hold all of them.
-            Measure::NonNull(of) => when(scalar(of, &column).is_not_null(), lit(1i64)).end()?.alias(value(i)),
-            Measure::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
+            Quantity::NonNull(of) => when(scalar(of, &column).is_not_null(), lit(1i64)).end()?.alias(value(i)),
+            Quantity::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
         });
     }
     let rows = input.project(row)?.filter(named("cell").is_not_null())?;
 
     let totals = measures().map(|(i, measure)| {
         let value = named(&value(i));
-        let total = match measure {
-            Measure::Rows | Measure::Units | Measure::NonNull(_) => count(value),
-            Measure::Sum { .. } => sum(value),
+        let total = match measure.of {
+            Quantity::Rows | Quantity::Units | Quantity::NonNull(_) => count(value),
+            Quantity::Sum { .. } => sum(value),
         };
         total.alias(format!("t{i}"))
     });
     // The rows behind each centred sum, for its weight.
-    let is_centred = |measure: &Measure| matches!(measure, Measure::Sum { centred: true, .. });
+    let is_centred = |measure: &Measure| matches!(measure.of, Quantity::Sum { centred: true, .. });
     let counts = measures().filter(|(_, m)| is_centred(m)).map(|(i, _)| count(named(&value(i))).alias(format!("n{i}")));
     let summed = rows.aggregate(unit_and_group().collect::<Vec<_>>(), totals.chain(counts).collect::<Vec<_>>())?;
     let weighed = measures().map(|(i, measure)| {
         let total = named(&format!("t{i}"));
         match is_centred(measure) {
-            true => weigh(calibrated.contribution.rows, total, named(&format!("n{i}"))).alias(format!("t{i}")),
+            true => {
+                let count = named(&format!("n{i}"));
+                weigh(&calibrated.clamps[i], calibrated.contribution.rows, total, count).alias(format!("t{i}"))
+            }
             false => total,
         }
     });

@@ -181,7 +181,8 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             let (total, rows) = (released.columns[*sum][cell] as f64, released.columns[*count][cell] as f64);
             let mean = |total: f64, rows: f64| {
                 let steps = clamp.centre as f64 + total / rows.max(1.0);
-                steps.clamp(clamp.row_low as f64, clamp.row_high as f64) * clamp.lattice.step()
+                let (low, high) = ((clamp.centre + clamp.mean.0) as f64, (clamp.centre + clamp.mean.1) as f64);
+                steps.clamp(low, high) * clamp.lattice.step()
             };
             let (low, high) = (total - widths.first, total + widths.first);
             let (few, many) = (rows - widths.second, rows + widths.second);

@@ -3,9 +3,9 @@
 
 use super::functions::Secret;
 use super::run::{Engine, Fixed};
-use crate::algebra::{Contribution, Sensitivity};
+use crate::algebra::{Family, Sensitivity};
 use crate::catalog::{self, ReaderOptions, SpillOptions, session};
-use crate::mechanism::{Calibrated, Family, Selection, UNIT_WEIGHT, calibrate};
+use crate::mechanism::{Calibrated, Selection, UNIT_WEIGHT, calibrate};
 use crate::sql;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::util::display::array_value_to_string;
@@ -13,6 +13,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+use ruint::aliases::U256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
@@ -117,6 +118,9 @@ const QUESTIONS: &[&str] = &[
     "SELECT count(*) FROM (SELECT unit, region, pieces % 3 FROM events UNION SELECT unit, region, 1 FROM events) t",
     "SELECT count(*), sum(pieces) FROM (SELECT unit, region, pieces, row_number() OVER (PARTITION BY unit ORDER BY region) AS n FROM events) t WHERE n <= 3",
     "SELECT region, count(*) FROM (SELECT unit, region, pieces, lag(pieces) OVER (PARTITION BY unit ORDER BY region) AS b, count(*) OVER (PARTITION BY unit ORDER BY region ROWS 2 PRECEDING) AS c FROM events) t WHERE pieces > b AND c > 1 GROUP BY region",
+    "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 6, privacy_unit_column = unit) region, count(*), sum(amount), avg(pieces) FROM events GROUP BY region",
+    "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_groups_contributed = 1) region, sum(pieces, contribution_bounds_per_group => (-50, 700)), avg(amount, contribution_bounds_per_group => (0, 20)), count(*, contribution_bounds_per_group => (2, 4)) FROM events GROUP BY region",
+    "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 3) region, sum(amount * amount * amount, contribution_bounds_per_group => (-1e5, 1e6), epsilon => 0.25), sum(unit, contribution_bounds_per_group => (3, 50)), sum(amount, contribution_bounds_per_row => (0, 10)) FROM events GROUP BY region",
     "SELECT DISTINCT pieces % 7 FROM events",
     "SELECT DISTINCT pieces, region FROM events",
 ];
@@ -127,7 +131,7 @@ type Groups = BTreeMap<String, Vec<i128>>;
 /// The first release of a question and its exact integers, over the files in `dir`.
 async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Groups) {
     let dataset = catalog::load(&dir.join("shop.toml"), &session(&options).unwrap()).await.unwrap();
-    let statement = sql::plan(sql, &dataset).unwrap();
+    let statement = sql::plan(sql, &[], &dataset).unwrap();
     let made =
         calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), "1e-6".parse().unwrap(), Family::Laplace)
             .unwrap();
@@ -179,7 +183,7 @@ async fn neighbours_differ_by_no_more_than_the_sensitivity() {
     write(all.path(), &rows);
     for sql in QUESTIONS {
         let (made, with) = exact(all.path(), sql, options(2, 512)).await;
-        let Contribution { groups, .. } = made.contribution;
+        let groups = made.contribution.groups;
         let mut moved_any = false;
         for unit in 1..=12 {
             write(less.path(), &rows.iter().copied().filter(|e| e.0 != unit).collect::<Vec<_>>());
@@ -198,7 +202,9 @@ async fn neighbours_differ_by_no_more_than_the_sensitivity() {
                     let squared = moves.iter().map(|m| m * m).sum::<u128>();
                     assert!(squared <= u128::from(UNIT_WEIGHT).pow(2), "{sql}: a unit weighs more than 1");
                 }
-                assert!(moves.iter().sum::<u128>() <= Sensitivity::new(clamp, groups).l1, "{sql}: L1");
+                assert!(moves.iter().sum::<u128>() <= Sensitivity::new(clamp, made.contribution).l1, "{sql}: L1");
+                let squares = moves.iter().map(|m| U256::from(*m) * U256::from(*m)).fold(U256::ZERO, |a, b| a + b);
+                assert!(squares <= Sensitivity::new(clamp, made.contribution).l2_squared, "{sql}: L2");
             }
         }
         assert!(moved_any, "{sql}: no unit moves anything");

@@ -1,10 +1,14 @@
 //! The rules between a question and its answer: what it may ask for, what it costs, and what the receipt says.
 
 mod balance;
+mod explain;
+mod names;
 mod pricing;
 mod receipt;
 
 pub use balance::balance_message;
+pub use explain::steps;
+pub use names::Names;
 pub use pricing::{Ask, Priced, price};
 pub use receipt::{columns, price_message, releases};
 

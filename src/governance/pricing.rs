@@ -1,19 +1,21 @@
 //! The price of a question: a function of its text and of policy, never of data.
 
 use crate::accounting::Charge;
-use crate::algebra::Contribution;
+use crate::algebra::{Contribution, Family, Release, Terms};
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, Family, Uncalibrated, calibrate};
+use crate::mechanism::{Calibrated, Uncalibrated, calibrate};
 use crate::num::{Amount, ParseAmountError};
-use crate::sql::Statement;
+use crate::sql::{Parameter, Statement};
 
 /// What a client asks for beside the SQL; what it leaves out is the dataset's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ask {
     pub dataset: String,
     pub purpose: String,
     pub sql: String,
+    /// Values of `$1`, `$2`, ... or `?`.
+    pub parameters: Vec<Parameter>,
     /// Decimal text; empty is the dataset's default.
     pub epsilon: String,
     /// For private keys: decimal text; empty is the dataset's default.
@@ -33,22 +35,21 @@ pub struct Priced {
 /// Most noisy values of one question, groups times measures.
 const MAX_DRAWS: u64 = 1_000_000;
 
-/// Calibrates every release of `statement`, each with an equal share of epsilon, and each that has private keys with an equal
-/// share of delta.
+/// Calibrates every release of `statement`: each with what its text asks for, where it does, and the others with equal shares of the
+/// rest of epsilon and, where their keys are private, of the request's delta. What texts ask for is added to the default, and must
+/// be within an epsilon that the request names.
 ///
 /// Errors: `INVALID_EPSILON`, `EPSILON_ABOVE_MAXIMUM`, `INVALID_REQUEST`, `PRIVATE_KEYS` where delta is zero, `UNSUPPORTED_SQL` where it would be too large.
 pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> {
-    let epsilon = epsilon(ask, rules)?;
     let contribution = contribution(ask, rules)?;
-    let family = ask.family.unwrap_or(rules.mechanism);
-    let delta = delta(ask, rules)?;
-    let share = epsilon.share(statement.query.releases.len());
-    let delta_share = delta.share(statement.query.releases.iter().filter(|r| r.cells().is_none()).count());
+    let Shares { whole, of_each, delta: delta_share } = shares(&statement.query.releases, ask, rules)?;
     let mut releases = Vec::new();
     for release in &statement.query.releases {
-        let mut release = release.clone();
-        release.contribution = contribution;
-        let made = calibrate(release, share, delta_share, family).map_err(|e| match e {
+        let terms = release.terms;
+        let release = Release { contribution, ..release.clone() };
+        let epsilon = terms.epsilon.unwrap_or(of_each);
+        let family = terms.family.or(ask.family).unwrap_or(rules.mechanism);
+        let made = calibrate(release, epsilon, terms.delta.unwrap_or(delta_share), family).map_err(|e| match e {
             Uncalibrated::TooNoisy => Error::new(
                 Code::InvalidEpsilon,
                 format!("epsilon {epsilon} is too small for this question: its noise would exceed any answer"),
@@ -57,8 +58,16 @@ pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> 
                 Code::PrivateKeys,
                 "this question groups by private keys, which needs a delta above 0: leave delta out or raise it",
             ),
+            Uncalibrated::Exceeded => Error::new(
+                Code::InvalidEpsilon,
+                format!(
+                    "the aggregates' own epsilons exceed their SELECT's epsilon {epsilon}, or leave nothing of it for what has none: lower them, or raise it"
+                ),
+            ),
         })?;
-        releases.push(made);
+        // From here on the terms are in what is calibrated: who asks for the same in other words asks the same.
+        let release = Release { terms: Terms::default(), ..made.release };
+        releases.push(Calibrated { release, ..made });
     }
     let draws = |made: &Calibrated| made.cells.unwrap_or(0).saturating_mul(made.release.measures.len() as u64);
     if releases.iter().map(draws).fold(0, u64::saturating_add) > MAX_DRAWS {
@@ -68,9 +77,61 @@ pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> 
         return Err(Error::new(Code::UnsupportedSql, message));
     }
     let sum = releases.iter().fold(Charge::NOTHING, |sum, r| sum.plus(r.charge));
-    let whole = if releases.is_empty() { Amount::ZERO } else { epsilon };
-    let charge = Charge { epsilon: sum.epsilon.map(|_| whole), ..sum };
+    // Equal shares are rounded down; what is charged is what was asked for.
+    let charge = match whole {
+        Some(whole) => Charge { epsilon: sum.epsilon.map(|_| whole), ..sum },
+        None => sum,
+    };
     Ok(Priced { releases, charge })
+}
+
+/// What each release gets that does not say.
+struct Shares {
+    /// The epsilon that all of it is, where all releases have equal shares.
+    whole: Option<Amount>,
+    of_each: Amount,
+    delta: Amount,
+}
+
+fn shares(releases: &[Release], ask: &Ask, rules: &Rules) -> Result<Shares> {
+    let epsilon = epsilon(ask, rules)?;
+    let own = releases.iter().filter_map(|r| r.terms.epsilon).fold(Amount::ZERO, Amount::plus);
+    let others = releases.iter().filter(|r| r.terms.epsilon.is_none()).count();
+    let rest = match ask.epsilon.is_empty() {
+        true => epsilon,
+        false => epsilon.minus(own),
+    };
+    let total = if others > 0 { own.plus(rest) } else { own };
+    if !ask.epsilon.is_empty() && !own.is_zero() && (own > epsilon || (others > 0 && rest.is_zero())) {
+        let message = format!(
+            "the text asks for epsilon {own}, which is more than the request's {epsilon} or leaves nothing of it for what names none: leave one of the two out"
+        );
+        return Err(Error::new(Code::InvalidEpsilon, message));
+    }
+    if total > rules.max_epsilon {
+        let message = format!(
+            "the question asks for epsilon {total} in all, which is above this dataset's maximum of {} for one question",
+            rules.max_epsilon
+        );
+        return Err(Error::new(Code::EpsilonAboveMaximum, message));
+    }
+    let is_own = |r: &Release| r.terms.epsilon.is_some() || r.measures.iter().any(|measure| measure.epsilon.is_some());
+    let whole = match releases {
+        [] => Some(Amount::ZERO),
+        some => (!some.iter().any(is_own)).then_some(epsilon),
+    };
+    let private = || releases.iter().filter(|r| r.cells().is_none());
+    let asked = delta(ask, rules)?;
+    let delta = asked.share(private().filter(|r| r.terms.delta.is_none()).count());
+    let all = private().map(|r| r.terms.delta.unwrap_or(delta)).fold(Amount::ZERO, Amount::plus);
+    if all > rules.max_delta {
+        let message = format!(
+            "the question asks for delta {all} in all, which is above this dataset's maximum of {} for one question",
+            rules.max_delta
+        );
+        return Err(Error::new(Code::InvalidRequest, message));
+    }
+    Ok(Shares { whole, of_each: rest.share(others), delta })
 }
 
 fn epsilon(ask: &Ask, rules: &Rules) -> Result<Amount> {
@@ -134,5 +195,6 @@ fn contribution(ask: &Ask, rules: &Rules) -> Result<Contribution> {
     Ok(Contribution {
         groups: pick("max_groups_contributed", ask.max_groups, rules.contribution.groups)?,
         rows: pick("max_rows_contributed", ask.max_rows, rules.contribution.rows)?,
+        total: None,
     })
 }

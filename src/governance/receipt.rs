@@ -1,11 +1,11 @@
 //! Receipts: how an answer is, or would be, made, for people and for programs.
 
-use super::ALPHA;
+use super::{ALPHA, Names};
 use crate::accounting::Charge;
-use crate::algebra::{Bounds, Clamp, Measure, Output};
+use crate::algebra::{Bounds, Clamp, Contribution, Key, Measure, Output, Quantity};
 use crate::engine::Confidence;
 use crate::mechanism::{Calibrated, Selection, UNIT_WEIGHT};
-use crate::proto::{NoisyColumn, Price, ReleaseNote};
+use crate::proto::{NoisyColumn, NoisyNumber, Price, ReleaseKey, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
 
 pub fn price_message(charge: &Charge) -> Price {
@@ -18,8 +18,12 @@ pub fn price_message(charge: &Charge) -> Price {
 }
 
 /// One note per release.
-pub fn releases(releases: &[Calibrated]) -> Vec<ReleaseNote> {
-    let note = |made: &Calibrated| ReleaseNote {
+pub fn releases(releases: &[Calibrated], names: &Names) -> Vec<ReleaseNote> {
+    let note = |(at, made): (usize, &Calibrated)| ReleaseNote {
+        key_columns: made.release.keys.iter().map(|key| key_column(key, made, names)).collect(),
+        numbers: (0..made.noise.len()).map(|measure| number(measure, made, names)).collect(),
+        summary: summary(at + 1, made, names),
+        max_rows_in_all_groups: made.contribution.total.unwrap_or(0),
         max_groups_contributed: made.contribution.groups,
         max_rows_contributed: made.contribution.rows,
         keys: keys(made),
@@ -30,7 +34,58 @@ pub fn releases(releases: &[Calibrated]) -> Vec<ReleaseNote> {
         },
         price: Some(price_message(&made.charge)),
     };
-    releases.iter().map(note).collect()
+    releases.iter().enumerate().map(note).collect()
+}
+
+fn key_column(key: &Key, made: &Calibrated, names: &Names) -> ReleaseKey {
+    ReleaseKey {
+        expression: names.expr(&key.expr, &made.release.input),
+        public: key.domain.is_some(),
+        values: key.domain.as_ref().map_or(0, |domain| domain.len() as u64),
+    }
+}
+
+fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
+    let (noise, clamp) = (&made.noise[measure], &made.clamps[measure]);
+    NoisyNumber {
+        quantity: names.quantity(&made.release.measures[measure], &made.release),
+        mechanism: noise.name().into(),
+        noise_scale: noise.scale() * clamp.lattice.step(),
+        half_width: noise.half_width(ALPHA) * clamp.lattice.step(),
+        lower: clamp.lattice.value(clamp.unit_low),
+        upper: clamp.lattice.value(clamp.unit_high),
+    }
+}
+
+/// A release in words.
+fn summary(id: usize, made: &Calibrated, names: &Names) -> String {
+    let release = &made.release;
+    let groups = match (release.keys.as_slice(), made.cells) {
+        ([], _) => "one row".to_owned(),
+        (keys, cells) => {
+            let by = names.exprs(keys.iter().map(|key| &key.expr), &release.input);
+            match cells {
+                Some(cells) => format!("{cells} groups by {by}, all shown"),
+                None => format!("groups by {by}, shown where enough units have them"),
+            }
+        }
+    };
+    let number = |measure: usize| {
+        let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } = number(measure, made, names);
+        let percent = 100.0 * (1.0 - ALPHA);
+        format!(
+            "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: {mechanism} noise of scale {noise_scale:.4}, within {half_width:.4} of the exact one {percent:.0} % of the time"
+        )
+    };
+    let numbers: Vec<String> = (0..made.noise.len()).map(number).collect();
+    let Contribution { groups: most, rows, total } = made.contribution;
+    let limits = match (release.keys.is_empty(), total) {
+        (_, Some(total)) => format!("each unit has at most {total} rows in all"),
+        (true, None) => format!("each unit has at most {rows} rows"),
+        (false, None) => format!("each unit is in at most {most} groups with at most {rows} rows in each"),
+    };
+    let parts = [vec![format!("release {id}: {groups}")], numbers, vec![limits]].concat();
+    parts.join("; ")
 }
 
 /// How the keys are made public, in words.
@@ -83,17 +138,13 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                         mechanism: noise.name().into(),
                         noise_scale: noise.scale() * step,
                         half_width: alpha.map_or(0.0, |alpha| noise.half_width(alpha) * step),
-                        bounds: bounds(
-                            &made.release.measures[*measure],
-                            &made.clamps[*measure],
-                            made.contribution.rows,
-                        ),
+                        bounds: bounds(&made.release.measures[*measure], &made.clamps[*measure], made.contribution),
                         ..blank
                     }
                 }
                 Output::Mean { sum, .. } => NoisyColumn {
                     mechanism: format!("ratio of a {} sum and count", made.noise[*sum].name()),
-                    bounds: bounds(&made.release.measures[*sum], &made.clamps[*sum], made.contribution.rows),
+                    bounds: bounds(&made.release.measures[*sum], &made.clamps[*sum], made.contribution),
                     ..blank
                 },
             })
@@ -101,19 +152,30 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
     }
 }
 
-/// The limits on one unit's contribution to one group, in words.
-fn bounds(measure: &Measure, clamp: &Clamp, rows: u64) -> String {
-    match measure {
-        Measure::Rows => format!("rows per unit and group: at most {rows}"),
-        Measure::NonNull(_) => format!("values per unit and group: at most {rows}"),
-        Measure::Units => "each unit once per group".into(),
-        Measure::Sum { bounds: Bounds { low, high }, centred: false, .. } => format!(
-            "each row within [{low}, {high}], each unit's sum per group within [{}, {}]",
-            clamp.lattice.value(clamp.unit_low),
-            clamp.lattice.value(clamp.unit_high)
-        ),
-        Measure::Sum { bounds: Bounds { low, high }, centred: true, .. } => {
-            format!("each row within [{low}, {high}], rows' weight per unit and group: at most {rows}")
+/// The limits on one unit's contribution, in words.
+fn bounds(measure: &Measure, clamp: &Clamp, Contribution { rows, total, .. }: Contribution) -> String {
+    let each = |bounds: &Option<Bounds>| {
+        bounds.map_or(String::new(), |Bounds { low, high }| format!("each row within [{low}, {high}], "))
+    };
+    let (low, high) = (clamp.lattice.value(clamp.unit_low), clamp.lattice.value(clamp.unit_high));
+    let of_group = match (&measure.of, measure.per_group) {
+        (Quantity::Rows, None) => format!("rows per unit and group: at most {rows}"),
+        (Quantity::NonNull(_), None) => format!("values per unit and group: at most {rows}"),
+        (Quantity::Rows, Some(_)) => format!("rows per unit and group: within [{low}, {high}]"),
+        (Quantity::NonNull(_), Some(_)) => format!("values per unit and group: within [{low}, {high}]"),
+        (Quantity::Units, _) => "each unit once per group".into(),
+        (Quantity::Sum { bounds, centred: false, .. }, _) => {
+            format!("{}each unit's sum per group within [{low}, {high}]", each(bounds))
         }
+        (Quantity::Sum { bounds, centred: true, .. }, per_group) => {
+            let mean = per_group.map_or(String::new(), |Bounds { low, high }| {
+                format!("each unit's mean per group within [{low}, {high}], ")
+            });
+            format!("{}{mean}rows' weight per unit and group: at most {rows}", each(bounds))
+        }
+    };
+    match total {
+        Some(total) => format!("{of_group}; rows per unit in all groups together: at most {total}"),
+        None => of_group,
     }
 }

@@ -3,16 +3,8 @@
 use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::{Noise, Selection};
 use crate::accounting::Charge;
-use crate::algebra::{Clamp, Contribution, Measure, Release, Sensitivity};
+use crate::algebra::{Clamp, Contribution, Family, Measure, Quantity, Release, Sensitivity};
 use crate::num::Amount;
-
-/// The noise distributions that a question can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    Laplace,
-    Gaussian,
-}
 
 /// A release with everything that its draw needs, one entry of `clamps` and `noise` per measure.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,9 +27,12 @@ pub enum Uncalibrated {
     TooNoisy,
     /// Its keys are private and delta is zero.
     NoDelta,
+    /// Its measures have parts of epsilon of their own that leave nothing for the others, or exceed it.
+    Exceeded,
 }
 
-/// Splits `epsilon` evenly over the measures of `release` and calibrates their noise.
+/// Gives each measure of `release` its own part of `epsilon`, where it has one, splits the rest evenly over the others, and calibrates
+/// their noise.
 ///
 /// Laplace: each measure's vector of groups gets its share of epsilon at its L1 sensitivity; the shares add up
 /// (basic composition), and so do their rho. Gaussian: each gets its share of rho(epsilon) at its L2 sensitivity, so that at the
@@ -47,14 +42,14 @@ pub enum Uncalibrated {
 /// shows more, at one price: the rho of any epsilon-DP mechanism, and delta.
 pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Family) -> Result<Calibrated, Uncalibrated> {
     let cells = release.cells();
-    let groups = release.contribution.groups.min(cells.unwrap_or(u64::MAX)).max(1);
-    let contribution = Contribution { groups, ..release.contribution };
+    let limits = release.terms.limits(release.contribution);
+    let contribution = Contribution { groups: limits.groups.min(cells.unwrap_or(u64::MAX)).max(1), ..limits };
     if cells.is_none() && delta.is_zero() {
         return Err(Uncalibrated::NoDelta);
     }
     if cells.is_none()
         && release.outputs.is_empty()
-        && let Some((selection, noise)) = keys_alone(epsilon, delta, groups)
+        && let Some((selection, noise)) = keys_alone(epsilon, delta, contribution.groups)
     {
         let limit = match selection {
             Selection::Weighted { .. } => i128::from(UNIT_WEIGHT),
@@ -65,32 +60,34 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         let charge = Charge { epsilon: None, delta, ..Charge::pure(epsilon) };
         return Ok(Calibrated { release, contribution, cells, selection, clamps, noise, charge });
     }
-    let measures = release.measures.len();
-    let share = epsilon.share(measures);
-    let rho = Charge::pure(epsilon).rho.share(measures);
-    let groups = contribution.groups as f64;
-    let noise_per_bound = match family {
-        Family::Laplace => groups / share.to_f64(),
-        Family::Gaussian => (groups / (2.0 * rho.to_f64())).sqrt(),
+    let parts = parts(&release.measures, epsilon)?;
+    // Rows in all groups together are spread as over so many groups.
+    let spread = contribution.total.map_or(f64::INFINITY, |total| total as f64 / contribution.rows.max(1) as f64);
+    let groups = (contribution.groups as f64).min(spread);
+    let clamp = |(measure, part): (&Measure, &Part)| {
+        let noise_per_bound = match family {
+            Family::Laplace => groups / part.epsilon.to_f64(),
+            Family::Gaussian => (groups / (2.0 * part.rho.to_f64())).sqrt(),
+        };
+        Clamp::of(measure, contribution, noise_per_bound)
     };
-    let clamp = |measure: &Measure| Clamp::of(measure, contribution, noise_per_bound);
-    let clamps: Vec<Clamp> = release.measures.iter().map(clamp).collect();
-    let noise = |clamp: &Clamp| {
-        let sensitivity = Sensitivity::new(clamp, contribution.groups);
+    let clamps: Vec<Clamp> = release.measures.iter().zip(&parts.each).map(clamp).collect();
+    let noise = |(clamp, part): (&Clamp, &Part)| {
+        let sensitivity = Sensitivity::new(clamp, contribution);
         match family {
-            Family::Laplace => Noise::laplace(sensitivity.l1, share),
-            Family::Gaussian => Noise::gaussian(sensitivity.l2_squared, rho),
+            Family::Laplace => Noise::laplace(sensitivity.l1, part.epsilon),
+            Family::Gaussian => Noise::gaussian(sensitivity.l2_squared, part.rho),
         }
     };
-    let noise = clamps.iter().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
-    let each = match family {
-        Family::Laplace => Charge::pure(share),
-        Family::Gaussian => Charge::zcdp(rho),
+    let noise = clamps.iter().zip(&parts.each).map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
+    let price = |part: &Part| match family {
+        Family::Laplace => Charge::pure(part.epsilon),
+        Family::Gaussian => Charge::zcdp(part.rho),
     };
-    let sum = (0..measures).fold(Charge::NOTHING, |sum, _| sum.plus(each));
+    let sum = parts.each.iter().fold(Charge::NOTHING, |sum, part| sum.plus(price(part)));
     // Shares are rounded down; what is charged is what was asked for.
-    let charge = Charge { epsilon: sum.epsilon.map(|_| epsilon), ..sum };
-    let units = release.measures.iter().position(|measure| *measure == Measure::Units);
+    let charge = Charge { epsilon: sum.epsilon.map(|_| parts.whole), ..sum };
+    let units = release.measures.iter().position(|measure| measure.of == Quantity::Units);
     let (selection, charge) = match (cells, units) {
         (Some(_), _) => (Selection::Public, charge),
         (None, None) => return Err(Uncalibrated::NoDelta),
@@ -102,22 +99,51 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
     Ok(Calibrated { release, contribution, cells, selection, clamps, noise, charge })
 }
 
+/// One measure's part of a release's price.
+struct Part {
+    epsilon: Amount,
+    rho: Amount,
+}
+
+struct Parts {
+    each: Vec<Part>,
+    /// What they are parts of.
+    whole: Amount,
+}
+
+/// Each measure's own part of `epsilon`, or an equal share of what is left; where all have their own, nothing else is asked for.
+fn parts(measures: &[Measure], epsilon: Amount) -> Result<Parts, Uncalibrated> {
+    let own = measures.iter().filter_map(|measure| measure.epsilon).fold(Amount::ZERO, Amount::plus);
+    let others = measures.iter().filter(|measure| measure.epsilon.is_none()).count();
+    let rest = epsilon.minus(own);
+    if own > epsilon || (others > 0 && rest.is_zero()) {
+        return Err(Uncalibrated::Exceeded);
+    }
+    let (share, rho) = (rest.share(others), Charge::pure(rest).rho.share(others));
+    let part = |measure: &Measure| match measure.epsilon {
+        Some(epsilon) => Part { epsilon, rho: Charge::pure(epsilon).rho },
+        None => Part { epsilon: share, rho },
+    };
+    let whole = if others > 0 { epsilon } else { own };
+    Ok(Parts { each: measures.iter().map(part).collect(), whole })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algebra::{Bounds, Expr, Output, Relation};
+    use crate::algebra::{Bounds, Expr, Output, Relation, Terms};
 
     fn release(groups: u64, keys: usize) -> Release {
         use crate::algebra::{Key, Literal, Type};
         let domain = (0..10).map(Literal::Int).collect();
-        let sum =
-            Measure::Sum { of: Expr::Column(1), bounds: Bounds::new(0.0, 10.0).unwrap(), whole: true, centred: false };
+        let sum = Quantity::Sum { of: Expr::Column(1), bounds: Bounds::new(0.0, 10.0), whole: true, centred: false };
         Release {
             input: Relation::Protected { table: 0, columns: vec![0] },
             keys: vec![Key { expr: Expr::Column(1), ty: Type::Int, domain: Some(domain) }; keys],
-            measures: vec![Measure::Rows, sum],
+            measures: vec![Quantity::Rows.into(), sum.into()],
             outputs: vec![Output::Count(0), Output::Sum { sum: 1, whole: true }],
-            contribution: Contribution { groups, rows: 3 },
+            contribution: Contribution { groups, rows: 3, total: None },
+            terms: Terms::default(),
         }
     }
 
@@ -148,5 +174,42 @@ mod tests {
         let rho = Charge::pure(epsilon).rho.to_f64() / 2.0;
         let sigma = (9.0f64 * 9.0 / (2.0 * rho)).sqrt();
         assert!((gaussian.noise[0].scale() - sigma).abs() / sigma < 1e-6);
+    }
+
+    #[test]
+    fn measures_have_their_own_parts_of_epsilon() {
+        let amount = |text: &str| text.parse::<Amount>().unwrap();
+        let made = |first: Option<&str>, second: Option<&str>, family| {
+            let mut release = release(4, 1);
+            release.measures[0].epsilon = first.map(amount);
+            release.measures[1].epsilon = second.map(amount);
+            calibrate(release, amount("1"), Amount::ZERO, family)
+        };
+        let scales = |made: Calibrated| made.noise.iter().map(Noise::scale).collect::<Vec<_>>();
+        let laplace = made(Some("0.75"), None, Family::Laplace).unwrap();
+        assert_eq!(laplace.charge.epsilon.unwrap().to_string(), "1");
+        assert_eq!(scales(laplace), vec![12.0 / 0.75, 120.0 / 0.25]);
+        // What nobody asks for is not charged.
+        let both = made(Some("0.5"), Some("0.25"), Family::Laplace).unwrap();
+        assert_eq!(both.charge.epsilon.unwrap().to_string(), "0.75");
+        let gaussian = made(Some("0.5"), None, Family::Gaussian).unwrap();
+        assert!(gaussian.charge.rho <= Charge::pure(amount("1")).rho);
+        for (first, second) in [(Some("1"), None), (Some("0.6"), Some("0.5")), (Some("2"), None)] {
+            assert_eq!(made(first, second, Family::Laplace).err(), Some(Uncalibrated::Exceeded));
+        }
+    }
+
+    #[test]
+    fn rows_in_all_groups_together_need_less_noise() {
+        let limited = |family| {
+            let mut release = release(4, 1);
+            release.terms.total = Some(4);
+            calibrate(release, "1".parse().unwrap(), Amount::ZERO, family).unwrap().noise[0].scale()
+        };
+        assert_eq!(limited(Family::Laplace), 4.0 / 0.5);
+        // A full group of three rows and one row more.
+        let rho = Charge::pure("1".parse().unwrap()).rho.to_f64() / 2.0;
+        let sigma = (10.0f64 / (2.0 * rho)).sqrt();
+        assert!((limited(Family::Gaussian) - sigma).abs() / sigma < 1e-6);
     }
 }

@@ -12,7 +12,7 @@ mod sampler;
 mod selection;
 mod tail;
 
-pub use calibrate::{Calibrated, Family, Uncalibrated, calibrate};
+pub use calibrate::{Calibrated, Uncalibrated, calibrate};
 pub use noise::Noise;
 pub use release::{ExactAggregates, Released, release};
 pub use sampler::{discrete_gaussian, discrete_laplace};

@@ -94,8 +94,8 @@ fn taken(keys: &[ArrayRef], cells: &[u32]) -> Result<Vec<ArrayRef>, arrow::error
 mod tests {
     use super::*;
     use crate::accounting::Reservation;
-    use crate::algebra::{Contribution, Key, Measure, Output, Relation, Release, Type};
-    use crate::mechanism::{Family, Tail, calibrate};
+    use crate::algebra::{Contribution, Family, Key, Output, Quantity, Relation, Release, Terms, Type};
+    use crate::mechanism::{Tail, calibrate};
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
     use std::sync::Arc;
@@ -110,9 +110,10 @@ mod tests {
         let release = Release {
             input: Relation::Protected { table: 0, columns: vec![0] },
             keys,
-            measures: vec![Measure::Units],
+            measures: vec![Quantity::Units.into()],
             outputs,
-            contribution: Contribution { groups, rows: 1 },
+            contribution: Contribution { groups, rows: 1, total: None },
+            terms: Terms::default(),
         };
         calibrate(release, "1".parse().unwrap(), "1e-3".parse().unwrap(), Family::Laplace).unwrap()
     }

@@ -1,5 +1,7 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
+use super::aggregates::aggregate;
+use super::fence::AGGREGATES;
 use super::locate::{Locator, position};
 use super::windows::windows;
 use crate::algebra::Type;
@@ -12,9 +14,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{SchemaError, TableReference, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::functions::core::{coalesce, nullif};
-use datafusion::functions_aggregate::{
-    average::avg_udaf, count::count_udaf, min_max, planner::AggregateFunctionPlanner, sum::sum_udaf,
-};
+use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::logical_plan::Join;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
@@ -206,14 +206,7 @@ impl ContextProvider for Names {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        match name {
-            "count" => Some(count_udaf()),
-            "sum" => Some(sum_udaf()),
-            "avg" => Some(avg_udaf()),
-            "min" => Some(min_max::min_udaf()),
-            "max" => Some(min_max::max_udaf()),
-            _ => None,
-        }
+        aggregate(name)
     }
 
     fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -241,7 +234,7 @@ impl ContextProvider for Names {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        ["count", "sum", "avg", "min", "max"].map(String::from).into()
+        AGGREGATES.map(String::from).into()
     }
 
     fn udwf_names(&self) -> Vec<String> {

@@ -1,6 +1,8 @@
 //! Tokens, limits, the parser, and syntax that DataFusion would read and silently ignore.
 
+use super::clause::{Asked, cut, mark};
 use super::locate::{Locator, position};
+use super::parameters::{Parameters, number};
 use crate::error::{Code, Error, Position, Result};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
@@ -24,15 +26,16 @@ const MAX_DEPTH: usize = 64;
 pub struct Fenced {
     pub query: Box<Query>,
     pub locator: Locator,
+    pub asked: Asked,
 }
 
-/// Parses exactly one query within the limits.
-pub fn parse(text: &str) -> Result<Fenced> {
+/// Parses exactly one query within the limits, and puts the values of its parameters in their places.
+pub fn parse(text: &str, parameters: &Parameters) -> Result<Fenced> {
     if text.len() > MAX_BYTES {
         return Err(Error::new(Code::SqlTooLong, format!("the statement has more than {MAX_BYTES} bytes")));
     }
     let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, text)
+    let mut tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
         .map_err(|e| Error::new(Code::Syntax, sentence(&e.message)).or_at(position(e.location)))?;
     let count = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).count();
@@ -46,6 +49,8 @@ pub fn parse(text: &str) -> Result<Fenced> {
     if depth(&tokens) > MAX_DEPTH {
         return Err(too_deep());
     }
+    number(&mut tokens, parameters)?;
+    let (tokens, clauses) = cut(tokens, MAX_DEPTH)?;
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
     let mut statements = parser.parse_statements().map_err(syntax_error)?;
     match (statements.pop(), statements.pop()) {
@@ -54,10 +59,12 @@ pub fn parse(text: &str) -> Result<Fenced> {
             Err(Error::new(Code::UnsupportedSql, "one statement at a time: send each SELECT as its own question")
                 .or_at(position(second.span().start)))
         }
-        (Some(Statement::Query(query)), None) => {
+        (Some(Statement::Query(mut query)), None) => {
             locator.outer = position(query.body.span().start);
             check(&query, &locator)?;
-            Ok(Fenced { query, locator })
+            parameters.bind(&mut query);
+            let asked = mark(&mut query, clauses, parameters)?;
+            Ok(Fenced { query, locator, asked })
         }
         (Some(other), None) => {
             let word = other.to_string().split_whitespace().next().unwrap_or_default().to_uppercase();
@@ -485,6 +492,9 @@ impl Visitor for Fence<'_> {
 const FUNCTIONS: [&str; 11] =
     ["count", "sum", "avg", "min", "max", "coalesce", "nullif", "date_trunc", "date_part", "date_bin", "width_bucket"];
 
+/// Those of them that are aggregates.
+pub const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];
+
 /// Functions that have a rule with OVER, beside aggregates.
 const WINDOWS: [&str; 10] = [
     "row_number",
@@ -517,6 +527,10 @@ fn check_function(function: &Function) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Fenced> {
+        super::parse(text, &Parameters(&[]))
+    }
 
     fn refused(text: &str) -> Error {
         parse(text).err().unwrap_or_else(|| panic!("accepted: {text}"))

@@ -1,17 +1,24 @@
 //! From SQL text to the private algebra, in three steps that each refuse what they do not know.
 //!
-//! 1. [`fence`]: tokens are counted, the text is parsed, and syntax that later steps would silently ignore is refused.
+//! 1. [`fence`]: tokens are counted, the text is parsed, and syntax that later steps would silently ignore is refused;
+//!    [`parameters`] get their values, and [`clause`] reads `WITH DIFFERENTIAL_PRIVACY`.
 //! 2. [`analyse`]: DataFusion resolves names and types into a logical plan. That plan is never executed.
 //! 3. [`lower`]: an exhaustive match turns the plan into `algebra`. Lowering judges DataFusion's *output*, so a mistake
 //!    there can cost correctness, never privacy.
 //!
 //! All of it is a function of text and catalog. No data is read.
 
+mod aggregates;
 mod analyse;
+mod clause;
+mod constant;
 mod fence;
 mod locate;
 mod lower;
+mod parameters;
 mod windows;
+
+pub use parameters::Parameter;
 
 use crate::algebra::{Query, Type};
 use crate::catalog::Dataset;
@@ -49,11 +56,13 @@ pub enum OutputNoise {
 
 /// Reads one SELECT over `dataset`. Recurses as deep as the limits on text allow, so it wants a large stack: see [`crate::engine::Workers`].
 ///
+/// `parameters`: the values of `$1`, `$2`, ... or of one `?` after the other.
+///
 /// Errors: `SYNTAX`, `SQL_TOO_LONG`, `SQL_TOO_DEEP`, `UNKNOWN_TABLE`, `UNKNOWN_COLUMN`, `UNSUPPORTED_SQL`, `PRIVATE_ROWS`,
-/// `PRIVATE_KEYS`, `MISSING_BOUNDS`, each with its place in the text where there is one.
-pub fn plan(text: &str, dataset: &Dataset) -> Result<Statement> {
-    let fence::Fenced { query, locator } = fence::parse(text)?;
+/// `PRIVATE_KEYS`, `MISSING_BOUNDS`, `INVALID_EPSILON` and `INVALID_REQUEST` (parameters and options), each with its place in the text where there is one.
+pub fn plan(text: &str, parameters: &[Parameter], dataset: &Dataset) -> Result<Statement> {
+    let fence::Fenced { query, locator, asked } = fence::parse(text, &parameters::Parameters(parameters))?;
     let plan = analyse::analyse(query, dataset, &locator);
     // A refusal that has no place of its own points at the question.
-    plan.and_then(|plan| lower::lower(&plan, dataset, &locator)).map_err(|e| e.or_at(locator.outer))
+    plan.and_then(|plan| lower::lower(&plan, dataset, &locator, &asked)).map_err(|e| e.or_at(locator.outer))
 }

@@ -1,6 +1,6 @@
 //! Answers at an epsilon so large that there is no noise, against plain DataFusion on the same files.
 
-use crate::world::{ANA, Caller, Recipe, World, batch, rows};
+use crate::world::{ANA, Caller, Recipe, World, batch, rows, same};
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
 
 /// Bounds that do not bind, so that the private answer is the plain one.
@@ -134,18 +134,9 @@ async fn without_noise_answers_are_plain_datafusions() {
         let expected: Vec<_> = expected.iter().flat_map(rows).collect();
         let answer = ana.ask(sql, "1e9").await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         let got = rows(&batch(&answer.table));
-        assert!(same(&got, &expected), "{sql}\n got {got:?}\n not {expected:?}");
+        assert!(same(&got, &expected, 1e-6), "{sql}\n got {got:?}\n not {expected:?}");
     }
     running.stop().await.unwrap();
-}
-
-/// Equal text, or numbers within 1e-6: a mean of private rows is made of integers on a lattice, not of floats.
-fn same(a: &[Vec<String>], b: &[Vec<String>]) -> bool {
-    let cell = |(x, y): (&String, &String)| match (x.parse::<f64>(), y.parse::<f64>()) {
-        (Ok(x), Ok(y)) => (x - y).abs() <= 1e-6 * x.abs().max(1.0),
-        _ => x == y,
-    };
-    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.len() == y.len() && x.iter().zip(y).all(cell))
 }
 
 /// Bounded contributions, worked out by hand from the plain rows.
@@ -184,7 +175,7 @@ async fn bounds_bind_as_documented() {
     let mean = rows(&batch(&ana.ask("SELECT avg(age) FROM visits", "1e9").await.unwrap().table));
     let weighed = "SELECT sum(m * least(n, 3)) / sum(least(n, 3)) FROM (SELECT patient_id, avg(age) AS m, count(*) AS n FROM visits GROUP BY patient_id)";
     let expected = rows(&context.sql(weighed).await.unwrap().collect().await.unwrap()[0]);
-    assert!(same(&mean, &expected), "{mean:?} {expected:?}");
+    assert!(same(&mean, &expected, 1e-6), "{mean:?} {expected:?}");
     // Every patient counts once, in at most two of the hospitals.
     let per_hospital = rows(&batch(
         &ana.ask("SELECT hospital, count(DISTINCT patient_id) AS n FROM visits GROUP BY hospital", "1e9")
@@ -430,7 +421,7 @@ async fn private_keys_of_many_units_are_shown() {
         let expected = context.sql(sql).await.unwrap().collect().await.unwrap();
         let expected: Vec<_> = expected.iter().flat_map(rows).collect();
         let got = rows(&batch(&ana.ask(sql, "1e9").await.unwrap_or_else(|e| panic!("{sql}: {e}")).table));
-        assert!(same(&got, &expected), "{sql}\n got {got:?}\n not {expected:?}");
+        assert!(same(&got, &expected, 1e-6), "{sql}\n got {got:?}\n not {expected:?}");
     }
     // Without an ORDER BY the rows come in the order of their keys.
     let keys = rows(&batch(

@@ -87,10 +87,18 @@ async fn answers_come_as_tables_and_as_data() {
         c       ratio of a discrete Laplace sum and count, ± differs by row, each row within [0, 5000], rows' weight per unit and group: at most 1000
         public keys: every combination of their declared values, empty groups too; rows with other values are in no group; 4 groups
 
-        noisy table 1
+        release 1
           keys   public keys: every combination of their declared values, empty groups too; rows with other values are in no group; 4 groups
+            hospital: 4 public values
+          noise
+            count of cost: discrete Laplace of scale 16,000, ± 47,932; one unit adds 0 to 1,000 to a group
+            sum of cost less the middle of its bounds: discrete Laplace of scale 40,000,000, ± 119,829,291; one unit adds -2,500,000 to 2,500,000 to a group
           limits one unit is in at most 4 groups, with at most 1000 rows in each
           price  epsilon 0.5, rho 0.06217650088579872, delta 0
+
+        free     answer: hospital; c = noisy mean of cost
+        RELEASE  └─ release 1: count of cost, sum of cost less the middle of its bounds for each hospital, with noise
+        private     └─ protected table visits (hospital, cost), each row of one patient
 
         private rows are read for the noisy tables alone; whatever the question does with those is free
     "#]].assert_eq(&run(&[

@@ -17,7 +17,7 @@ async fn clinic(world: &World) -> Arc<Dataset> {
 /// Plans as the server does, on a thread whose stack holds what the limits let through.
 async fn plan(dataset: &Arc<Dataset>, text: &str) -> Result<Statement, Error> {
     let (text, dataset) = (text.to_owned(), dataset.clone());
-    Workers::start(1).unwrap().compute(move || sql::plan(&text, &dataset)).await
+    Workers::start(1).unwrap().compute(move || sql::plan(&text, &[], &dataset)).await
 }
 
 /// (statement, code, place as line:column or empty, words of the message)
@@ -320,7 +320,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("SELECT count(CAST(cost AS DECIMAL(5, 2))) FROM visits", "UNSUPPORTED_SQL", "1:14", "DOUBLE"),
     ("SELECT count(CAST(visit_date AS VARCHAR)) FROM visits", "UNSUPPORTED_SQL", "1:14", "CAST of DATE"),
     ("SELECT count(*) FROM visits WHERE visit_date = DATE '2020-13-77'", "UNSUPPORTED_SQL", "1:53", "not a valid DATE"),
-    ("SELECT count(*) FROM visits WHERE age = $1", "UNSUPPORTED_SQL", "1:1", "$1"),
+    ("SELECT count(*) FROM visits WHERE age = $1", "INVALID_REQUEST", "1:41", "parameter 1 has no value"),
     ("SELECT count(*) FROM visits WHERE age = 'x'", "UNSUPPORTED_SQL", "1:41", "not a valid BIGINT"),
     // Subqueries in expressions.
     (
@@ -523,7 +523,7 @@ async fn refusals_have_code_place_and_remedy() {
     let dataset = clinic(&world).await;
     let mut wrong = Vec::new();
     for (text, code, place, words) in REFUSED {
-        match sql::plan(text, &dataset) {
+        match sql::plan(text, &[], &dataset) {
             Ok(_) => wrong.push(format!("accepted: {text}")),
             Err(e) => {
                 let at = e.at.map(|p| p.to_string()).unwrap_or_default();
@@ -678,7 +678,7 @@ fn draw(relation: &Relation, depth: usize, text: &mut String) {
 async fn statements_lower_to_the_algebra() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let dataset = clinic(&world).await;
-    let plan_in = |dataset: &Dataset, text: &str| sql::plan(text, dataset).unwrap();
+    let plan_in = |dataset: &Dataset, text: &str| sql::plan(text, &[], dataset).unwrap();
     let plan = |text: &str| plan_in(&dataset, text);
     let world = World::new(&Recipe { patients: 20, delta: "1e-6", ..Recipe::default() });
     let open = clinic(&world).await;
@@ -851,7 +851,7 @@ async fn statements_lower_to_the_algebra() {
 async fn names_and_white_space_do_not_make_another_question() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let dataset = clinic(&world).await;
-    let plan = |text: &str| sql::plan(text, &dataset).unwrap().query;
+    let plan = |text: &str| sql::plan(text, &[], &dataset).unwrap().query;
     let same =
         ["SELECT count(*) FROM visits WHERE age > 9", "select COUNT( * ) from visits v\n where (v.age > 9) -- hm"];
     assert_eq!(plan(same[0]), plan(same[1]));
@@ -869,7 +869,7 @@ async fn names_and_white_space_do_not_make_another_question() {
 async fn texts_of_one_meaning_are_one_question() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let dataset = clinic(&world).await;
-    let query = |text: &str| sql::plan(text, &dataset).unwrap_or_else(|e| panic!("{text}: {e}")).query;
+    let query = |text: &str| sql::plan(text, &[], &dataset).unwrap_or_else(|e| panic!("{text}: {e}")).query;
     let same = [
         "SELECT count(*) FROM visits WHERE age > 30 AND hospital = 'A' AND (cost < 10 OR diagnosis = 'flu')",
         "select COUNT ( 1 )\n from visits v where ('A' = v.hospital) and (diagnosis = 'flu' or cost < 10.0) and ((30 < age))",

@@ -9,12 +9,22 @@ with undertone.connect(dataset="shop", purpose="service-quality") as shop:
 
 from importlib.metadata import version as _version
 
+from ._parameters import Parameter
 from .answer import Answer
 from .budget import AccountState, Balance
 from .catalog import Column, Dataset, Table
 from .client import Client, connect
 from .errors import AuthError, BudgetError, FrozenError, Position, RefusedError, UndertoneError
-from .pricing import NoisyColumn, Price, Quote, Receipt, ReleaseNote
+from .plan import Step
+from .pricing import (
+    NoisyColumn,
+    NoisyNumber,
+    Price,
+    Quote,
+    Receipt,
+    ReleaseKey,
+    ReleaseNote,
+)
 from .progress import ProgressLine
 
 __version__ = _version("undertone")
@@ -30,13 +40,17 @@ __all__ = [
     "Dataset",
     "FrozenError",
     "NoisyColumn",
+    "NoisyNumber",
+    "Parameter",
     "Position",
     "Price",
     "ProgressLine",
     "Quote",
     "Receipt",
     "RefusedError",
+    "ReleaseKey",
     "ReleaseNote",
+    "Step",
     "Table",
     "UndertoneError",
     "__version__",

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Literal
 
-from . import _amounts
+from . import _amounts, _parameters
 from ._generated import undertone_pb2 as pb
 from .answer import Answer
 from .budget import AccountState, Balance
 from .catalog import Column, Dataset, Table
-from .pricing import NoisyColumn, Price, Quote, Receipt, ReleaseNote
+from .plan import Step, Visibility
+from .pricing import (
+    NoisyColumn,
+    NoisyNumber,
+    Price,
+    Quote,
+    Receipt,
+    ReleaseKey,
+    ReleaseNote,
+)
 
 Mechanism = Literal["laplace", "gaussian"]
 
@@ -32,11 +42,13 @@ def question(
     mechanism: Mechanism | None,
     max_groups_contributed: int | None,
     max_rows_contributed: int | None,
+    parameters: Iterable[_parameters.Parameter],
 ) -> pb.Question:
     """Build a question. None leaves a choice to the dataset.
 
     Raises:
-        TypeError: Epsilon or delta is of a type that has no exact decimal form.
+        TypeError: Epsilon or delta is of a type that has no exact decimal form, or a parameter of
+            one that no literal has.
         ValueError: There is no such mechanism, or a bound does not fit an unsigned 64-bit integer.
     """
     if mechanism not in _MECHANISMS:
@@ -50,6 +62,7 @@ def question(
         max_groups_contributed=max_groups_contributed or 0,
         max_rows_contributed=max_rows_contributed or 0,
         mechanism=_MECHANISMS[mechanism],
+        parameters=_parameters.to_wire(parameters),
     )
 
 
@@ -74,6 +87,8 @@ def quote(message: pb.QuoteResponse) -> Quote:
         confidence=message.confidence,
         balance=balance(message.balance),
         affordable=message.affordable,
+        plan=_step(message.plan) if message.HasField("plan") else None,
+        question_digest=message.question_digest,
     )
 
 
@@ -121,6 +136,7 @@ def _receipt(message: pb.Receipt) -> Receipt:
         policy_version=message.policy_version,
         charged_at=datetime.fromtimestamp(message.charged_at, timezone.utc),
         promise=message.promise,
+        question_digest=message.question_digest,
     )
 
 
@@ -152,6 +168,40 @@ def _release(message: pb.ReleaseNote) -> ReleaseNote:
         groups=message.groups or None,
         threshold=message.threshold or None,
         price=_price(message.price),
+        key_columns=tuple(
+            ReleaseKey(key.expression, key.public, key.values or None)
+            for key in message.key_columns
+        ),
+        numbers=tuple(
+            NoisyNumber(
+                quantity=n.quantity,
+                mechanism=n.mechanism,
+                noise_scale=n.noise_scale,
+                half_width=n.half_width,
+                lower=n.lower,
+                upper=n.upper,
+            )
+            for n in message.numbers
+        ),
+        summary=message.summary,
+        max_rows_in_all_groups=message.max_rows_in_all_groups or None,
+    )
+
+
+_VISIBILITIES: dict[int, Visibility] = {
+    pb.VISIBILITY_PRIVATE: "private",
+    pb.VISIBILITY_RELEASE: "release",
+    pb.VISIBILITY_PUBLIC: "public",
+    pb.VISIBILITY_POST_PROCESSING: "post-processing",
+}
+
+
+def _step(message: pb.Step) -> Step:
+    return Step(
+        visibility=_VISIBILITIES.get(message.visibility, "unknown"),
+        text=message.text,
+        inputs=tuple(map(_step, message.inputs)),
+        release=message.release or None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
@@ -20,6 +20,7 @@ from ._generated.undertone_pb2_grpc import (
     QueryServiceStub,
 )
 from ._listing import Listing
+from ._parameters import Parameter
 from ._retry import with_retries
 from ._wire import Mechanism
 from .answer import Answer
@@ -123,6 +124,7 @@ class Client:
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
+        parameters: Iterable[Parameter] = (),
         dataset: str | None = None,
         purpose: str | None = None,
         progress: bool | Callable[[float], object] | None = None,
@@ -146,6 +148,8 @@ class Client:
                 dataset's, which is also the most.
             max_rows_contributed: Rows that one privacy unit may add to one group. None: the
                 dataset's, which is also the most.
+            parameters: Values of $1, $2, ... in the text, or of one ? after the other. Each means
+                what its literal would mean there.
             dataset: Dataset to ask. None: the client's.
             purpose: Why it is asked. None: the client's.
             progress: True shows the elapsed time on stderr if that is a terminal. A function is
@@ -157,7 +161,8 @@ class Client:
             AuthError: The server does not accept the token.
             UndertoneError: Anything else. Its `query_id` fetches the answer if it was paid for.
             ValueError: No dataset or purpose is known, or an argument is out of range.
-            TypeError: Epsilon or delta is of a type that has no exact decimal form.
+            TypeError: Epsilon or delta is of a type that has no exact decimal form, or a parameter
+                of one that no literal has.
         """
         question = self._question(
             sql,
@@ -166,6 +171,7 @@ class Client:
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,
+            parameters=parameters,
             dataset=dataset,
             purpose=purpose,
         )
@@ -205,6 +211,7 @@ class Client:
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
+        parameters: Iterable[Parameter] = (),
         dataset: str | None = None,
         purpose: str | None = None,
     ) -> Quote:
@@ -219,6 +226,7 @@ class Client:
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,
+            parameters=parameters,
             dataset=dataset,
             purpose=purpose,
         )

@@ -10,6 +10,7 @@ from ._amounts import show
 from ._layout import html_heading, html_notes, html_table, text_table
 from ._numbers import error, number, percent
 from .budget import Balance
+from .plan import Step
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,43 @@ class NoisyColumn:
 
 
 @dataclass(frozen=True)
+class ReleaseKey:
+    """A key of a release.
+
+    Attributes:
+        expression: What it is, in terms of the tables' columns.
+        public: Whether its values are public. Where one key's are not, the whole combination is
+            private.
+        values: Number of public values; None where they are private.
+    """
+
+    expression: str
+    public: bool
+    values: int | None
+
+
+@dataclass(frozen=True)
+class NoisyNumber:
+    """A number per group to which noise is added. Columns of the answer are made of these.
+
+    Attributes:
+        quantity: What it counts or adds up: `sum of age`.
+        mechanism: `discrete Laplace` or `discrete Gaussian`.
+        noise_scale: Scale of Laplace or standard deviation of Gaussian noise.
+        half_width: Half of the width of the noise's interval: the error to expect.
+        lower: What one unit adds to one group is not below this.
+        upper: Nor above this.
+    """
+
+    quantity: str
+    mechanism: str
+    noise_scale: float
+    half_width: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
 class ReleaseNote:
     """One noisy table within a question.
 
@@ -85,6 +123,11 @@ class ReleaseNote:
         price: The share of the question's price.
         threshold: Where keys are private, the noisy number of distinct privacy units from which on
             a group appears; None where there is no such number.
+        key_columns: Each key by itself.
+        numbers: What noise is added to.
+        summary: The release in words.
+        max_rows_in_all_groups: Rows that one privacy unit has in all groups together at most, where
+            the question limits them.
     """
 
     max_groups_contributed: int
@@ -93,6 +136,10 @@ class ReleaseNote:
     groups: int | None
     price: Price
     threshold: int | None = None
+    key_columns: tuple[ReleaseKey, ...] = ()
+    numbers: tuple[NoisyNumber, ...] = ()
+    summary: str = ""
+    max_rows_in_all_groups: int | None = None
 
     def describe(self) -> str:
         """One line: the groups, the contribution bounds and the share of the price."""
@@ -101,7 +148,10 @@ class ReleaseNote:
         else:
             groups = f"{_count(self.groups, 'group')}{f' ({self.keys})' if self.keys else ''}"
         rows = f"with at most {_count(self.max_rows_contributed, 'row')}"
-        if self.groups == 1:
+        if self.max_rows_in_all_groups is not None:
+            rows = _count(self.max_rows_in_all_groups, "row")
+            limits = f"one privacy unit has at most {rows} in all groups together"
+        elif self.groups == 1:
             limits = f"one privacy unit counts {rows}"
         else:
             limits = (
@@ -122,6 +172,9 @@ class Quote:
         confidence: Confidence of the intervals, for example 0.95.
         balance: The caller's balance now.
         affordable: Whether account and pool can pay this price now.
+        plan: The steps of the question, as a tree; printing it draws it.
+        question_digest: Digest of what is asked: texts that differ in names, white space, brackets,
+            the order of conditions or the spelling of literals have one digest.
     """
 
     price: Price
@@ -130,6 +183,8 @@ class Quote:
     confidence: float
     balance: Balance
     affordable: bool
+    plan: Step | None = None
+    question_digest: str = ""
 
     def _notes(self) -> list[str]:
         verdict = "affordable" if self.affordable else "not affordable"
@@ -160,6 +215,7 @@ class Receipt:
         policy_version: SHA-256 of the dataset's declaration that priced and bounded this answer.
         charged_at: When the charge became durable, in UTC.
         promise: What the promise does and does not cover, in words.
+        question_digest: Digest of what was asked, as in the quote.
     """
 
     query_id: str
@@ -173,6 +229,7 @@ class Receipt:
     policy_version: str
     charged_at: datetime
     promise: str
+    question_digest: str = ""
 
     def _title(self) -> str:
         return f"Receipt: {self.price}"

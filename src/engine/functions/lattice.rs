@@ -24,9 +24,10 @@ pub fn quantise(clamp: &Clamp, value: Expr) -> Expr {
 
 /// A unit's centred `total` over `count` rows with the weight of at most `rows` of them: total * rows / count, towards zero, where
 /// there are more. The unit's own mean is kept, so that a limit on rows does not move an average towards the middle of its
-/// bounds; and it is within rows times the largest row, since the total is within count times that.
-pub fn weigh(rows: u64, total: Expr, count: Expr) -> Expr {
-    let function = Weigh { rows: i128::from(rows), signature: Signature::any(2, Volatility::Immutable) };
+/// bounds; and that mean is clamped to the limits of means, so that it adds at most its weight times those.
+pub fn weigh(clamp: &Clamp, rows: u64, total: Expr, count: Expr) -> Expr {
+    let mean = (i128::from(clamp.mean.0), i128::from(clamp.mean.1));
+    let function = Weigh { rows: i128::from(rows), mean, signature: Signature::any(2, Volatility::Immutable) };
     ScalarUDF::from(function).call(vec![total, count])
 }
 
@@ -97,6 +98,7 @@ impl ScalarUDFImpl for Quantise {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Weigh {
     rows: i128,
+    mean: (i128, i128),
     signature: Signature,
 }
 
@@ -118,7 +120,9 @@ impl ScalarUDFImpl for Weigh {
         let weighed = |total: Option<i128>, count: Option<i64>| {
             let (total, count) = (total?, i128::from(count?));
             // Within 2^52 steps a row and 2^30 rows of weight, the product of a real total fits in 128 bits.
-            Some(if count > self.rows { total.saturating_mul(self.rows) / count } else { total })
+            let weighed = if count > self.rows { total.saturating_mul(self.rows) / count } else { total };
+            let weight = count.min(self.rows);
+            Some(weighed.clamp(self.mean.0 * weight, self.mean.1 * weight))
         };
         steps_array(as_decimal128_array(&totals)?.iter().zip(as_int64_array(&counts)?).map(|(t, c)| weighed(t, c)))
     }

@@ -1,10 +1,11 @@
 //! Aggregates: over public rows, per unit, and across units. The last is a release, the only way out of privacy.
 
+use super::super::clause::Mark;
 use super::Lowering;
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
 use crate::algebra::{
-    Arithmetic, Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Relation, Release, Type, bounds,
+    Arithmetic, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Quantity, Relation, Release, Type, bounds,
 };
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
@@ -22,6 +23,18 @@ pub struct Call {
     pub kind: FoldKind,
     pub of: Expr,
     pub ty: Type,
+    /// What its clause and named arguments ask for.
+    pub mark: Option<Mark>,
+}
+
+/// One grouping: keys and the calls over each group, with their names.
+pub struct Grouping<'a> {
+    pub keys: Vec<(Expr, Type)>,
+    pub calls: Vec<Call>,
+    pub key_names: &'a [&'a str],
+    pub output_names: &'a [&'a str],
+    /// Number of groupings that share what the text asks for.
+    pub of: usize,
 }
 
 impl Lowering<'_> {
@@ -36,7 +49,7 @@ impl Lowering<'_> {
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let (key_names, output_names) = names.split_at(keys.len());
         if !is_released(&scope, &keys) {
-            self.grouped(relation, &scope, keys, calls, key_names, output_names)
+            self.grouped(relation, &scope, Grouping { keys, calls, key_names, output_names, of: 1 })
         } else {
             self.check_over_optional(&scope, &keys, &calls)?;
             let named = named_keys(group_expr, input.schema())?;
@@ -50,7 +63,8 @@ impl Lowering<'_> {
             let of_kept = |at: &usize| kept[*at];
             let kept_names: Vec<&str> = (0..keys.len()).filter(of_kept).map(|at| key_names[at]).collect();
             let kept_keys = keys.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(key, _)| key).collect();
-            let mut released = self.release(relation, &scope, kept_keys, calls, &kept_names, output_names)?;
+            let grouping = Grouping { keys: kept_keys, calls, key_names: &kept_names, output_names, of: 1 };
+            let mut released = self.release(relation, &scope, grouping)?;
             for at in (0..kept.len()).filter(|at| !kept[*at]) {
                 released.scope.columns.insert(at, Slot::plain(UNREAD, key_names[at], types[at]));
             }
@@ -59,19 +73,13 @@ impl Lowering<'_> {
     }
 
     /// The groups of these keys, by whichever of the three it is.
-    pub fn grouped(
-        &mut self,
-        relation: Relation,
-        scope: &Scope,
-        keys: Vec<(Expr, Type)>,
-        calls: Vec<Call>,
-        key_names: &[&str],
-        output_names: &[&str],
-    ) -> Result<Lowered> {
-        self.check_over_optional(scope, &keys, &calls)?;
-        if is_released(scope, &keys) {
-            return self.release(relation, scope, keys, calls, key_names, output_names);
+    pub fn grouped(&mut self, relation: Relation, scope: &Scope, grouping: Grouping) -> Result<Lowered> {
+        self.check_over_optional(scope, &grouping.keys, &grouping.calls)?;
+        if is_released(scope, &grouping.keys) {
+            return self.release(relation, scope, grouping);
         }
+        let Grouping { keys, calls, key_names, output_names, of: _ } = grouping;
+        self.check_unmarked(scope, &calls)?;
         let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();
         match scope.private {
             true => self.unit_aggregate(relation, scope, keys, calls, &names),
@@ -88,12 +96,15 @@ impl Lowering<'_> {
             return Err(self.unsupported("select", "only aggregate functions can stand beside GROUP BY keys"));
         };
         let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = params;
-        let name = func.name();
+        let (name, mark) = self.asked.mark(func.name());
         if filter.is_some() || !order_by.is_empty() || null_treatment.is_some() {
             return Err(self.unsupported(name, format!("{name} takes no FILTER, ORDER BY or IGNORE NULLS: use CASE")));
         }
-        let typed = args.iter().map(|arg| self.expr(arg, schema, scope)).collect::<Result<Vec<_>>>()?;
-        self.fold_call(name, *distinct, typed)
+        let mut typed = args.iter().map(|arg| self.expr(arg, schema, scope)).collect::<Result<Vec<_>>>()?;
+        if let Some(mark) = mark.filter(|mark| mark.names_unit) {
+            self.check_unit(mark, typed.pop(), scope)?;
+        }
+        Ok(Call { mark: mark.cloned(), ..self.fold_call(name, *distinct, typed)? })
     }
 
     /// An aggregate by its name.
@@ -116,7 +127,7 @@ impl Lowering<'_> {
         if matches!(kind, FoldKind::Sum | FoldKind::Mean) && !ty.is_numeric() {
             return Err(self.unsupported(name, format!("{name} needs numbers, not {}", ty.sql())));
         }
-        Ok(Call { kind, of, ty })
+        Ok(Call { kind, of, ty, mark: None })
     }
 
     /// Post-processing: any rows that are public already.
@@ -203,15 +214,8 @@ impl Lowering<'_> {
     }
 
     /// Across units: a release.
-    pub fn release(
-        &mut self,
-        relation: Relation,
-        scope: &Scope,
-        keys: Vec<(Expr, Type)>,
-        calls: Vec<Call>,
-        key_names: &[&str],
-        output_names: &[&str],
-    ) -> Result<Lowered> {
+    pub fn release(&mut self, relation: Relation, scope: &Scope, grouping: Grouping) -> Result<Lowered> {
+        let Grouping { keys, calls, key_names, output_names, of } = grouping;
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(key_names) {
             let domain = scope.image(&expr, ty);
@@ -240,22 +244,22 @@ impl Lowering<'_> {
         if !private && calls.is_empty() && !release_keys.is_empty() {
             return self.public_keys(release_keys, key_names);
         }
+        let terms = self.terms(&calls, of, private)?;
+        let input = match terms.total {
+            Some(rows) => self.capped(Lowered { relation, scope: scope.clone() }, rows)?.relation,
+            None => relation,
+        };
         let mut measures = Vec::new();
         let mut outputs = Vec::new();
         for call in calls {
-            outputs.push(self.output(call, scope, &mut measures)?);
+            outputs.push(self.output(call, of, scope, &mut measures)?);
         }
-        if private {
+        if private && !measures.iter().any(|measure| measure.of == Quantity::Units) {
             // By which keys are selected; it is one draw with COUNT(DISTINCT unit).
-            measure(&mut measures, Measure::Units);
+            measures.push(Quantity::Units.into());
         }
-        let release = Release {
-            input: relation,
-            keys: release_keys,
-            measures,
-            outputs,
-            contribution: self.dataset.rules.contribution,
-        };
+        let contribution = self.dataset.rules.contribution;
+        let release = Release { input, keys: release_keys, measures, outputs, contribution, terms };
         let id = match self.releases.iter().position(|known| *known == release) {
             Some(id) => id,
             None => {
@@ -290,13 +294,20 @@ impl Lowering<'_> {
         Ok(Lowered { relation: Relation::Rows { types, rows }, scope })
     }
 
-    fn output(&self, call: Call, scope: &Scope, measures: &mut Vec<Measure>) -> Result<Output> {
-        let Call { kind, of, ty } = call;
+    fn output(&self, call: Call, groupings: usize, scope: &Scope, measures: &mut Vec<Measure>) -> Result<Output> {
+        let Call { kind, of, ty, mark } = call;
         let is_unit = scope.slot_of(&of).is_some_and(|slot| slot.unit);
+        // Of `parts` measures that make up the output.
+        let epsilon = |parts: usize| mark.as_ref()?.epsilon.map(|epsilon| epsilon.share(groupings * parts));
+        let per_group = mark.as_ref().and_then(|mark| mark.per_group);
+        let own = |of: Quantity, per_group| Measure { of, per_group, epsilon: epsilon(1) };
         match kind {
-            FoldKind::Rows => Ok(Output::Count(measure(measures, Measure::Rows))),
-            FoldKind::NonNull => Ok(Output::Count(measure(measures, non_null(of)))),
-            FoldKind::Distinct if is_unit => Ok(Output::Count(measure(measures, Measure::Units))),
+            FoldKind::Rows | FoldKind::NonNull => {
+                self.check_count(per_group)?;
+                let of = if kind == FoldKind::Rows { Quantity::Rows } else { non_null(of) };
+                Ok(Output::Count(measure(measures, own(of, per_group))))
+            }
+            FoldKind::Distinct if is_unit => Ok(Output::Count(measure(measures, own(Quantity::Units, None)))),
             FoldKind::Distinct => {
                 let message = format!(
                     "COUNT(DISTINCT ...) counts privacy units ({}): name the unit's column",
@@ -305,15 +316,19 @@ impl Lowering<'_> {
                 Err(self.unsupported("distinct", message))
             }
             FoldKind::Sum => {
-                let bounds = self.value_bounds(&of, scope, "sum")?;
+                let bounds = self.row_bounds(&of, scope, "sum", mark.as_ref())?;
+                self.check_sum(per_group, bounds)?;
                 let whole = ty == Type::Int;
-                Ok(Output::Sum { sum: measure(measures, Measure::Sum { of, bounds, whole, centred: false }), whole })
+                let sum = own(Quantity::Sum { of, bounds, whole, centred: false }, per_group);
+                Ok(Output::Sum { sum: measure(measures, sum), whole })
             }
             FoldKind::Mean => {
-                let bounds = self.value_bounds(&of, scope, "avg")?;
-                let count = measure(measures, non_null(of.clone()));
-                let sum = measure(measures, Measure::Sum { of, bounds, whole: false, centred: true });
-                Ok(Output::Mean { sum, count })
+                let bounds = self.row_bounds(&of, scope, "avg", mark.as_ref())?;
+                self.check_mean(per_group, bounds)?;
+                let half = |of: Quantity, per_group| Measure { of, per_group, epsilon: epsilon(2) };
+                let count = measure(measures, half(non_null(of.clone()), None));
+                let sum = half(Quantity::Sum { of, bounds, whole: false, centred: true }, per_group);
+                Ok(Output::Mean { sum: measure(measures, sum), count })
             }
             FoldKind::Min | FoldKind::Max => {
                 let name = if kind == FoldKind::Min { "min" } else { "max" };
@@ -321,22 +336,6 @@ impl Lowering<'_> {
                 Err(self.unsupported(name, message))
             }
         }
-    }
-
-    fn value_bounds(&self, of: &Expr, scope: &Scope, name: &str) -> Result<Bounds> {
-        let known = bounds(of, &|i| scope.bounds_at(i)).filter(|b| b.low.abs().max(b.high.abs()) <= 1e15);
-        known.ok_or_else(|| {
-            let columns = of.columns().into_iter().filter_map(|i| scope.slot_at(i)).filter(|s| s.bounds.is_none());
-            let columns: Vec<_> = columns.map(|s| format!("'{}'", s.name)).collect();
-            let cause = match columns.is_empty() {
-                true => "its expression has none".to_owned(),
-                false => format!("{} has none declared", columns.join(", ")),
-            };
-            let message = format!(
-                "{name} needs public bounds of its values and {cause}: ask governance to declare them, or write them down, for example CASE WHEN x < 0 THEN 0 WHEN x > 100 THEN 100 ... over bounded columns"
-            );
-            self.refuse(Code::MissingBounds, name, message)
-        })
     }
 }
 
@@ -346,10 +345,10 @@ pub fn is_released(scope: &Scope, keys: &[(Expr, Type)]) -> bool {
 }
 
 /// The count of what is not NULL. Making a whole number a fraction loses nothing, so COUNT(x) and AVG(x) share their count.
-fn non_null(of: Expr) -> Measure {
+fn non_null(of: Expr) -> Quantity {
     match of {
-        Expr::Cast(inner, Type::Float) if matches!(*inner, Expr::Column(_)) => Measure::NonNull(*inner),
-        other => Measure::NonNull(other),
+        Expr::Cast(inner, Type::Float) if matches!(*inner, Expr::Column(_)) => Quantity::NonNull(*inner),
+        other => Quantity::NonNull(other),
     }
 }
 

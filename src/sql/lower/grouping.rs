@@ -2,7 +2,7 @@
 //! and is paid for; a key that is not in a grouping is NULL in its rows.
 
 use super::Lowering;
-use super::aggregate::is_released;
+use super::aggregate::{Grouping, is_released};
 use super::scope::{Lowered, Scope, Slot, UNREAD};
 use crate::algebra::{Expr, Literal, Type};
 use crate::error::{Error, Result};
@@ -47,7 +47,11 @@ impl Lowering<'_> {
             let within: Vec<usize> = (0..all.len()).filter(|at| set.contains(&all[*at])).collect();
             let own_keys = within.iter().map(|at| keys[*at].clone()).collect();
             let own_names: Vec<&str> = within.iter().map(|at| key_names[*at]).collect();
-            let part = self.grouped(relation.clone(), &scope, own_keys, calls, &own_names, output_names)?;
+            let part = {
+                let (key_names, of) = (own_names.as_slice(), sets.len());
+                let grouping = Grouping { keys: own_keys, calls, key_names, output_names, of };
+                self.grouped(relation.clone(), &scope, grouping)?
+            };
             parts.push(with_absent_keys(part, &within, &keys));
         }
         let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();

@@ -258,7 +258,7 @@ impl Lowering<'_> {
         Ok(condition)
     }
 
-    fn capped(&mut self, side: Lowered, rows: u64) -> Result<Lowered> {
+    pub fn capped(&mut self, side: Lowered, rows: u64) -> Result<Lowered> {
         self.caps += 1;
         if self.caps > MAX_CAPS {
             let message = format!(

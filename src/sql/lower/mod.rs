@@ -2,7 +2,7 @@
 //!
 //! Each rule keeps a private relation unit-preserving, with the unit in column 0, and says why in its place:
 //! [`relation`] has the operators, [`join`] and [`union`] those of several inputs, [`aggregate`] the per-unit aggregates and the one
-//! way out, a release, and [`grouping`] several of them; [`expr`] has the scalar expressions and [`interval`] the error bars of what is computed from noisy values.
+//! way out, a release, [`grouping`] several of them, and [`terms`] what the text may ask of them; [`expr`] has the scalar expressions and [`interval`] the error bars of what is computed from noisy values.
 
 mod aggregate;
 mod expr;
@@ -12,9 +12,11 @@ mod join;
 mod preserved;
 mod relation;
 mod scope;
+mod terms;
 mod union;
 mod window;
 
+use super::clause::Asked;
 use super::locate::Locator;
 use super::{OutputColumn, OutputNoise, Statement};
 use crate::algebra::{Expr, Query, Relation, Release};
@@ -30,6 +32,8 @@ use std::collections::{HashMap, HashSet};
 struct Lowering<'a> {
     dataset: &'a Dataset,
     locator: &'a Locator,
+    /// What clauses and named arguments ask for.
+    asked: &'a Asked,
     /// How often the question mentions each column's name; columns that it does not mention are not read.
     mentioned: HashMap<String, usize>,
     /// Each distinct release once: the same noisy table asked for twice is one draw.
@@ -83,11 +87,12 @@ impl Lowering<'_> {
 }
 
 /// Lowers a whole question. Its result must be public.
-pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator) -> Result<Statement> {
+pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator, asked: &Asked) -> Result<Statement> {
     let mentioned = mentions(plan)?;
     let mut lowering = Lowering {
         dataset,
         locator,
+        asked,
         mentioned,
         releases: Vec::new(),
         fixed: Vec::new(),

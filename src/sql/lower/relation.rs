@@ -1,5 +1,6 @@
 //! Operators other than joins and aggregates.
 
+use super::aggregate::Grouping;
 use super::interval::projected;
 use super::scope::{Lowered, Noise, Scope, Slot, UNREAD};
 use super::{Lowering, MAX_DEPTH, MAX_TEXT_COLUMNS};
@@ -236,7 +237,8 @@ impl Lowering<'_> {
             // The keys of a release, and nothing else.
             let keys = scope.columns.iter().map(|slot| (slot.expr(), slot.ty)).collect();
             let names: Vec<&str> = scope.columns.iter().map(|slot| slot.name.as_str()).collect();
-            let released = self.release(relation, &scope, keys, vec![], &names, &[]);
+            let grouping = Grouping { keys, calls: vec![], key_names: &names, output_names: &[], of: 1 };
+            let released = self.release(relation, &scope, grouping);
             return released.map_err(|e| match e.code {
                 Code::PrivateKeys => Error { at: self.locator.find("distinct"), ..e },
                 _ => e,

@@ -5,7 +5,7 @@
 //! order by the whole row, and what still is equal then is the same row. No sum or mean of floats, as in any aggregate per unit.
 
 use super::Lowering;
-use super::aggregate::{Call, fold_type};
+use super::aggregate::fold_type;
 use super::scope::{Lowered, Noise, Scope, Slot};
 use crate::algebra::{
     Direction, Expr, FoldKind, Frame, FrameEnd, Literal, Relation, SortKey, Type, WindowCall, WindowFunction, bounds,
@@ -81,9 +81,9 @@ impl Lowering<'_> {
         let mut of = typed.first().cloned();
         let (function, ty) = match &window.fun {
             WindowFunctionDefinition::AggregateUDF(_) => {
-                let Call { kind, of: argument, ty } = self.fold_call(name, false, typed)?;
-                of = Some((argument.clone(), ty));
-                (WindowFunction::Fold(kind), fold_type(&Call { kind, of: argument, ty }))
+                let call = self.fold_call(name, false, typed)?;
+                of = Some((call.of.clone(), call.ty));
+                (WindowFunction::Fold(call.kind), fold_type(&call))
             }
             WindowFunctionDefinition::WindowUDF(_) => self.window_function(name, &typed)?,
         };

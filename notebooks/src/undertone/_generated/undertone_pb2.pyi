@@ -12,12 +12,25 @@ class Mechanism(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MECHANISM_UNSPECIFIED: _ClassVar[Mechanism]
     MECHANISM_LAPLACE: _ClassVar[Mechanism]
     MECHANISM_GAUSSIAN: _ClassVar[Mechanism]
+
+class Visibility(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VISIBILITY_UNSPECIFIED: _ClassVar[Visibility]
+    VISIBILITY_PRIVATE: _ClassVar[Visibility]
+    VISIBILITY_RELEASE: _ClassVar[Visibility]
+    VISIBILITY_PUBLIC: _ClassVar[Visibility]
+    VISIBILITY_POST_PROCESSING: _ClassVar[Visibility]
 MECHANISM_UNSPECIFIED: Mechanism
 MECHANISM_LAPLACE: Mechanism
 MECHANISM_GAUSSIAN: Mechanism
+VISIBILITY_UNSPECIFIED: Visibility
+VISIBILITY_PRIVATE: Visibility
+VISIBILITY_RELEASE: Visibility
+VISIBILITY_PUBLIC: Visibility
+VISIBILITY_POST_PROCESSING: Visibility
 
 class Question(_message.Message):
-    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism", "delta")
+    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism", "delta", "parameters")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     SQL_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +39,7 @@ class Question(_message.Message):
     MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     sql: str
     purpose: str
@@ -34,7 +48,26 @@ class Question(_message.Message):
     max_rows_contributed: int
     mechanism: Mechanism
     delta: str
-    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ...) -> None: ...
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("null", "boolean", "whole", "number", "text", "date", "timestamp")
+    NULL_FIELD_NUMBER: _ClassVar[int]
+    BOOLEAN_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    null: bool
+    boolean: bool
+    whole: int
+    number: float
+    text: str
+    date: str
+    timestamp: str
+    def __init__(self, null: bool = ..., boolean: bool = ..., whole: _Optional[int] = ..., number: _Optional[float] = ..., text: _Optional[str] = ..., date: _Optional[str] = ..., timestamp: _Optional[str] = ...) -> None: ...
 
 class Price(_message.Message):
     __slots__ = ("epsilon", "rho", "delta", "odds_factor")
@@ -67,20 +100,66 @@ class NoisyColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., has_interval: bool = ..., bounds: _Optional[str] = ..., simultaneous: bool = ...) -> None: ...
 
 class ReleaseNote(_message.Message):
-    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price", "threshold")
+    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price", "threshold", "key_columns", "numbers", "summary", "max_rows_in_all_groups")
     MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    KEY_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_IN_ALL_GROUPS_FIELD_NUMBER: _ClassVar[int]
     max_groups_contributed: int
     max_rows_contributed: int
     keys: str
     groups: int
     price: Price
     threshold: int
-    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ...) -> None: ...
+    key_columns: _containers.RepeatedCompositeFieldContainer[ReleaseKey]
+    numbers: _containers.RepeatedCompositeFieldContainer[NoisyNumber]
+    summary: str
+    max_rows_in_all_groups: int
+    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ..., key_columns: _Optional[_Iterable[_Union[ReleaseKey, _Mapping]]] = ..., numbers: _Optional[_Iterable[_Union[NoisyNumber, _Mapping]]] = ..., summary: _Optional[str] = ..., max_rows_in_all_groups: _Optional[int] = ...) -> None: ...
+
+class ReleaseKey(_message.Message):
+    __slots__ = ("expression", "public", "values")
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    expression: str
+    public: bool
+    values: int
+    def __init__(self, expression: _Optional[str] = ..., public: bool = ..., values: _Optional[int] = ...) -> None: ...
+
+class NoisyNumber(_message.Message):
+    __slots__ = ("quantity", "mechanism", "noise_scale", "half_width", "lower", "upper")
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    NOISE_SCALE_FIELD_NUMBER: _ClassVar[int]
+    HALF_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    LOWER_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    quantity: str
+    mechanism: str
+    noise_scale: float
+    half_width: float
+    lower: float
+    upper: float
+    def __init__(self, quantity: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("visibility", "text", "inputs", "release")
+    VISIBILITY_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    visibility: Visibility
+    text: str
+    inputs: _containers.RepeatedCompositeFieldContainer[Step]
+    release: int
+    def __init__(self, visibility: _Optional[_Union[Visibility, str]] = ..., text: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., release: _Optional[int] = ...) -> None: ...
 
 class QuoteRequest(_message.Message):
     __slots__ = ("question",)
@@ -89,20 +168,24 @@ class QuoteRequest(_message.Message):
     def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ...) -> None: ...
 
 class QuoteResponse(_message.Message):
-    __slots__ = ("price", "columns", "releases", "confidence", "balance", "affordable")
+    __slots__ = ("price", "columns", "releases", "confidence", "balance", "affordable", "plan", "question_digest")
     PRICE_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     BALANCE_FIELD_NUMBER: _ClassVar[int]
     AFFORDABLE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     price: Price
     columns: _containers.RepeatedCompositeFieldContainer[NoisyColumn]
     releases: _containers.RepeatedCompositeFieldContainer[ReleaseNote]
     confidence: float
     balance: Balance
     affordable: bool
-    def __init__(self, price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., affordable: bool = ...) -> None: ...
+    plan: Step
+    question_digest: str
+    def __init__(self, price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., affordable: bool = ..., plan: _Optional[_Union[Step, _Mapping]] = ..., question_digest: _Optional[str] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
     __slots__ = ("question", "query_id", "fresh")
@@ -145,7 +228,7 @@ class Answer(_message.Message):
     def __init__(self, query_id: _Optional[str] = ..., table: _Optional[bytes] = ..., intervals: _Optional[bytes] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., replayed: bool = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after")
+    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after", "question_digest")
     QUERY_ID_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +241,7 @@ class Receipt(_message.Message):
     CHARGED_AT_FIELD_NUMBER: _ClassVar[int]
     PROMISE_FIELD_NUMBER: _ClassVar[int]
     BALANCE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     query_id: str
     dataset: str
     principal: str
@@ -170,7 +254,8 @@ class Receipt(_message.Message):
     charged_at: int
     promise: str
     balance_after: Balance
-    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ...) -> None: ...
+    question_digest: str
+    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ..., question_digest: _Optional[str] = ...) -> None: ...
 
 class GetAnswerRequest(_message.Message):
     __slots__ = ("query_id",)

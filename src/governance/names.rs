@@ -1,0 +1,280 @@
+//! Words for expressions and columns: the algebra has positions, people have names. Positions are traced down to the columns of tables.
+
+use crate::algebra::{
+    Arithmetic, Comparison, DateUnit, Expr, Fold, FoldKind, Function, Literal, Measure, Output, Quantity, Query,
+    Relation, Release, WindowCall, WindowFunction,
+};
+use crate::catalog::{Dataset, Protection, literal_value};
+
+/// Names of one question's columns.
+pub struct Names<'a> {
+    pub dataset: &'a Dataset,
+    pub query: &'a Query,
+}
+
+/// Most nodes that one expression is written out to: a column may be computed from many, again and again.
+const MAX_NODES: usize = 40;
+
+impl Names<'_> {
+    /// An expression over a relation's columns, as SQL where it can be.
+    pub fn expr(&self, expr: &Expr, over: &Relation) -> String {
+        Writer { names: self, left: MAX_NODES }.expr(expr, over)
+    }
+
+    /// Several of them.
+    pub fn exprs<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>, over: &Relation) -> String {
+        exprs.into_iter().map(|e| self.expr(e, over)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a release's measure adds up.
+    pub fn quantity(&self, measure: &Measure, release: &Release) -> String {
+        match &measure.of {
+            Quantity::Rows => "count of rows".into(),
+            Quantity::NonNull(of) => format!("count of {}", self.expr(of, &release.input)),
+            Quantity::Units => format!("count of units ({})", self.dataset.privacy_unit),
+            Quantity::Sum { of, centred: false, .. } => format!("sum of {}", self.expr(of, &release.input)),
+            Quantity::Sum { of, centred: true, .. } => {
+                format!("sum of {} less the middle of its bounds", self.expr(of, &release.input))
+            }
+        }
+    }
+
+    /// Names of a table's columns at these positions.
+    pub fn columns(&self, table: usize, columns: &[usize]) -> String {
+        let table = &self.dataset.tables[table];
+        columns.iter().map(|at| table.columns[*at].name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// One expression's text.
+struct Writer<'a> {
+    names: &'a Names<'a>,
+    left: usize,
+}
+
+impl Writer<'_> {
+    fn expr(&mut self, expr: &Expr, over: &Relation) -> String {
+        let Some(left) = self.left.checked_sub(1) else { return "...".into() };
+        self.left = left;
+        match expr {
+            Expr::Column(at) => self.column(*at, over),
+            Expr::Literal(literal) => literal_text(literal),
+            Expr::All(parts) => self.joined(parts, " AND ", over),
+            Expr::Any(parts) => format!("({})", self.joined(parts, " OR ", over)),
+            Expr::Not(inner) => match inner.as_ref() {
+                Expr::IsNull(inner) => format!("{} IS NOT NULL", self.expr(inner, over)),
+                inner => format!("NOT ({})", self.expr(inner, over)),
+            },
+            Expr::IsNull(inner) => format!("{} IS NULL", self.expr(inner, over)),
+            Expr::Compare(op, left, right) => {
+                format!("{} {} {}", self.expr(left, over), comparison(*op), self.expr(right, over))
+            }
+            Expr::Arithmetic(op, left, right) => {
+                let operator = match op {
+                    Arithmetic::Add => "+",
+                    Arithmetic::Subtract => "-",
+                    Arithmetic::Multiply => "*",
+                    Arithmetic::Divide | Arithmetic::Quotient => "/",
+                    Arithmetic::Remainder => "%",
+                };
+                format!("({} {operator} {})", self.expr(left, over), self.expr(right, over))
+            }
+            Expr::Case { branches, otherwise } => {
+                let mut text = String::from("CASE");
+                for (when, then) in branches {
+                    text += &format!(" WHEN {} THEN {}", self.expr(when, over), self.expr(then, over));
+                }
+                if let Some(otherwise) = otherwise {
+                    text += &format!(" ELSE {}", self.expr(otherwise, over));
+                }
+                text + " END"
+            }
+            Expr::Cast(inner, ty) => format!("CAST({} AS {})", self.expr(inner, over), ty.sql()),
+            Expr::Apply(function, inner) => {
+                let argument = self.expr(inner, over);
+                match function {
+                    Function::Part(part) => format!("date_part('{part:?}', {argument})").to_lowercase(),
+                    Function::Start(DateUnit::Steps { .. }) => format!("date_bin({argument})"),
+                    Function::Start(unit) => format!("date_trunc('{unit:?}', {argument})").to_lowercase(),
+                    Function::Bucket(_) => format!("width_bucket({argument})"),
+                }
+            }
+        }
+    }
+
+    fn joined(&mut self, parts: &[Expr], by: &str, over: &Relation) -> String {
+        parts.iter().map(|part| self.expr(part, over)).collect::<Vec<_>>().join(by)
+    }
+
+    /// A position's name, or what it is computed from.
+    fn column(&mut self, at: usize, of: &Relation) -> String {
+        match of {
+            Relation::Public { table, columns } => self.names.columns(*table, &columns[at..=at]),
+            Relation::Protected { table, columns: _ } if at == 0 => {
+                match self.names.dataset.tables[*table].protection {
+                    Protection::Unit { column } => self.names.columns(*table, &[column]),
+                    _ => "the unit".into(),
+                }
+            }
+            Relation::Protected { table, columns } => self.names.columns(*table, &columns[at - 1..at]),
+            Relation::Released(id) => {
+                let release = &self.names.query.releases[*id];
+                let keys = release.keys.len();
+                match at.checked_sub(keys) {
+                    None => self.expr(&release.keys[at].expr, &release.input),
+                    Some(output) => match release.outputs.get(output) {
+                        Some(output) => format!("noisy {}", self.output(output, release)),
+                        None => "an end of an interval".into(),
+                    },
+                }
+            }
+            Relation::Fixed(id) => self.column(at, &self.names.query.fixed[*id]),
+            Relation::Rows { .. } => format!("value {}", at + 1),
+            Relation::Filter { input, .. }
+            | Relation::Cap { input, .. }
+            | Relation::Sort { input, .. }
+            | Relation::Limit { input, .. } => self.column(at, input),
+            Relation::Project { input, exprs } => self.expr(&exprs[at], input),
+            Relation::Aggregate { input, keys, folds } => match at.checked_sub(keys.len()) {
+                None => self.expr(&keys[at], input),
+                Some(fold) => self.fold(&folds[fold], input),
+            },
+            Relation::Window { input, call } if at == self.names.width(input) => self.window(call, input),
+            Relation::Window { input, .. } => self.column(at, input),
+            Relation::Join { left, right, .. } => match at.checked_sub(self.names.width(left)) {
+                None => self.column(at, left),
+                Some(at) => self.column(at, right),
+            },
+            Relation::Union(inputs) => inputs.first().map_or(String::new(), |first| self.column(at, first)),
+        }
+    }
+
+    fn output(&mut self, output: &Output, release: &Release) -> String {
+        let of = |measure: &usize| &release.measures[*measure];
+        match output {
+            Output::Count(measure) | Output::Sum { sum: measure, .. } => self.names.quantity(of(measure), release),
+            Output::Mean { sum, .. } => match &of(sum).of {
+                Quantity::Sum { of, .. } => format!("mean of {}", self.expr(of, &release.input)),
+                _ => "mean".into(),
+            },
+        }
+    }
+
+    fn fold(&mut self, fold: &Fold, over: &Relation) -> String {
+        let name = match fold.kind {
+            FoldKind::Rows => return "count(*)".into(),
+            FoldKind::Distinct => return format!("count(DISTINCT {})", self.expr(&fold.of, over)),
+            FoldKind::NonNull => "count",
+            FoldKind::Sum => "sum",
+            FoldKind::Mean => "avg",
+            FoldKind::Min => "min",
+            FoldKind::Max => "max",
+        };
+        format!("{name}({})", self.expr(&fold.of, over))
+    }
+
+    fn window(&mut self, call: &WindowCall, over: &Relation) -> String {
+        let of = call.of.as_ref().map_or(String::new(), |of| self.expr(of, over));
+        let name = match call.function {
+            WindowFunction::RowNumber => "row_number",
+            WindowFunction::Rank => "rank",
+            WindowFunction::DenseRank => "dense_rank",
+            WindowFunction::PercentRank => "percent_rank",
+            WindowFunction::CumeDist => "cume_dist",
+            WindowFunction::Ntile(_) => "ntile",
+            WindowFunction::Lag(_) => "lag",
+            WindowFunction::Lead(_) => "lead",
+            WindowFunction::First => "first_value",
+            WindowFunction::Last => "last_value",
+            WindowFunction::Fold(FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct) => "count",
+            WindowFunction::Fold(FoldKind::Sum) => "sum",
+            WindowFunction::Fold(FoldKind::Mean) => "avg",
+            WindowFunction::Fold(FoldKind::Min) => "min",
+            WindowFunction::Fold(FoldKind::Max) => "max",
+        };
+        let mut within = Vec::new();
+        if !call.partition.is_empty() {
+            within.push(format!("PARTITION BY {}", self.joined(&call.partition, ", ", over)));
+        }
+        if !call.order.is_empty() {
+            let keys = call.order.iter().map(|key| self.expr(&key.expr, over)).collect::<Vec<_>>();
+            within.push(format!("ORDER BY {}", keys.join(", ")));
+        }
+        format!("{name}({of}) OVER ({})", within.join(" "))
+    }
+}
+
+impl Names<'_> {
+    /// Number of a relation's columns.
+    fn width(&self, relation: &Relation) -> usize {
+        match relation {
+            Relation::Public { columns, .. } => columns.len(),
+            Relation::Protected { columns, .. } => 1 + columns.len(),
+            Relation::Released(id) => {
+                let release = &self.query.releases[*id];
+                release.keys.len() + 7 * release.outputs.len()
+            }
+            Relation::Fixed(id) => self.width(&self.query.fixed[*id]),
+            Relation::Rows { types, .. } => types.len(),
+            Relation::Filter { input, .. }
+            | Relation::Cap { input, .. }
+            | Relation::Sort { input, .. }
+            | Relation::Limit { input, .. } => self.width(input),
+            Relation::Project { exprs, .. } => exprs.len(),
+            Relation::Aggregate { keys, folds, .. } => keys.len() + folds.len(),
+            Relation::Window { input, .. } => self.width(input) + 1,
+            Relation::Join { left, right, kind, .. } => match kind.keeps_left_alone() {
+                true => self.width(left),
+                false => self.width(left) + self.width(right),
+            },
+            Relation::Union(inputs) => inputs.first().map_or(0, |first| self.width(first)),
+        }
+    }
+
+    /// A window function's text.
+    pub fn window(&self, call: &WindowCall, over: &Relation) -> String {
+        Writer { names: self, left: MAX_NODES }.window(call, over)
+    }
+
+    /// Aggregates' texts.
+    pub fn folds(&self, folds: &[Fold], over: &Relation) -> String {
+        let mut writer = Writer { names: self, left: MAX_NODES };
+        folds.iter().map(|fold| writer.fold(fold, over)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A join's condition. Positions of both sides, the left side's first.
+    pub fn condition(&self, on: &[(Expr, Expr)], filter: Option<&Expr>, left: &Relation, right: &Relation) -> String {
+        let both = Relation::Join {
+            left: Box::new(left.clone()),
+            right: Box::new(right.clone()),
+            kind: crate::algebra::JoinKind::Inner,
+            on: vec![],
+            filter: None,
+        };
+        let equal = on.iter().map(|(l, r)| format!("{} = {}", self.expr(l, left), self.expr(r, right)));
+        equal.chain(filter.map(|filter| self.expr(filter, &both))).collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+fn comparison(op: Comparison) -> &'static str {
+    match op {
+        Comparison::Eq => "=",
+        Comparison::NotEq => "<>",
+        Comparison::Less => "<",
+        Comparison::LessEq => "<=",
+        Comparison::Greater => ">",
+        Comparison::GreaterEq => ">=",
+    }
+}
+
+fn literal_text(literal: &Literal) -> String {
+    let value = literal_value(literal).to_string();
+    match literal {
+        Literal::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        Literal::Date(_) => format!("DATE '{value}'"),
+        Literal::Timestamp(_) => format!("TIMESTAMP '{value}'"),
+        Literal::Null(_) => "NULL".into(),
+        Literal::Bool(value) => value.to_string().to_uppercase(),
+        Literal::Int(_) | Literal::Float(_) => value,
+    }
+}

@@ -1,0 +1,539 @@
+//! `SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (...)` and the named arguments of aggregates, as in GoogleSQL (its references "Differential
+//! privacy clause" and "Differentially private aggregate functions").
+//!
+//! The parser has no place for the clause: its tokens are cut out before it runs, and the place of its SELECT tells later whose it is.
+//! Then each aggregate of such a SELECT, and each one with named arguments, gets a name like `sum#3`, which no text can call and whose
+//! number leads to what was asked. Aggregates that ask for the same have the same number, so that those of HAVING and ORDER BY are found
+//! again in the SELECT list, and two that differ in their bounds alone are never taken for one. The clause's privacy unit becomes
+//! one more argument, which is resolved like any other column and then held to the dataset's unit by lineage.
+
+use super::constant::{Constant, constant};
+use super::fence::AGGREGATES;
+use super::locate::position;
+use super::parameters::Parameters;
+use crate::algebra::{Bounds, Family};
+use crate::error::{Code, Error, Position, Result};
+use crate::num::Amount;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident, ObjectName, Query,
+    Select, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use std::ops::ControlFlow;
+
+/// How groups become public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Private keys by a threshold, with this noise.
+    Threshold(Family),
+    /// By public values alone.
+    PublicGroups,
+}
+
+/// What one clause asks for; whether policy allows it is judged where its SELECT is lowered.
+#[derive(Clone, Debug, Default)]
+pub struct Clause {
+    pub at: Option<Position>,
+    pub epsilon: Option<Amount>,
+    pub delta: Option<Amount>,
+    /// Groups that one unit takes part in.
+    pub groups: Option<u64>,
+    /// Rows of one unit in all groups together.
+    pub rows: Option<u64>,
+    pub strategy: Option<Strategy>,
+    unit: Option<Expr>,
+}
+
+/// What one aggregate asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Position of its SELECT's clause, if that has one.
+    pub clause: Option<usize>,
+    pub per_group: Option<Bounds>,
+    pub per_row: Option<Bounds>,
+    pub epsilon: Option<Amount>,
+    /// Whether its last argument is what the clause takes for the privacy unit.
+    pub names_unit: bool,
+}
+
+/// All that a text asks for in clauses and named arguments.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub clauses: Vec<Clause>,
+    marks: Vec<Mark>,
+}
+
+impl Asked {
+    /// The aggregate behind a name, and what it asks for.
+    pub fn mark<'a>(&self, name: &'a str) -> (&'a str, Option<&Mark>) {
+        match split(name) {
+            Some((function, number)) => (function, self.marks.get(number)),
+            None => (name, None),
+        }
+    }
+}
+
+/// An aggregate's own name and the number of its mark.
+pub fn split(name: &str) -> Option<(&str, usize)> {
+    let (function, number) = name.split_once('#')?;
+    Some((function, number.parse().ok()?))
+}
+
+/// A clause as it was written.
+pub struct Written {
+    select: Location,
+    at: Option<Position>,
+    options: Vec<(Ident, Expr)>,
+}
+
+/// Takes the clauses out of the tokens.
+pub fn cut(tokens: Vec<TokenWithSpan>, max_depth: usize) -> Result<(Vec<TokenWithSpan>, Vec<Written>)> {
+    let (mut kept, mut found) = (Vec::with_capacity(tokens.len()), Vec::new());
+    let mut rest = tokens.into_iter().peekable();
+    let mut select = None;
+    while let Some(token) = rest.next() {
+        if matches!(token.token, Token::Whitespace(_)) {
+            kept.push(token);
+            continue;
+        }
+        let is_with = matches!(&token.token, Token::Word(word) if word.keyword == Keyword::WITH);
+        let Some(location) = select.filter(|_| is_with) else {
+            let is_select = matches!(&token.token, Token::Word(word) if word.keyword == Keyword::SELECT);
+            select = is_select.then_some(token.span.start);
+            kept.push(token);
+            continue;
+        };
+        select = None;
+        let at = position(token.span.start);
+        let mut next = || rest.find(|t| !matches!(t.token, Token::Whitespace(_)));
+        let named = match next().map(|t| t.token) {
+            Some(Token::Word(word)) => word.value.to_uppercase(),
+            _ => String::new(),
+        };
+        if named != "DIFFERENTIAL_PRIVACY" {
+            let message = "after SELECT WITH comes DIFFERENTIAL_PRIVACY OPTIONS (epsilon = ..., ...): no other clause is supported";
+            return Err(Error::new(Code::UnsupportedSql, message).or_at(at));
+        }
+        while matches!(rest.peek(), Some(t) if matches!(t.token, Token::Whitespace(_))) {
+            rest.next();
+        }
+        let has_options = matches!(rest.peek(), Some(t) if matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case("options")));
+        let options = match has_options {
+            true => {
+                rest.next();
+                options(bracketed(&mut rest, at)?, max_depth)?
+            }
+            false => vec![],
+        };
+        found.push(Written { select: location, at, options });
+    }
+    Ok((kept, found))
+}
+
+/// The tokens between a bracket that comes next and its end.
+fn bracketed(rest: &mut impl Iterator<Item = TokenWithSpan>, at: Option<Position>) -> Result<Vec<TokenWithSpan>> {
+    let mut rest = rest.skip_while(|t| matches!(t.token, Token::Whitespace(_)));
+    let unclosed = || Error::new(Code::Syntax, "after OPTIONS come brackets: OPTIONS (epsilon = 1, ...)").or_at(at);
+    if rest.next().is_none_or(|t| t.token != Token::LParen) {
+        return Err(unclosed());
+    }
+    let (mut within, mut open) = (Vec::new(), 1usize);
+    for token in rest {
+        match token.token {
+            Token::LParen => open += 1,
+            Token::RParen => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return Ok(within);
+        }
+        within.push(token);
+    }
+    Err(unclosed())
+}
+
+fn options(tokens: Vec<TokenWithSpan>, max_depth: usize) -> Result<Vec<(Ident, Expr)>> {
+    if tokens.iter().all(|t| matches!(t.token, Token::Whitespace(_))) {
+        return Ok(vec![]);
+    }
+    let at = tokens.first().and_then(|t| position(t.span.start));
+    let dialect = GenericDialect {};
+    let mut parser = Parser::new(&dialect).with_recursion_limit(max_depth).with_tokens_with_locations(tokens);
+    let mut read = || -> std::result::Result<Vec<(Ident, Expr)>, ParserError> {
+        let mut found = Vec::new();
+        loop {
+            let name = parser.parse_identifier()?;
+            parser.expect_token(&Token::Eq)?;
+            found.push((name, parser.parse_expr()?));
+            if !parser.consume_token(&Token::Comma) {
+                parser.expect_token(&Token::EOF)?;
+                return Ok(found);
+            }
+        }
+    };
+    read().map_err(|_| {
+        Error::new(
+            Code::Syntax,
+            "OPTIONS holds name = value, separated by commas: OPTIONS (epsilon = 1, max_groups_contributed = 2)",
+        )
+        .or_at(at)
+    })
+}
+
+const OPTIONS: &str =
+    "epsilon, delta, max_groups_contributed, max_rows_contributed, group_selection_strategy and privacy_unit_column";
+
+impl Clause {
+    fn read(written: Written, parameters: &Parameters) -> Result<(Location, Clause)> {
+        let Written { select, at, options } = written;
+        let mut clause = Clause { at, ..Clause::default() };
+        let mut seen: Vec<String> = Vec::new();
+        for (name, mut value) in options {
+            let at = position(name.span.start).or(at);
+            let name = name.value.to_lowercase();
+            let invalid = |message: String| Error::new(Code::InvalidRequest, message).or_at(at);
+            if seen.contains(&name) {
+                return Err(invalid(format!("the option {name} is given twice")));
+            }
+            parameters.bind_expr(&mut value)?;
+            let read = constant(&value);
+            match name.as_str() {
+                "epsilon" => clause.epsilon = Some(epsilon(read, "epsilon", at)?),
+                "delta" => clause.delta = Some(delta(read, at)?),
+                "max_groups_contributed" => clause.groups = Some(limit(read, &name, at)?),
+                "max_rows_contributed" => clause.rows = Some(limit(read, &name, at)?),
+                "group_selection_strategy" => clause.strategy = Some(strategy(read, at)?),
+                "privacy_unit_column" => match value {
+                    Expr::Identifier(_) | Expr::CompoundIdentifier(_) => clause.unit = Some(value),
+                    _ => return Err(invalid("privacy_unit_column takes the name of a column".into())),
+                },
+                _ => return Err(invalid(format!("there is no option {name}; known are {OPTIONS}"))),
+            }
+            seen.push(name);
+        }
+        if clause.groups.is_some() && clause.rows.is_some() {
+            let message =
+                "max_groups_contributed and max_rows_contributed are two ways to bound one unit: give one of them";
+            return Err(Error::new(Code::InvalidRequest, message).or_at(at));
+        }
+        Ok((select, clause))
+    }
+}
+
+/// The number as it was written, for a message.
+fn shown(value: &Option<Constant>) -> String {
+    match value {
+        Some(Constant::Number(text) | Constant::Word(text)) => text.chars().take(32).collect(),
+        Some(Constant::Null) => "NULL".into(),
+        None => "no constant".into(),
+    }
+}
+
+fn epsilon(value: Option<Constant>, name: &str, at: Option<Position>) -> Result<Amount> {
+    let invalid = |why: &str| {
+        let message = format!("{name} must be finite and positive, but {why}");
+        Error::new(Code::InvalidEpsilon, message).or_at(at)
+    };
+    let shown = shown(&value);
+    match value {
+        Some(Constant::Number(text)) => match text.parse::<Amount>() {
+            Ok(amount) if !amount.is_zero() => Ok(amount),
+            Err(e @ (crate::num::ParseAmountError::TooLarge | crate::num::ParseAmountError::TooFine)) => {
+                Err(invalid(&format!("{shown} {e}")))
+            }
+            _ => Err(invalid(&format!("is {shown}"))),
+        },
+        _ => Err(invalid(&format!("is {shown}"))),
+    }
+}
+
+fn delta(value: Option<Constant>, at: Option<Position>) -> Result<Amount> {
+    let invalid = || {
+        let message = format!("delta must be in the interval [0, 1], but is {}", shown(&value));
+        Error::new(Code::InvalidRequest, message).or_at(at)
+    };
+    match &value {
+        Some(Constant::Number(text)) => {
+            let amount = text.parse::<Amount>().map_err(|_| invalid())?;
+            if amount <= Amount::from_atto(10u128.pow(18)) { Ok(amount) } else { Err(invalid()) }
+        }
+        _ => Err(invalid()),
+    }
+}
+
+fn limit(value: Option<Constant>, name: &str, at: Option<Position>) -> Result<u64> {
+    let number = match &value {
+        Some(Constant::Number(text)) => text.parse::<u64>().ok().filter(|n| *n > 0),
+        _ => None,
+    };
+    number.ok_or_else(|| {
+        let hint = match value {
+            Some(Constant::Null) => {
+                ", which would lift the limit that the promise rests on: leave it out for the dataset's"
+            }
+            _ => "",
+        };
+        let message = format!("{name} must be a whole number above 0, but is {}{hint}", shown(&value));
+        Error::new(Code::InvalidRequest, message).or_at(at)
+    })
+}
+
+fn strategy(value: Option<Constant>, at: Option<Position>) -> Result<Strategy> {
+    let word = match &value {
+        Some(Constant::Word(word)) => word.to_uppercase(),
+        _ => String::new(),
+    };
+    match word.as_str() {
+        "LAPLACE_THRESHOLD" => Ok(Strategy::Threshold(Family::Laplace)),
+        "GAUSSIAN_THRESHOLD" => Ok(Strategy::Threshold(Family::Gaussian)),
+        "PUBLIC_GROUPS" => Ok(Strategy::PublicGroups),
+        _ => {
+            let message = format!(
+                "group_selection_strategy must be LAPLACE_THRESHOLD, GAUSSIAN_THRESHOLD or PUBLIC_GROUPS, but is {}",
+                shown(&value)
+            );
+            Err(Error::new(Code::InvalidRequest, message).or_at(at))
+        }
+    }
+}
+
+/// Gives the aggregates of a query their marks.
+pub fn mark(query: &mut Query, written: Vec<Written>, parameters: &Parameters) -> Result<Asked> {
+    let (places, clauses) =
+        written.into_iter().map(|w| Clause::read(w, parameters)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let mut marking = Marking { places, asked: Asked { clauses, marks: vec![] }, open: vec![], used: vec![] };
+    match query.visit(&mut marking) {
+        ControlFlow::Break(e) => Err(e),
+        ControlFlow::Continue(()) => Ok(marking.asked),
+    }
+}
+
+struct Marking {
+    /// Where the SELECTs of the clauses are.
+    places: Vec<Location>,
+    asked: Asked,
+    /// The clauses of open SELECTs and queries.
+    open: Vec<Option<usize>>,
+    /// Clauses whose SELECT has an aggregate.
+    used: Vec<usize>,
+}
+
+impl Marking {
+    fn clause_of(&self, select: &Select) -> Option<usize> {
+        self.places.iter().position(|place| *place == select.select_token.0.span.start)
+    }
+
+    /// ORDER BY stands outside of the SELECT whose aggregates it names.
+    fn clause_of_body(&self, body: &SetExpr) -> Option<usize> {
+        match body {
+            SetExpr::Select(select) => self.clause_of(select),
+            SetExpr::Query(query) => self.clause_of_body(&query.body),
+            _ => None,
+        }
+    }
+
+    fn function(&mut self, function: &mut Function) -> Result<()> {
+        let name = function.name.to_string().to_lowercase();
+        let named = take_named(function);
+        let clause = self.open.last().copied().flatten();
+        if !AGGREGATES.contains(&name.as_str()) || function.over.is_some() {
+            return match named.first() {
+                Some((argument, _)) => Err(Error::new(
+                    Code::UnsupportedSql,
+                    format!("{name} takes no named arguments here: {} is for aggregates without OVER", argument.value),
+                )
+                .or_at(position(argument.span.start))),
+                None => Ok(()),
+            };
+        }
+        self.used.extend(clause);
+        if clause.is_none() && named.is_empty() {
+            return Ok(());
+        }
+        let unit = clause.and_then(|clause| self.asked.clauses[clause].unit.clone());
+        let mut mark = Mark { clause, per_group: None, per_row: None, epsilon: None, names_unit: unit.is_some() };
+        for (argument, value) in &named {
+            read_argument(&mut mark, &name, argument, value)?;
+        }
+        let FunctionArguments::List(list) = &mut function.args else {
+            return Err(Error::new(Code::UnsupportedSql, format!("{name} takes its argument in brackets")));
+        };
+        if list.duplicate_treatment.is_some() && (mark.per_group.is_some() || mark.per_row.is_some()) {
+            let message = format!("{name}(DISTINCT ...) takes no contribution bounds: each unit counts once per group");
+            return Err(Error::new(Code::InvalidRequest, message).or_at(position(named[0].0.span.start)));
+        }
+        for argument in &mut list.args {
+            if matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)) {
+                let one = Expr::value(Value::Number("1".into(), false));
+                *argument = FunctionArg::Unnamed(FunctionArgExpr::Expr(one));
+            }
+        }
+        list.args.extend(unit.map(|unit| FunctionArg::Unnamed(FunctionArgExpr::Expr(unit))));
+        let known = self.asked.marks.iter().position(|known| *known == mark);
+        let number = known.unwrap_or_else(|| {
+            self.asked.marks.push(mark);
+            self.asked.marks.len() - 1
+        });
+        function.name = ObjectName::from(vec![Ident::with_quote('"', format!("{name}#{number}"))]);
+        Ok(())
+    }
+}
+
+/// Takes the named arguments out of a call.
+fn take_named(function: &mut Function) -> Vec<(Ident, FunctionArg)> {
+    let FunctionArguments::List(list) = &mut function.args else { return vec![] };
+    let mut named = Vec::new();
+    for argument in std::mem::take(&mut list.args) {
+        match &argument {
+            FunctionArg::Unnamed(_) => list.args.push(argument),
+            FunctionArg::Named { name, .. } => named.push((name.clone(), argument)),
+            FunctionArg::ExprNamed { name, .. } => {
+                let name = match name {
+                    Expr::Identifier(name) => name.clone(),
+                    other => Ident::new(other.to_string()),
+                };
+                named.push((name, argument));
+            }
+        }
+    }
+    named
+}
+
+fn read_argument(mark: &mut Mark, function: &str, name: &Ident, argument: &FunctionArg) -> Result<()> {
+    let at = position(name.span.start);
+    let invalid = |message: String| Error::new(Code::InvalidRequest, message).or_at(at);
+    let value = match argument {
+        FunctionArg::Named { arg: FunctionArgExpr::Expr(value), operator: FunctionArgOperator::RightArrow, .. }
+        | FunctionArg::ExprNamed {
+            arg: FunctionArgExpr::Expr(value), operator: FunctionArgOperator::RightArrow, ..
+        } => value,
+        _ => return Err(invalid(format!("named arguments are written {} => value", name.value))),
+    };
+    let argument = name.value.to_lowercase();
+    let (given_twice, takes) = match argument.as_str() {
+        "epsilon" => (mark.epsilon.is_some(), true),
+        "contribution_bounds_per_group" => (mark.per_group.is_some(), ["count", "sum", "avg"].contains(&function)),
+        "contribution_bounds_per_row" => (mark.per_row.is_some(), ["sum", "avg"].contains(&function)),
+        "report_format" => {
+            return Err(invalid("every answer comes with its intervals and a receipt: leave report_format out".into()));
+        }
+        _ => {
+            let message = format!(
+                "there is no argument {argument}; known are contribution_bounds_per_group, contribution_bounds_per_row and epsilon"
+            );
+            return Err(invalid(message));
+        }
+    };
+    if given_twice {
+        return Err(invalid(format!("the argument {argument} is given twice")));
+    }
+    if !takes {
+        return Err(invalid(format!("{function} takes no {argument}")));
+    }
+    match argument.as_str() {
+        "epsilon" => mark.epsilon = Some(epsilon(constant(value), &format!("epsilon of {function}"), at)?),
+        "contribution_bounds_per_group" => mark.per_group = Some(pair(value, &argument, at)?),
+        _ => mark.per_row = Some(pair(value, &argument, at)?),
+    }
+    Ok(())
+}
+
+/// Largest magnitude of a bound: a double holds all whole numbers up to here.
+const MAX_BOUND: f64 = 1e15;
+
+fn pair(value: &Expr, argument: &str, at: Option<Position>) -> Result<Bounds> {
+    let invalid = |message: String| Error::new(Code::InvalidRequest, message).or_at(at);
+    let number = |e: &Expr| match constant(e) {
+        Some(Constant::Number(text)) => text.parse::<f64>().ok(),
+        _ => None,
+    };
+    let ends = match value {
+        Expr::Tuple(ends) => ends.as_slice(),
+        _ => &[],
+    };
+    let [Some(low), Some(high)] = *ends.iter().map(number).collect::<Vec<_>>() else {
+        return Err(invalid(format!("{argument} takes a pair of numbers: {argument} => (0, 100)")));
+    };
+    if !(low.abs() <= MAX_BOUND && high.abs() <= MAX_BOUND) {
+        return Err(invalid(format!("the bounds of {argument} must be finite, and within 1e15 of zero")));
+    }
+    Bounds::new(low, high).ok_or_else(|| {
+        invalid(format!("the lower bound of {argument} must not be above its upper bound, but {low} is above {high}"))
+    })
+}
+
+impl VisitorMut for Marking {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        self.open.push(self.clause_of_body(&query.body));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+        self.open.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        let clause = self.clause_of(select);
+        self.open.push(clause);
+        for item in &mut select.projection {
+            // The column keeps the name that its text gives it.
+            if let SelectItem::UnnamedExpr(expr) = item {
+                let mut plain = Plain { calls: false, named: false };
+                let mut text = expr.clone();
+                let _ = text.visit(&mut plain);
+                if plain.calls && (clause.is_some() || plain.named) {
+                    let alias = Ident::with_quote('"', text.to_string().to_lowercase());
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &mut Select) -> ControlFlow<Error> {
+        let clause = self.open.pop().flatten();
+        match clause.filter(|clause| !self.used.contains(clause)) {
+            Some(clause) => {
+                let message = "SELECT WITH DIFFERENTIAL_PRIVACY needs an aggregate, such as COUNT(*): leave the clause out to ask for keys alone";
+                ControlFlow::Break(Error::new(Code::UnsupportedSql, message).or_at(self.asked.clauses[clause].at))
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Function(function) => match self.function(function) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(e) => ControlFlow::Break(e),
+            },
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// An expression's text without named arguments.
+struct Plain {
+    /// Whether it calls an aggregate.
+    calls: bool,
+    /// Whether there were named arguments.
+    named: bool,
+}
+
+impl VisitorMut for Plain {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            self.calls |= AGGREGATES.contains(&function.name.to_string().to_lowercase().as_str());
+            self.named |= !take_named(function).is_empty();
+        }
+        ControlFlow::Continue(())
+    }
+}
