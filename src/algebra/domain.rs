@@ -4,7 +4,7 @@
 //! returned and rows whose key is not in it are dropped. So a key can neither appear nor vanish
 //! on account of anyone.
 
-use super::{Bounds, Expr, Literal, Type, bounds};
+use super::{Bounds, Expr, Function, Literal, Type, bounds};
 use std::sync::Arc;
 
 /// The public values of a key, each once, in the order in which they are returned.
@@ -36,6 +36,17 @@ pub fn image(
         }
         Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::Compare(..) => Some(truth_values()),
         Expr::Cast(_, Type::Bool) => Some(truth_values()),
+        Expr::Apply(Function::Slice(slice), of) => {
+            let mut values = Vec::new();
+            for value in image(of, Type::Text, column, bounds_of)?.iter() {
+                let part = match value {
+                    Literal::Text(text) => Literal::Text(slice.of(text).to_owned()),
+                    _ => Literal::Null(Type::Text),
+                };
+                add(&mut values, &part);
+            }
+            Some(values.into())
+        }
         Expr::Apply(function, of) => counted(function.image(bounds(of, bounds_of))?, ty),
         Expr::Cast(..) | Expr::Arithmetic(..) => None,
     }
@@ -61,7 +72,7 @@ fn add(values: &mut Vec<Literal>, value: &Literal) {
 mod tests {
     use super::*;
     use crate::algebra::calendar::DAY;
-    use crate::algebra::{Comparison, DatePart, DateUnit, Function};
+    use crate::algebra::{Comparison, DatePart, DateUnit};
 
     fn text(t: &str) -> Literal {
         Literal::Text(t.into())

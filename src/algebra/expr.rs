@@ -178,19 +178,19 @@ impl Expr {
         Expr::Cast(Box::new(self), ty)
     }
 
-    /// One of the many ways to write a condition: the order of conjuncts and disjuncts, and of the sides of a comparison, means nothing.
+    /// One of the many ways to write an expression: the order of conjuncts and disjuncts, of the sides of a comparison, and of terms and
+    /// factors means nothing, and what all disjuncts have in common stands before them (three-valued logic is distributive).
     pub fn canonical(self) -> Expr {
-        let sorted = |parts: Vec<Expr>| {
-            let mut parts: Vec<Expr> = parts.into_iter().map(Expr::canonical).collect();
-            parts.sort_by_cached_key(|part| format!("{part:?}"));
-            parts.dedup();
-            parts
-        };
+        let boxed = |e: Box<Expr>| Box::new(e.canonical());
         match self {
-            Expr::All(parts) => Expr::and(sorted(parts)),
-            Expr::Any(parts) => Expr::or(sorted(parts)),
-            Expr::Not(inner) => Expr::Not(Box::new(inner.canonical())),
+            Expr::All(parts) => Expr::and(sorted(parts.into_iter().map(Expr::canonical).collect())),
+            Expr::Any(parts) => factored(parts.into_iter().map(Expr::canonical).collect()),
+            Expr::Not(inner) => Expr::Not(boxed(inner)),
+            Expr::IsNull(inner) => Expr::IsNull(boxed(inner)),
+            Expr::Cast(inner, ty) => Expr::Cast(boxed(inner), ty),
+            Expr::Apply(function, inner) => Expr::Apply(function, boxed(inner)),
             Expr::Compare(op, l, r) => {
+                let (l, r) = (boxed(l), boxed(r));
                 let literal = |e: &Expr| matches!(e, Expr::Literal(_));
                 let swap = match (literal(&l), literal(&r)) {
                     (true, false) => true,
@@ -199,7 +199,19 @@ impl Expr {
                 };
                 if swap { Expr::Compare(op.mirrored(), r, l) } else { Expr::Compare(op, l, r) }
             }
-            other => other,
+            Expr::Arithmetic(op, l, r) => {
+                let (l, r) = (boxed(l), boxed(r));
+                let commutes = matches!(op, Arithmetic::Add | Arithmetic::Multiply);
+                match commutes && format!("{r:?}") < format!("{l:?}") {
+                    true => Expr::Arithmetic(op, r, l),
+                    false => Expr::Arithmetic(op, l, r),
+                }
+            }
+            Expr::Case { branches, otherwise } => Expr::Case {
+                branches: branches.into_iter().map(|(when, then)| (when.canonical(), then.canonical())).collect(),
+                otherwise: otherwise.map(boxed),
+            },
+            Expr::Column(_) | Expr::Literal(_) => self,
         }
     }
 
@@ -252,7 +264,7 @@ impl Expr {
             Expr::Not(e) => Expr::Not(boxed(e)),
             Expr::IsNull(e) => Expr::IsNull(boxed(e)),
             Expr::Cast(e, ty) => Expr::Cast(boxed(e), *ty),
-            Expr::Apply(function, e) => Expr::Apply(*function, boxed(e)),
+            Expr::Apply(function, e) => Expr::Apply(function.clone(), boxed(e)),
             Expr::Compare(op, l, r) => Expr::Compare(*op, boxed(l), boxed(r)),
             Expr::Arithmetic(op, l, r) => Expr::Arithmetic(*op, boxed(l), boxed(r)),
             Expr::Case { branches, otherwise } => Expr::Case {
@@ -261,6 +273,35 @@ impl Expr {
             },
         }
     }
+}
+
+/// Each operand once, in one order.
+fn sorted(mut parts: Vec<Expr>) -> Vec<Expr> {
+    parts.sort_by_cached_key(|part| format!("{part:?}"));
+    parts.dedup();
+    parts
+}
+
+/// A disjunction with what all its parts have in common before it: (a AND b) OR (a AND c) is a AND (b OR c), and a OR (a AND b) is a.
+fn factored(parts: Vec<Expr>) -> Expr {
+    let conjuncts = |part: Expr| match part {
+        Expr::All(conjuncts) => conjuncts,
+        other => vec![other],
+    };
+    let parts = match Expr::or(sorted(parts)) {
+        Expr::Any(parts) => parts,
+        single => return single,
+    };
+    let parts: Vec<Vec<Expr>> = parts.into_iter().map(conjuncts).collect();
+    let shared = |part: &Expr| parts.iter().all(|others| others.contains(part));
+    let common: Vec<Expr> = parts.first().into_iter().flatten().filter(|part| shared(part)).cloned().collect();
+    let rest: Vec<Vec<Expr>> =
+        parts.into_iter().map(|part| part.into_iter().filter(|e| !common.contains(e)).collect()).collect();
+    if rest.iter().any(Vec::is_empty) {
+        return Expr::and(common);
+    }
+    let any = Expr::or(sorted(rest.into_iter().map(Expr::and).collect()));
+    Expr::and(sorted(common.into_iter().chain([any]).collect()))
 }
 
 /// One flat list of operands: a thousand-term OR is one node, not a thousand levels.
@@ -275,5 +316,35 @@ fn flatten(parts: Vec<Expr>, join: fn(Vec<Expr>) -> Expr, open: fn(Expr) -> Resu
     match flat.len() {
         1 => flat.remove(0),
         _ => join(flat),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn c(i: usize) -> Expr {
+        Expr::Column(i)
+    }
+
+    #[test]
+    fn what_disjuncts_have_in_common_stands_before_them() {
+        let and = |parts: &[usize]| Expr::and(parts.iter().map(|i| c(*i)).collect());
+        let same = |a: Expr, b: Expr| assert_eq!(a.canonical(), b.canonical());
+        same(Expr::or(vec![and(&[1, 2]), and(&[3, 1])]), Expr::and(vec![Expr::or(vec![c(3), c(2)]), c(1)]));
+        same(Expr::or(vec![c(1), and(&[1, 2])]), c(1));
+        same(Expr::or(vec![c(1), c(1)]), c(1));
+        same(Expr::or(vec![and(&[1, 2]), and(&[2, 1])]), and(&[1, 2]));
+        let other = Expr::or(vec![and(&[1, 2]), and(&[3, 4])]).canonical();
+        assert!(matches!(&other, Expr::Any(parts) if parts.len() == 2), "{other:?}");
+    }
+
+    #[test]
+    fn terms_and_factors_have_no_order() {
+        let of = |op, a, b| Expr::arithmetic(op, c(a), c(b)).canonical();
+        assert_eq!(of(Arithmetic::Add, 1, 2), of(Arithmetic::Add, 2, 1));
+        assert_eq!(of(Arithmetic::Multiply, 1, 2), of(Arithmetic::Multiply, 2, 1));
+        assert_ne!(of(Arithmetic::Subtract, 1, 2), of(Arithmetic::Subtract, 2, 1));
+        assert_ne!(of(Arithmetic::Divide, 1, 2), of(Arithmetic::Divide, 2, 1));
     }
 }

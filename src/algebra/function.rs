@@ -3,7 +3,7 @@
 use super::{Bounds, DatePart, DateUnit, Literal, Type};
 
 /// NULL goes to NULL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Function {
     /// A field of a timestamp.
     Part(DatePart),
@@ -11,18 +11,54 @@ pub enum Function {
     Start(DateUnit),
     /// The number of the bucket that a float falls into.
     Bucket(Buckets),
+    /// Whether a text is like a pattern.
+    Like(Pattern),
+    /// A part of a text, in characters.
+    Slice(Slice),
+}
+
+/// SQL's LIKE: % stands for any text, _ for any one character, and a backslash takes their meaning away.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    pub text: String,
+    pub ignore_case: bool,
+}
+
+/// SQL's SUBSTRING: characters from `start` on, counted from 1, as many as `length` or to the end. What is before the first
+/// character counts towards the length and has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slice {
+    pub start: i64,
+    pub length: Option<u64>,
+}
+
+impl Slice {
+    /// The part of `text`.
+    pub fn of(self, text: &str) -> &str {
+        let first = self.start.max(1).unsigned_abs() - 1;
+        let end = self.length.map(|length| self.start.saturating_add_unsigned(length).max(1).unsigned_abs() - 1);
+        let at = |character: u64| {
+            let found = usize::try_from(character).ok().and_then(|n| text.char_indices().nth(n));
+            found.map_or(text.len(), |(at, _)| at)
+        };
+        let from = at(first);
+        let to = end.map_or(text.len(), at);
+        if from < to { &text[from..to] } else { "" }
+    }
 }
 
 impl Function {
-    pub fn result(self) -> Type {
+    pub fn result(&self) -> Type {
         match self {
             Function::Part(_) | Function::Bucket(_) => Type::Int,
             Function::Start(_) => Type::Timestamp,
+            Function::Like(_) => Type::Bool,
+            Function::Slice(_) => Type::Text,
         }
     }
 
     /// Bounds of the results over arguments within `of`.
-    pub fn bounds(self, of: Option<Bounds>) -> Option<Bounds> {
+    pub fn bounds(&self, of: Option<Bounds>) -> Option<Bounds> {
         let each = |f: &dyn Fn(f64) -> Option<f64>| {
             let of = of?;
             let (a, b) = (f(of.low)?, f(of.high)?);
@@ -40,16 +76,22 @@ impl Function {
             Function::Bucket(buckets) => {
                 each(&|value| Some(buckets.of(value) as f64)).or(Bounds::new(0.0, buckets.count as f64 + 1.0))
             }
+            Function::Like(_) | Function::Slice(_) => None,
         }
     }
 
     /// The results over arguments within `of`, in ascending order, without NULL. They may be many.
-    pub fn image(self, of: Option<Bounds>) -> Option<Box<dyn Iterator<Item = Literal>>> {
-        let range = self.bounds(of)?;
-        let (low, high) = (range.low as i64, range.high as i64);
+    pub fn image(&self, of: Option<Bounds>) -> Option<Box<dyn Iterator<Item = Literal>>> {
+        let ends = |range: Bounds| (range.low as i64, range.high as i64);
         Some(match self {
-            Function::Part(_) | Function::Bucket(_) => Box::new((low..=high).map(Literal::Int)),
+            Function::Part(_) | Function::Bucket(_) => {
+                let (low, high) = ends(self.bounds(of)?);
+                Box::new((low..=high).map(Literal::Int))
+            }
+            Function::Like(_) => Box::new([false, true].into_iter().map(Literal::Bool)),
+            Function::Slice(_) => return None,
             Function::Start(unit) => {
+                let ((low, high), unit) = (ends(self.bounds(of)?), *unit);
                 let starts = std::iter::successors(Some(low), move |at| unit.next(*at));
                 Box::new(starts.take_while(move |at| *at <= high).map(Literal::Timestamp))
             }
@@ -122,10 +164,30 @@ mod tests {
         let numbers = |f: Function, of| f.image(of).unwrap().collect::<Vec<_>>();
         let ints = |from: i64, to: i64| (from..=to).map(Literal::Int).collect::<Vec<_>>();
         let up = Function::Bucket(Buckets::new(0.0, 10.0, 5).unwrap());
-        assert_eq!(numbers(up, None), ints(0, 6));
+        assert_eq!(numbers(up.clone(), None), ints(0, 6));
         assert_eq!(numbers(up, within(1.0, 7.0)), ints(1, 4));
         let down = Function::Bucket(Buckets::new(10.0, 0.0, 5).unwrap());
         assert_eq!(numbers(down, within(1.0, 7.0)), ints(2, 5));
         assert!(Function::Start(DateUnit::Month).image(None).is_none());
+    }
+
+    #[test]
+    fn slices_are_those_of_the_standard() {
+        let slice = |start, length: Option<u64>| Slice { start, length }.of("äbcde");
+        for (start, length, expected) in [
+            (1, Some(2), "äb"),
+            (2, None, "bcde"),
+            (0, Some(2), "ä"),
+            (-3, Some(4), ""),
+            (-3, Some(5), "ä"),
+            (5, Some(9), "e"),
+            (6, Some(1), ""),
+            (3, Some(0), ""),
+            (i64::MIN, Some(u64::MAX), "äbcde"),
+            (i64::MAX, Some(u64::MAX), ""),
+            (i64::MIN, None, "äbcde"),
+        ] {
+            assert_eq!(slice(start, length), expected, "{start} {length:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Relations, releases and whole questions.
 
 use super::{Bounds, Contribution, Domain, Expr, Type};
-use crate::num::Amount;
+use crate::num::{Amount, Lattice};
 use std::collections::BTreeSet;
 
 /// Position of a table in the dataset's catalog.
@@ -41,13 +41,15 @@ pub struct SortKey {
 }
 
 /// An ordinary aggregate, over released rows or per unit. All are independent of row order below a release:
-/// integers are summed in 128 bits; floats are summed over public rows only.
+/// integers are summed in 128 bits; floats are summed as they are over public rows only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoldKind {
     Rows,
     NonNull,
     Distinct,
     Sum,
+    /// Of floats, each rounded to this lattice first: the same in every order.
+    FixedSum(Lattice),
     Mean,
     Min,
     Max,

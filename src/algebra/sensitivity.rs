@@ -59,6 +59,12 @@ impl Clamp {
         }
     }
 
+    /// That of a sum to which nothing is added: each row on the lattice, within what it can hold.
+    pub fn unbounded(lattice: Lattice) -> Clamp {
+        let (row_low, row_high) = UNBOUNDED;
+        Clamp { lattice, row_low, row_high, mean: UNBOUNDED, per_row: None, ..Clamp::count(0) }
+    }
+
     /// The limits of `measure` under `contribution`, with its values on a lattice fit for noise of about
     /// `noise_per_bound` times the largest contribution. Bounds are rounded to the lattice before anything else, so the
     /// sensitivity below is exact.

@@ -3,9 +3,9 @@
 //! Every relation's columns are named c0, c1, ... by position, so no name of a user or a file can be confused with
 //! another. Casts and arithmetic are the total ones.
 
-use super::functions::{STEPS, Secret, apply, arithmetic, cast, rank};
+use super::functions::{STEPS, Secret, apply, arithmetic, cast, quantise, rank, value};
 use super::window::{window, with_window};
-use crate::algebra::{Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
+use crate::algebra::{Clamp, Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
 use crate::catalog::{Dataset, Protection, literal_value};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEquality, internal_err};
@@ -226,20 +226,29 @@ fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<
         (0..keys.len()).map(|i| named(&key_name(i))),
         folds.iter().enumerate().map(fold).collect::<Vec<_>>(),
     )?;
-    let results = folds.iter().enumerate().map(|(i, f)| cast(named(&format!("f{i}")), f.ty));
+    let results = folds.iter().enumerate().map(|(i, f)| result(f.kind, f.ty, named(&format!("f{i}"))));
     project(plan, (0..keys.len()).map(|i| named(&key_name(i))).chain(results).collect::<Vec<_>>())
 }
 
-/// An aggregate whose result is to be cast to `ty`: sums of whole numbers are of 128 bits.
+/// An aggregate whose result is what [`result`] makes of it: sums of whole numbers and of lattice steps are of 128 bits.
 pub fn folded(kind: FoldKind, ty: Type, value: DfExpr) -> DfExpr {
     match kind {
         FoldKind::Rows | FoldKind::NonNull => count(value),
         FoldKind::Distinct => count_distinct(value),
         FoldKind::Sum if ty == Type::Int => sum(try_cast(value, STEPS)),
         FoldKind::Sum => sum(value),
+        FoldKind::FixedSum(lattice) => sum(quantise(&Clamp::unbounded(lattice), value)),
         FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
         FoldKind::Min => min(value),
         FoldKind::Max => max(value),
+    }
+}
+
+/// An aggregate's value in its own type.
+pub fn result(kind: FoldKind, ty: Type, folded: DfExpr) -> DfExpr {
+    match kind {
+        FoldKind::FixedSum(lattice) => value(lattice, folded),
+        _ => cast(folded, ty),
     }
 }
 
@@ -281,7 +290,7 @@ pub fn scalar(expr: &Expr, position: &impl Fn(usize) -> DfExpr) -> DfExpr {
             otherwise.as_ref().map(|e| boxed(e)),
         )),
         Expr::Cast(e, ty) => cast(scalar(e, position), *ty),
-        Expr::Apply(function, e) => apply(*function, scalar(e, position)),
+        Expr::Apply(function, e) => apply(function.clone(), scalar(e, position)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Window functions, by DataFusion's own.
 
-use super::build::{column, folded, project, scalar, sort_key};
+use super::build::{column, folded, project, result, scalar, sort_key};
 use super::functions::cast;
 use crate::algebra::{Expr, FrameEnd, WindowCall, WindowFunction};
 use datafusion::common::{ScalarValue, internal_err};
@@ -53,7 +53,11 @@ pub fn window(plan: LogicalPlanBuilder, call: &WindowCall) -> Result<LogicalPlan
         .window_frame(frame(call))
         .build()?;
     let (plan, value) = with_window(plan, built)?;
-    project(plan, (0..width).map(column).chain([cast(value, call.ty)]))
+    let value = match call.function {
+        WindowFunction::Fold(kind) => result(kind, call.ty, value),
+        _ => cast(value, call.ty),
+    };
+    project(plan, (0..width).map(column).chain([value]))
 }
 
 fn frame(call: &WindowCall) -> WindowFrame {

@@ -97,6 +97,14 @@ impl Writer<'_> {
                     Function::Start(DateUnit::Steps { .. }) => format!("date_bin({argument})"),
                     Function::Start(unit) => format!("date_trunc('{unit:?}', {argument})").to_lowercase(),
                     Function::Bucket(_) => format!("width_bucket({argument})"),
+                    Function::Like(pattern) => {
+                        let like = if pattern.ignore_case { "ILIKE" } else { "LIKE" };
+                        format!("{argument} {like} '{}'", pattern.text.replace('\'', "''"))
+                    }
+                    Function::Slice(slice) => {
+                        let length = slice.length.map_or(String::new(), |length| format!(", {length}"));
+                        format!("substr({argument}, {}{length})", slice.start)
+                    }
                 }
             }
         }
@@ -165,7 +173,7 @@ impl Writer<'_> {
             FoldKind::Rows => return "count(*)".into(),
             FoldKind::Distinct => return format!("count(DISTINCT {})", self.expr(&fold.of, over)),
             FoldKind::NonNull => "count",
-            FoldKind::Sum => "sum",
+            FoldKind::Sum | FoldKind::FixedSum(_) => "sum",
             FoldKind::Mean => "avg",
             FoldKind::Min => "min",
             FoldKind::Max => "max",
@@ -187,7 +195,7 @@ impl Writer<'_> {
             WindowFunction::First => "first_value",
             WindowFunction::Last => "last_value",
             WindowFunction::Fold(FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct) => "count",
-            WindowFunction::Fold(FoldKind::Sum) => "sum",
+            WindowFunction::Fold(FoldKind::Sum | FoldKind::FixedSum(_)) => "sum",
             WindowFunction::Fold(FoldKind::Mean) => "avg",
             WindowFunction::Fold(FoldKind::Min) => "min",
             WindowFunction::Fold(FoldKind::Max) => "max",

@@ -30,6 +30,11 @@ impl Lattice {
         Lattice { exponent: if whole { exponent.max(0) } else { exponent } }
     }
 
+    /// The finest grid on which values of at most `bound` in magnitude are exact in a double.
+    pub fn for_values(bound: f64) -> Lattice {
+        Lattice { exponent: ceil_log2(bound) - STEPS_PER_BOUND }
+    }
+
     pub fn exponent(self) -> i32 {
         self.exponent
     }

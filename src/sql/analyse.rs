@@ -15,7 +15,6 @@ use datafusion::common::{SchemaError, TableReference, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::functions::core::{coalesce, nullif};
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
-use datafusion::logical_expr::logical_plan::Join;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
@@ -25,6 +24,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
@@ -53,14 +53,20 @@ pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Resul
     })
 }
 
-/// Subqueries in expressions become the joins that they mean; those that have none stay, and lowering refuses them.
+/// Tables with commas between them are joined by the equalities of WHERE, one after the other; subqueries in expressions become the
+/// joins that they mean, and those that have none stay, and lowering refuses them.
 fn joined(plan: LogicalPlan, options: &ConfigOptions) -> DfResult<LogicalPlan> {
     let mut options = options.clone();
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let context = OptimizerContext::new_with_config_options(Arc::new(options));
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
-        vec![Arc::new(DecorrelatePredicateSubquery::new()), Arc::new(ScalarSubqueryToJoin::new())];
-    Optimizer::with_rules(rules).optimize(conditions_of_joins(plan)?, &context, |_, _| {})
+    let apply = |rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan| {
+        Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+    };
+    let joins = || vec![Arc::new(EliminateCrossJoin::new()) as _];
+    let plan = apply(joins(), conditions_of_joins(plan)?)?;
+    let plan = apply(vec![Arc::new(DecorrelatePredicateSubquery::new()), Arc::new(ScalarSubqueryToJoin::new())], plan)?;
+    // Those of correlated subqueries could not be seen before.
+    apply(joins(), plan)
 }
 
 /// Most operators and expressions of a typed plan, those of a WITH query counted at each of its uses.
@@ -134,7 +140,8 @@ fn has_a_row_anyway(plan: &LogicalPlan) -> bool {
     matches!(plan, LogicalPlan::Aggregate(a) if a.group_expr.is_empty() || matches!(a.group_expr[0], Expr::GroupingSet(_)))
 }
 
-/// `FROM a, b WHERE ...` with a subquery in the condition: what has none is the join's own condition, before the subquery becomes a join.
+/// `FROM a, b WHERE ...` with a subquery in the condition: what has none is by itself, right above the join, before the subquery becomes
+/// another one.
 fn conditions_of_joins(plan: LogicalPlan) -> DfResult<LogicalPlan> {
     let moved = plan.transform_up_with_subqueries(|operator| {
         let LogicalPlan::Filter(filter) = &operator else { return Ok(Transformed::no(operator)) };
@@ -150,8 +157,8 @@ fn conditions_of_joins(plan: LogicalPlan) -> DfResult<LogicalPlan> {
         }
         match (conjunction(with), conjunction(without)) {
             (Some(with), Some(without)) => {
-                let joined = LogicalPlan::Join(Join { filter: Some(without), ..join.clone() });
-                Ok(Transformed::yes(LogicalPlanBuilder::from(joined).filter(with)?.build()?))
+                let joined = LogicalPlanBuilder::from(LogicalPlan::Join(join.clone()));
+                Ok(Transformed::yes(joined.filter(without)?.filter(with)?.build()?))
             }
             _ => Ok(Transformed::no(operator)),
         }
@@ -176,7 +183,7 @@ impl Names {
         Names {
             tables: tables.collect(),
             options: ConfigOptions::new(),
-            planners: vec![Arc::new(AggregateFunctionPlanner), Arc::new(ExtractPlanner)],
+            planners: vec![Arc::new(AggregateFunctionPlanner), Arc::new(SyntaxPlanner)],
         }
     }
 }
@@ -200,6 +207,7 @@ impl ContextProvider for Names {
             "date_part" => Some(named("date_part", 2..=2, DataType::Int64)),
             "date_trunc" => Some(named("date_trunc", 2..=2, arrow_type(Type::Timestamp))),
             "date_bin" => Some(named("date_bin", 2..=3, arrow_type(Type::Timestamp))),
+            "substr" => Some(named("substr", 2..=3, DataType::Utf8)),
             "width_bucket" => Some(named("width_bucket", 4..=4, DataType::Int64)),
             _ => None,
         }
@@ -226,7 +234,7 @@ impl ContextProvider for Names {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        ["coalesce", "nullif", "date_part", "date_trunc", "date_bin", "width_bucket"].map(String::from).into()
+        ["coalesce", "nullif", "date_part", "date_trunc", "date_bin", "substr", "width_bucket"].map(String::from).into()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -242,11 +250,15 @@ impl ContextProvider for Names {
     }
 }
 
-/// EXTRACT(field FROM x) is date_part('field', x).
+/// Functions with a syntax of their own: EXTRACT(field FROM x) is date_part('field', x), and SUBSTRING(x FROM a FOR b) is substr(x, a, b).
 #[derive(Debug)]
-struct ExtractPlanner;
+struct SyntaxPlanner;
 
-impl ExprPlanner for ExtractPlanner {
+impl ExprPlanner for SyntaxPlanner {
+    fn plan_substring(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(named("substr", 2..=3, DataType::Utf8).call(args)))
+    }
+
     fn plan_extract(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(named("date_part", 2..=2, DataType::Int64).call(args)))
     }

@@ -1,6 +1,7 @@
 //! Tokens, limits, the parser, and syntax that DataFusion would read and silently ignore.
 
 use super::clause::{Asked, cut, mark};
+use super::constant::fold_decimals;
 use super::locate::{Locator, position};
 use super::parameters::{Parameters, number};
 use crate::error::{Code, Error, Position, Result};
@@ -63,6 +64,7 @@ pub fn parse(text: &str, parameters: &Parameters) -> Result<Fenced> {
             locator.outer = position(query.body.span().start);
             check(&query, &locator)?;
             parameters.bind(&mut query);
+            fold_decimals(&mut query);
             let asked = mark(&mut query, clauses, parameters)?;
             Ok(Fenced { query, locator, asked })
         }
@@ -480,8 +482,11 @@ impl Visitor for Fence<'_> {
                 None => ControlFlow::Continue(()),
             },
             Expr::AnyOp { .. } | Expr::AllOp { .. } => refuse("ANY and ALL are not supported: use a join or IN (...)"),
-            Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } | Expr::RLike { .. } => {
-                refuse("pattern matching is not supported: compare with = or IN (...)")
+            Expr::SimilarTo { .. } | Expr::RLike { .. } => {
+                refuse("SIMILAR TO and RLIKE are not supported: use LIKE, with % for any text and _ for any character")
+            }
+            Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => {
+                refuse("LIKE ANY is not supported: write x LIKE ... OR x LIKE ...")
             }
             _ => ControlFlow::Continue(()),
         }
@@ -489,8 +494,20 @@ impl Visitor for Fence<'_> {
 }
 
 /// Functions that have a rule. Everything else is refused by name.
-const FUNCTIONS: [&str; 11] =
-    ["count", "sum", "avg", "min", "max", "coalesce", "nullif", "date_trunc", "date_part", "date_bin", "width_bucket"];
+const FUNCTIONS: [&str; 12] = [
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "coalesce",
+    "nullif",
+    "date_trunc",
+    "date_part",
+    "date_bin",
+    "width_bucket",
+    "substr",
+];
 
 /// Those of them that are aggregates.
 pub const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];

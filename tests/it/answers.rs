@@ -122,6 +122,13 @@ const SAME: &[&str] = &[
     "SELECT p.region, v.age > 50 AS old, count(*) AS n FROM visits v JOIN patients p USING (patient_id) GROUP BY CUBE (p.region, old) HAVING count(*) > 0 ORDER BY region, old",
     "SELECT count(*) FROM (SELECT patient_id, hospital, count(*) AS n FROM visits GROUP BY GROUPING SETS ((patient_id), (patient_id, hospital))) t WHERE n > 1",
     "SELECT city, max(beds) AS b FROM hospitals GROUP BY ROLLUP (city) ORDER BY city",
+    // Per-unit sums and means of fractions, patterns, parts of texts, constant moments, exact decimals, several tables with commas.
+    "SELECT count(*) FROM (SELECT patient_id, avg(cost) AS m, sum(cost) AS s, count(*) AS n FROM visits GROUP BY patient_id) t WHERE m > 2500 AND s / n < 4000",
+    "SELECT count(*) FROM (SELECT patient_id, avg(age) AS m FROM visits GROUP BY patient_id) t WHERE m > 60",
+    "SELECT count(*) FROM (SELECT sum(cost) OVER (PARTITION BY patient_id) AS s, patient_id FROM visits) t WHERE s > 10000",
+    "SELECT count(*) FROM visits WHERE diagnosis LIKE '%u%' AND diagnosis NOT LIKE 'f_u' OR diagnosis ILIKE 'HIV'",
+    "SELECT count(*) FROM visits WHERE visit_date BETWEEN DATE '2021-06-01' - INTERVAL '3 months' AND DATE '2021-06-01' + INTERVAL '1' YEAR",
+    "SELECT count(*) FROM visits v, patients p, hospitals h, items i WHERE i.visit_id = v.visit_id AND h.hospital = v.hospital AND p.patient_id = v.patient_id AND (p.region = 'north' AND h.beds > 300 OR h.beds > 300 AND v.age > 50)",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,5 +14,6 @@ mod sql;
 mod statistics;
 mod telemetry;
 mod tls;
+mod tpch;
 mod wire;
 mod world;

@@ -1,8 +1,9 @@
 //! Functions of one value: see [`crate::algebra::Function`] for their meaning.
 
-use crate::algebra::Function;
+use crate::algebra::{Function, Pattern};
 use crate::catalog::arrow_type;
-use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::compute::kernels::comparison::{ilike, like};
 use datafusion::arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
@@ -14,6 +15,17 @@ use std::sync::Arc;
 pub fn apply(function: Function, to: Expr) -> Expr {
     let signature = Signature::any(1, Volatility::Immutable);
     ScalarUDF::from(Apply { function, signature }).call(vec![to])
+}
+
+/// Whether each text is like the pattern, by Arrow's kernel, whose time is linear in the text. Whether it takes the pattern does not
+/// depend on the texts.
+fn like_pattern(texts: &dyn Array, Pattern { text, ignore_case }: &Pattern) -> Result<ArrayRef> {
+    let pattern = StringArray::new_scalar(text);
+    let found = match ignore_case {
+        true => ilike(&texts, &pattern)?,
+        false => like(&texts, &pattern)?,
+    };
+    Ok(Arc::new(found))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -28,6 +40,8 @@ impl ScalarUDFImpl for Apply {
             Function::Part(_) => "calendar_part",
             Function::Start(_) => "calendar_start",
             Function::Bucket(_) => "bucket",
+            Function::Like(_) => "like",
+            Function::Slice(_) => "slice",
         }
     }
 
@@ -43,7 +57,8 @@ impl ScalarUDFImpl for Apply {
         let values = args.args[0].to_array(args.number_rows)?;
         let (micros, floats) =
             (values.as_primitive_opt::<TimestampMicrosecondType>(), values.as_primitive_opt::<Float64Type>());
-        let result: ArrayRef = match (self.function, micros, floats) {
+        let texts = values.as_string_opt::<i32>();
+        let result: ArrayRef = match (&self.function, micros, floats) {
             (Function::Part(part), Some(micros), _) => {
                 Arc::new(micros.iter().map(|m| Some(part.of(m?))).collect::<Int64Array>())
             }
@@ -52,6 +67,11 @@ impl ScalarUDFImpl for Apply {
             }
             (Function::Bucket(buckets), _, Some(floats)) => {
                 Arc::new(floats.iter().map(|v| Some(buckets.of(v?))).collect::<Int64Array>())
+            }
+            (Function::Like(pattern), ..) if texts.is_some() => like_pattern(&values, pattern)?,
+            (Function::Slice(slice), ..) if texts.is_some() => {
+                let parts = texts.into_iter().flatten().map(|text| Some(slice.of(text?)));
+                Arc::new(parts.collect::<StringArray>())
             }
             _ => return internal_err!("a function is asked about a value of another type"),
         };

@@ -2,7 +2,8 @@
 
 use super::STEPS;
 use crate::algebra::Clamp;
-use datafusion::arrow::array::{ArrayRef, Decimal128Array};
+use crate::num::Lattice;
+use datafusion::arrow::array::{ArrayRef, Decimal128Array, Float64Array};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::cast::{as_decimal128_array, as_float64_array, as_int64_array};
 use datafusion::error::Result;
@@ -29,6 +30,12 @@ pub fn weigh(clamp: &Clamp, rows: u64, total: Expr, count: Expr) -> Expr {
     let mean = (i128::from(clamp.mean.0), i128::from(clamp.mean.1));
     let function = Weigh { rows: i128::from(rows), mean, signature: Signature::any(2, Volatility::Immutable) };
     ScalarUDF::from(function).call(vec![total, count])
+}
+
+/// The value of a number of steps, exact up to a double's rounding.
+pub fn value(lattice: Lattice, steps: Expr) -> Expr {
+    let function = Value { exponent: lattice.exponent(), signature: Signature::any(1, Volatility::Immutable) };
+    ScalarUDF::from(function).call(vec![steps])
 }
 
 /// What one unit adds to one group, within its limits; nothing (NULL) is 0.
@@ -125,6 +132,32 @@ impl ScalarUDFImpl for Weigh {
             Some(weighed.clamp(self.mean.0 * weight, self.mean.1 * weight))
         };
         steps_array(as_decimal128_array(&totals)?.iter().zip(as_int64_array(&counts)?).map(|(t, c)| weighed(t, c)))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Value {
+    exponent: i32,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Value {
+    fn name(&self) -> &str {
+        "value"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Float64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let steps = args.args[0].to_array(args.number_rows)?;
+        let values = as_decimal128_array(&steps)?.iter().map(|steps| Some(steps? as f64 * 2f64.powi(self.exponent)));
+        Ok(ColumnarValue::Array(Arc::new(values.collect::<Float64Array>()) as ArrayRef))
     }
 }
 

@@ -13,7 +13,7 @@ pub use apply::apply;
 pub use arithmetic::arithmetic;
 pub use cast::cast;
 pub use cell::cell;
-pub use lattice::{clamp, quantise, weigh};
+pub use lattice::{clamp, quantise, value, weigh};
 pub use rank::{Secret, rank};
 pub use weight::spread;
 

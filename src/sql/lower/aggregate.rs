@@ -9,6 +9,7 @@ use crate::algebra::{
 };
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
+use crate::num::Lattice;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::logical_plan::Aggregate;
@@ -173,18 +174,9 @@ impl Lowering<'_> {
         calls: Vec<Call>,
         names: &[&str],
     ) -> Result<Lowered> {
-        for call in &calls {
-            let message = match (call.kind, call.ty) {
-                (FoldKind::Sum, Type::Float) => {
-                    "a per-unit SUM of DOUBLE values depends on their order: sum a whole number, for example CAST(x AS BIGINT)"
-                }
-                (FoldKind::Mean, _) => "a per-unit AVG is not supported: use SUM and COUNT of a whole number",
-                (FoldKind::Min | FoldKind::Max, Type::Float) => {
-                    "a per-unit MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first"
-                }
-                _ => continue,
-            };
-            return Err(self.unsupported("group", message));
+        let calls = calls.into_iter().map(|call| self.per_unit(call, scope)).collect::<Result<Vec<_>>>()?;
+        if let Some(at) = calls.iter().position(|call| call.kind == FoldKind::Mean) {
+            return self.unit_mean(at, relation, scope, keys, calls, names);
         }
         let mut slots = Vec::new();
         for (expr, ty) in &keys {
@@ -213,12 +205,66 @@ impl Lowering<'_> {
         })
     }
 
+    /// An aggregate that is the same in every order of a unit's rows: sums of DOUBLE values are of multiples of a public power of two.
+    pub fn per_unit(&self, call: Call, scope: &Scope) -> Result<Call> {
+        match (call.kind, call.ty) {
+            (FoldKind::Sum, Type::Float) => {
+                let bounds = self.row_bounds(&call.of, scope, "sum", None)?;
+                let magnitude = bounds.map_or(0.0, |b| b.low.abs().max(b.high.abs()));
+                Ok(Call { kind: FoldKind::FixedSum(Lattice::for_values(magnitude)), ..call })
+            }
+            (FoldKind::Min | FoldKind::Max, Type::Float) => Err(self
+                .unsupported("group", "a per-unit MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first")),
+            _ => Ok(call),
+        }
+    }
+
+    /// A mean per unit is a sum over a count.
+    fn unit_mean(
+        &self,
+        at: usize,
+        relation: Relation,
+        scope: &Scope,
+        keys: Vec<(Expr, Type)>,
+        mut calls: Vec<Call>,
+        names: &[&str],
+    ) -> Result<Lowered> {
+        let Call { of, ty, .. } = calls.remove(at);
+        self.spend(of.size())?;
+        let call = |kind| Call { kind, of: of.clone(), ty, mark: None };
+        calls.splice(at..at, [call(FoldKind::Sum), call(FoldKind::NonNull)]);
+        let at = keys.len() + at;
+        let mut longer = names.to_vec();
+        longer.insert(at, names[at]);
+        let Lowered { relation, scope } = self.unit_aggregate(relation, scope, keys, calls, &longer)?;
+        let mut columns = scope.columns;
+        let count = columns.remove(at + 1);
+        let (sum, first) = (columns[at].clone(), Expr::Column(0));
+        let mean = Expr::arithmetic(Arithmetic::Divide, sum.expr().cast(Type::Float), count.expr().cast(Type::Float));
+        let exprs = columns.iter().enumerate().map(|(i, slot)| if i == at { mean.clone() } else { slot.expr() });
+        let exprs = std::iter::once(first).chain(exprs).collect();
+        let slot = |(i, slot): (usize, Slot)| match i == at {
+            true => Slot::plain(i + 1, slot.name, Type::Float),
+            false => Slot { index: i + 1, ..slot },
+        };
+        let columns: Vec<Slot> = columns.into_iter().enumerate().map(slot).collect();
+        let width = columns.len() + 1;
+        Ok(Lowered { relation: relation.project(exprs), scope: Scope::private(columns, width) })
+    }
+
     /// Across units: a release.
     pub fn release(&mut self, relation: Relation, scope: &Scope, grouping: Grouping) -> Result<Lowered> {
         let Grouping { keys, calls, key_names, output_names, of } = grouping;
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(key_names) {
             let domain = scope.image(&expr, ty);
+            if domain.is_none() && scope.slot_of(&expr).is_some_and(|slot| self.parent_key(slot).is_some()) {
+                let message = format!(
+                    "each value of '{name}' belongs to {}, so every group would be about a single one: group by what many have in common",
+                    self.dataset.privacy_unit
+                );
+                return Err(self.refuse(Code::PrivateRows, "group", message));
+            }
             if domain.is_none() && self.dataset.rules.max_delta.is_zero() {
                 let what = match &expr {
                     Expr::Column(_) => format!("'{name}'"),
@@ -315,6 +361,8 @@ impl Lowering<'_> {
                 );
                 Err(self.unsupported("distinct", message))
             }
+            // Per unit alone.
+            FoldKind::FixedSum(_) => Err(Error::internal("a fixed sum across units")),
             FoldKind::Sum => {
                 let bounds = self.row_bounds(&of, scope, "sum", mark.as_ref())?;
                 self.check_sum(per_group, bounds)?;
@@ -409,7 +457,7 @@ pub fn fold_type(call: &Call) -> Type {
     match call.kind {
         FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct => Type::Int,
         FoldKind::Mean => Type::Float,
-        FoldKind::Sum | FoldKind::Min | FoldKind::Max => call.ty,
+        FoldKind::Sum | FoldKind::FixedSum(_) | FoldKind::Min | FoldKind::Max => call.ty,
     }
 }
 

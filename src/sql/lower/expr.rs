@@ -3,13 +3,17 @@
 use super::Lowering;
 use super::scope::{Scope, UNREAD};
 use crate::algebra::calendar::DAY;
-use crate::algebra::{Arithmetic, Buckets, Comparison, DatePart, DateUnit, Expr, Function, Literal, Type};
+use crate::algebra::{
+    Arithmetic, Buckets, Comparison, DatePart, DateUnit, Expr, Function, Literal, Pattern, Slice, Type,
+};
 use crate::catalog::{MAX_TEXT_BYTES, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
+use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::can_cast_types;
+use datafusion::arrow::compute::kernels::comparison;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::expr::{Alias, Between, Case, Cast, InList, ScalarFunction, TryCast};
+use datafusion::logical_expr::expr::{Alias, Between, Case, Cast, InList, Like, ScalarFunction, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr as DfExpr, Operator};
 use datafusion::scalar::ScalarValue;
 
@@ -22,7 +26,8 @@ pub type Typed = (Expr, Type);
 impl Lowering<'_> {
     /// Lowers an expression over the columns of `scope`, which follow `schema` one by one.
     pub fn expr(&self, expr: &DfExpr, schema: &DFSchema, scope: &Scope) -> Result<Typed> {
-        Scalars { lowering: self, schema, scope }.expr(expr, 0)
+        let (expr, ty) = Scalars { lowering: self, schema, scope }.expr(expr, 0)?;
+        Ok((expr.canonical(), ty))
     }
 
     /// Lowers a condition.
@@ -78,6 +83,9 @@ impl Scalars<'_> {
                 let joined = if *op == Operator::And { Expr::and(parts) } else { Expr::or(parts) };
                 Ok((joined, Type::Bool))
             }
+            DfExpr::BinaryExpr(BinaryExpr { left, op, right }) if is_interval(left) || is_interval(right) => {
+                self.shifted(left, *op, right, depth)
+            }
             DfExpr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(deeper(left)?, *op, deeper(right)?),
             DfExpr::Not(inner) => Ok((not(self.boolean(deeper(inner)?)?), Type::Bool)),
             DfExpr::IsNull(inner) => Ok((is_null(deeper(inner)?.0), Type::Bool)),
@@ -132,9 +140,14 @@ impl Scalars<'_> {
                 let args = args.iter().map(deeper).collect::<Result<Vec<_>>>()?;
                 self.function(func.name(), args)
             }
-            DfExpr::Like(_) | DfExpr::SimilarTo(_) => {
-                Err(self.unsupported("like", "pattern matching is not supported: compare with = or IN (...)"))
+            DfExpr::Like(Like { negated, expr, pattern, escape_char, case_insensitive }) => {
+                if escape_char.is_some() {
+                    return Err(self.unsupported("escape", "ESCAPE is not supported: write a backslash before % and _"));
+                }
+                let like = self.like(deeper(expr)?, deeper(pattern)?, *case_insensitive)?;
+                Ok((if *negated { not(like) } else { like }, Type::Bool))
             }
+            DfExpr::SimilarTo(_) => Err(self.unsupported("similar", "SIMILAR TO is not supported: use LIKE")),
             DfExpr::WindowFunction(_) => {
                 Err(self.unsupported("over", "a window function cannot stand here: put it into a subquery in FROM"))
             }
@@ -346,6 +359,7 @@ impl Scalars<'_> {
                 let equal = self.binary(args[0].clone(), Operator::Eq, args[1].clone())?.0;
                 self.case(vec![(equal, (Expr::Literal(Literal::Null(ty)), ty))], Some((value, ty)))
             }
+            ("substr", 2 | 3) => self.slice(args),
             ("date_part", 2) => {
                 let (part, of) = self.calendar(
                     name,
@@ -385,6 +399,70 @@ impl Scalars<'_> {
                 }
             }
             _ => Err(self.unsupported(name, format!("function {name} is not supported"))),
+        }
+    }
+
+    /// A constant moment plus or minus an interval.
+    fn shifted(&self, left: &DfExpr, op: Operator, right: &DfExpr, depth: usize) -> Result<Typed> {
+        let refuse = || {
+            let message = "INTERVAL goes with a constant, as in DATE '2026-01-31' - INTERVAL '90 days': write what it comes to on the side of the constant";
+            self.unsupported("interval", message)
+        };
+        let (moment, interval) = if is_interval(right) { (left, right) } else { (right, left) };
+        let DfExpr::Literal(interval, _) = interval else { return Err(refuse()) };
+        let (Expr::Literal(moment @ (Literal::Date(_) | Literal::Timestamp(_))), _) = self.expr(moment, depth + 1)?
+        else {
+            return Err(refuse());
+        };
+        let moment = crate::catalog::literal_value(&moment);
+        let moved = match op {
+            Operator::Plus => moment.add(interval),
+            Operator::Minus if is_interval(right) => moment.sub(interval),
+            _ => return Err(refuse()),
+        };
+        let moved = moved.ok().filter(|value| !value.is_null());
+        self.literal(&moved.ok_or_else(|| self.unsupported("interval", "this moment is outside of all dates"))?)
+    }
+
+    /// LIKE with a constant pattern.
+    fn like(&self, text: Typed, pattern: Typed, ignore_case: bool) -> Result<Expr> {
+        let word = if ignore_case { "ilike" } else { "like" };
+        let (of, pattern) = match (text, pattern) {
+            ((_, Type::Text), (Expr::Literal(pattern), _)) if pattern.is_null() => {
+                return Ok(Expr::Literal(Literal::Null(Type::Bool)));
+            }
+            ((of, Type::Text), (Expr::Literal(Literal::Text(text)), _)) => (of, Pattern { text, ignore_case }),
+            ((_, Type::Text), _) => return Err(self.unsupported(word, "the pattern of LIKE must be a literal")),
+            ((_, other), _) => return Err(self.unsupported(word, format!("LIKE needs a VARCHAR, not {}", other.sql()))),
+        };
+        // What the kernel has against a pattern does not depend on texts.
+        let (empty, scalar) = (StringArray::from_iter_values([""]), StringArray::new_scalar(&pattern.text));
+        if comparison::ilike(&empty, &scalar).is_err() || comparison::like(&empty, &scalar).is_err() {
+            return Err(self.unsupported(word, "this pattern of LIKE is not valid or too long"));
+        }
+        Ok(applied(Function::Like(pattern), of).0)
+    }
+
+    /// SUBSTRING(text FROM start FOR length), of a constant part.
+    fn slice(&self, args: Vec<Typed>) -> Result<Typed> {
+        let number = |arg: Option<&Typed>| match arg.map(|(e, _)| e) {
+            Some(Expr::Literal(Literal::Int(n))) => Some(*n),
+            _ => None,
+        };
+        let start = number(args.get(1));
+        let length = match args.len() {
+            3 => number(args.get(2)).and_then(|n| u64::try_from(n).ok()).map(Some),
+            _ => Some(None),
+        };
+        let (start, length) = start.zip(length).ok_or_else(|| {
+            self.unsupported(
+                "substring",
+                "SUBSTRING takes whole numbers as literals: where it starts, from 1, and a length that is not negative",
+            )
+        })?;
+        match args.into_iter().next() {
+            Some((of, Type::Text)) => Ok(applied(Function::Slice(Slice { start, length }), of)),
+            _ => Err(self.unsupported("substring", "SUBSTRING needs a VARCHAR: add a CAST")),
         }
     }
 
@@ -464,7 +542,8 @@ impl Scalars<'_> {
             S::TimestampMicrosecond(Some(v), None) => Literal::Timestamp(*v),
             S::TimestampNanosecond(Some(v), None) => Literal::Timestamp(v.div_euclid(1000)),
             S::IntervalYearMonth(_) | S::IntervalDayTime(_) | S::IntervalMonthDayNano(_) => {
-                let message = "INTERVAL is for date_bin alone: write the date as a literal such as DATE '2026-01-01'";
+                let message =
+                    "INTERVAL is for date_bin, and for constants such as DATE '2026-01-31' - INTERVAL '90 days'";
                 return Err(self.unsupported("interval", message));
             }
             other => match canonical(&other.data_type()) {
@@ -503,7 +582,13 @@ fn not(expr: Expr) -> Expr {
 }
 
 fn applied(function: Function, to: Expr) -> Typed {
-    (Expr::Apply(function, Box::new(to)), function.result())
+    let ty = function.result();
+    (Expr::Apply(function, Box::new(to)), ty)
+}
+
+fn is_interval(expr: &DfExpr) -> bool {
+    use ScalarValue as S;
+    matches!(expr, DfExpr::Literal(S::IntervalYearMonth(_) | S::IntervalDayTime(_) | S::IntervalMonthDayNano(_), _))
 }
 
 fn is_null(expr: Expr) -> Expr {

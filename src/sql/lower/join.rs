@@ -272,17 +272,20 @@ impl Lowering<'_> {
 
     /// Whether equal values of two columns mean one row of one parent table, and so one unit.
     fn same_parent(&self, left: &Slot, right: &Slot) -> bool {
+        let keys = self.parent_key(left).zip(self.parent_key(right));
+        keys.is_some_and(|(left, right)| left == right)
+    }
+
+    /// The key of a parent table that this column is, or refers to: each of its values belongs to one unit.
+    pub fn parent_key(&self, slot: &Slot) -> Option<(TableId, usize)> {
         let tables = &self.dataset.tables;
-        let key = |(table, column): (TableId, usize)| match tables[table].protection {
+        let (table, column) = slot.origin?;
+        let key = match tables[table].protection {
             Protection::Parent { column: link, parent, parent_key } if link == column => (parent, parent_key),
             _ => (table, column),
         };
-        let is_key = |(table, column)| {
-            let refers = |p: &Protection| matches!(p, Protection::Parent { parent, parent_key, .. } if (*parent, *parent_key) == (table, column));
-            tables.iter().any(|t| refers(&t.protection))
-        };
-        let keys = left.origin.map(key).zip(right.origin.map(key));
-        keys.is_some_and(|(left, right)| left == right && is_key(left))
+        let refers = |p: &Protection| matches!(p, Protection::Parent { parent, parent_key, .. } if (*parent, *parent_key) == key);
+        tables.iter().any(|t| refers(&t.protection)).then_some(key)
     }
 }
 

@@ -157,16 +157,14 @@ impl Lowering<'_> {
         Ok(Lowered { relation: relation.project(exprs), scope: Scope { columns: slots, width, optional, ..scope } })
     }
 
-    /// Row by row. `FROM a, b WHERE a.x = b.y` is the inner join that it means.
+    /// Row by row. Above an inner join it is part of its condition: `FROM a, b WHERE a.x = b.y` is the join that it means.
     fn filter(&mut self, filter: &Filter) -> Result<Lowered> {
         let Filter { predicate, input, .. } = filter;
-        if let LogicalPlan::Join(join @ Join { join_type: JoinType::Inner, on, filter: None, .. }) = input.as_ref()
-            && on.is_empty()
-        {
+        if let LogicalPlan::Join(join @ Join { join_type: JoinType::Inner, .. }) = input.as_ref() {
             return self.join(join, Some(predicate));
         }
         let Lowered { relation, scope } = self.relation(input)?;
-        let condition = self.condition(predicate, input.schema(), &scope)?.canonical();
+        let condition = self.condition(predicate, input.schema(), &scope)?;
         let chosen = scope.chosen || scope.is_noisy(&condition);
         let optional = self.optional_behind(&scope, &condition)?;
         Ok(Lowered { relation: relation.filter(condition), scope: Scope { chosen, optional, ..scope } })

@@ -82,6 +82,7 @@ impl Lowering<'_> {
         let (function, ty) = match &window.fun {
             WindowFunctionDefinition::AggregateUDF(_) => {
                 let call = self.fold_call(name, false, typed)?;
+                let call = if scope.private { self.per_unit(call, scope)? } else { call };
                 of = Some((call.of.clone(), call.ty));
                 (WindowFunction::Fold(call.kind), fold_type(&call))
             }
@@ -89,7 +90,7 @@ impl Lowering<'_> {
         };
         let frame = self.frame(window_frame)?;
         if scope.private {
-            self.check_private(&function, &of, &partition, scope)?;
+            self.check_private(&function, &partition, scope)?;
             // Rows that are equal in the order have one first and one last value together, which is that of no row by itself.
             let by_peers = match function {
                 WindowFunction::First => frame.start == FrameEnd::Current,
@@ -110,13 +111,7 @@ impl Lowering<'_> {
         Ok(WindowCall { function, of: of.map(|(e, _)| e), partition, order, frame, ty })
     }
 
-    fn check_private(
-        &self,
-        function: &WindowFunction,
-        of: &Option<(Expr, Type)>,
-        partition: &[Expr],
-        scope: &Scope,
-    ) -> Result<()> {
+    fn check_private(&self, function: &WindowFunction, partition: &[Expr], scope: &Scope) -> Result<()> {
         if !partition.iter().any(|e| scope.slot_of(e).is_some_and(|slot| slot.unit)) {
             let message = format!(
                 "over private rows a window stays within one privacy unit ({}): add its column to PARTITION BY, or aggregate first",
@@ -124,17 +119,12 @@ impl Lowering<'_> {
             );
             return Err(self.unsupported("over", message));
         }
-        let float = of.as_ref().is_some_and(|(_, ty)| *ty == Type::Float);
-        let message = match function {
-            WindowFunction::Fold(FoldKind::Sum | FoldKind::Min | FoldKind::Max) if float => {
-                "a per-unit SUM, MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first"
-            }
+        match function {
             WindowFunction::Fold(FoldKind::Mean) => {
-                "a per-unit AVG is not supported: use SUM and COUNT of a whole number"
+                Err(self.unsupported("over", "a per-unit AVG with OVER is not supported: divide a SUM by a COUNT"))
             }
-            _ => return Ok(()),
-        };
-        Err(self.unsupported("over", message))
+            _ => Ok(()),
+        }
     }
 
     fn sort_key(&self, key: &Sort, schema: &DFSchema, scope: &Scope) -> Result<SortKey> {
