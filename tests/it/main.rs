@@ -9,6 +9,7 @@ mod files;
 mod generated;
 mod known_answers;
 mod ledger;
+mod logic;
 mod reload;
 mod sql;
 mod statistics;

@@ -5,6 +5,7 @@
 
 use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -394,4 +395,15 @@ pub fn same(a: &[Vec<String>], b: &[Vec<String>], within: f64) -> bool {
         _ => x == y,
     };
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.len() == y.len() && x.iter().zip(y).all(cell))
+}
+
+/// Plain DataFusion over the same files.
+pub async fn plain(world: &World) -> SessionContext {
+    let context = SessionContext::new();
+    let path = |name: &str| world.path(name).to_str().unwrap().to_owned();
+    context.register_parquet("visits", path("visits"), ParquetReadOptions::default()).await.unwrap();
+    context.register_parquet("patients", path("patients.parquet"), ParquetReadOptions::default()).await.unwrap();
+    context.register_csv("items", path("items.csv"), CsvReadOptions::default()).await.unwrap();
+    context.register_csv("hospitals", path("hospitals.csv"), CsvReadOptions::default()).await.unwrap();
+    context
 }
