@@ -5,7 +5,9 @@ use super::clause::split;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
-use datafusion::functions_aggregate::{average::avg_udaf, count::count_udaf, min_max, sum::sum_udaf};
+use datafusion::functions_aggregate::{
+    average::avg_udaf, count::count_udaf, grouping::grouping_udaf, min_max, sum::sum_udaf,
+};
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
@@ -23,6 +25,7 @@ pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
         "avg" => Some(avg_udaf()),
         "min" => Some(min_max::min_udaf()),
         "max" => Some(min_max::max_udaf()),
+        "grouping" => Some(grouping_udaf()),
         _ => None,
     }
 }

@@ -17,10 +17,10 @@ use datafusion::functions::core::{coalesce, nullif};
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, TableSource, TypeSignature, Volatility, WindowUDF,
+    AggregateUDF, BinaryExpr, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, Operator,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TableSource, TypeSignature, Volatility, WindowUDF,
 };
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -104,6 +104,11 @@ fn check_size(plan: &LogicalPlan) -> Result<()> {
 fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
     let mut wrong = None;
     let looked = plan.apply_with_subqueries(|operator| {
+        if let LogicalPlan::Filter(filter) = operator
+            && !split_conjunction(&filter.predicate).into_iter().all(|part| is_in(part) || has_no_unknown_in(part))
+        {
+            wrong = Some("NOT IN (SELECT ...), or a comparison of IN (SELECT ...) with something, may be unknown here: write NOT EXISTS (SELECT 1 FROM ... WHERE ...)");
+        }
         operator.apply_expressions(|expr| {
             expr.apply(|e| {
                 let (subquery, is_value) = match e {
@@ -129,6 +134,26 @@ fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
         let at = locator.find("exists").or(locator.find("in")).or(locator.find("("));
         Err(Error::new(Code::UnsupportedSql, message).or_at(at))
     })
+}
+
+/// A condition that is `x IN (SELECT ...)` or its negation.
+fn is_in(part: &Expr) -> bool {
+    match part {
+        Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(_)),
+        other => matches!(other, Expr::InSubquery(_)),
+    }
+}
+
+/// Whether nothing in a condition can tell an unknown `x IN (SELECT ...)` from a false one: within a larger condition it becomes a
+/// column that is true or false.
+fn has_no_unknown_in(part: &Expr) -> bool {
+    match part {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+            has_no_unknown_in(left) && has_no_unknown_in(right)
+        }
+        Expr::InSubquery(within) => !within.negated,
+        other => !other.exists(|e| Ok(matches!(e, Expr::InSubquery(_)))).unwrap_or(true),
+    }
 }
 
 fn contains(plan: &LogicalPlan, wanted: impl Fn(&LogicalPlan) -> bool) -> DfResult<bool> {
@@ -319,6 +344,11 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
                     false => format!("; here are {}", names.join(", ")),
                 };
                 Error::new(Code::UnknownColumn, format!("there is no column '{}'{known}", field.quoted_flat_name()))
+            }
+            SchemaError::AmbiguousReference { field } => {
+                let name = &field.name;
+                let message = format!("several tables here have a column '{name}': write whose it is, as in t.{name}");
+                Error::new(Code::UnknownColumn, message)
             }
             other => Error::new(Code::UnknownColumn, plain(&other.to_string())),
         },

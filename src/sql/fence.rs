@@ -5,6 +5,7 @@ use super::constant::fold_decimals;
 use super::locate::{Locator, position};
 use super::parameters::{Parameters, number};
 use crate::error::{Code, Error, Position, Result};
+use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
     Statement, TableFactor, Visit, Visitor,
@@ -312,7 +313,7 @@ impl Fence<'_> {
             distribute_by,
             sort_by,
             having: _,
-            named_window,
+            named_window: _,
             qualify: _,
             window_before_qualify: _,
             value_table_mode,
@@ -334,9 +335,6 @@ impl Fence<'_> {
             && !modifiers.is_empty()
         {
             return self.refuse("with", "GROUP BY ... WITH is not supported: write ROLLUP (...) or CUBE (...)");
-        }
-        if !named_window.is_empty() {
-            return self.refuse("window", "named windows are not supported: write the window after OVER");
         }
         let ignored = !optimizer_hints.is_empty()
             || select_modifiers.is_some()
@@ -494,7 +492,7 @@ impl Visitor for Fence<'_> {
 }
 
 /// Functions that have a rule. Everything else is refused by name.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 13] = [
     "count",
     "sum",
     "avg",
@@ -507,6 +505,7 @@ const FUNCTIONS: [&str; 12] = [
     "date_bin",
     "width_bucket",
     "substr",
+    "grouping",
 ];
 
 /// Those of them that are aggregates.
@@ -529,8 +528,7 @@ const WINDOWS: [&str; 10] = [
 fn check_function(function: &Function) -> Option<String> {
     let name = function.name.to_string().to_lowercase();
     if !FUNCTIONS.contains(&name.as_str()) && !WINDOWS.contains(&name.as_str()) {
-        let known: Vec<&str> = FUNCTIONS.into_iter().chain(WINDOWS).collect();
-        return Some(format!("function {name} is not supported; supported are {}", known.join(", ")));
+        return Some(format!("function {name} is not supported{}", instead(&name)));
     }
     if function.filter.is_some() {
         return Some(format!("{name}(...) FILTER is not supported: write {name}(CASE WHEN ... THEN ... END)"));
@@ -539,6 +537,46 @@ fn check_function(function: &Function) -> Option<String> {
         return Some(format!("{name} takes no WITHIN GROUP, IGNORE NULLS or RESPECT NULLS"));
     }
     None
+}
+
+/// What to write in the place of a function that has no rule.
+fn instead(name: &str) -> String {
+    let hint = match name {
+        "array_agg" | "string_agg" | "group_concat" | "listagg" | "any_value" | "first" | "last" => {
+            "it would show values of single units; group by the value and count"
+        }
+        "now" | "current_date" | "current_timestamp" | "today" | "localtime" | "localtimestamp" => {
+            "write the moment as a literal or as a parameter, so that the question stays the same question"
+        }
+        "random" | "rand" | "uuid" | "gen_random_uuid" => {
+            "an answer follows from rows and the engine's own noise alone"
+        }
+        "median" | "percentile_cont" | "percentile_disc" | "approx_median" | "quantile" => {
+            "count the values in ranges: width_bucket(x, low, high, n)"
+        }
+        "stddev" | "stddev_pop" | "stddev_samp" | "variance" | "var_pop" | "var_samp" | "var" => {
+            "it follows from avg(x) and avg(x * x)"
+        }
+        "anon_count" | "anon_sum" | "anon_avg" => {
+            "write SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (...) and SUM(x, contribution_bounds_per_group => (low, high))"
+        }
+        "year" | "month" | "day" | "hour" | "quarter" | "week" => "write EXTRACT(field FROM x)",
+        "if" | "iff" | "ifnull" | "nvl" | "isnull" | "decode" => {
+            "write CASE WHEN ... THEN ... ELSE ... END, or COALESCE"
+        }
+        "left" | "right" | "mid" => "write SUBSTRING(x FROM start FOR length)",
+        "regexp_like" | "regexp_match" | "contains" | "starts_with" | "ends_with" | "strpos" => "write x LIKE '%...%'",
+        _ => "",
+    };
+    if !hint.is_empty() {
+        return format!(": {hint}");
+    }
+    let known = FUNCTIONS.into_iter().chain(WINDOWS);
+    let near = known.clone().map(|other| (normalized_levenshtein(name, other), other));
+    match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((likeness, other)) if likeness >= 0.6 => format!(": did you mean {other}?"),
+        _ => format!("; supported are {}", known.collect::<Vec<_>>().join(", ")),
+    }
 }
 
 #[cfg(test)]

@@ -122,6 +122,12 @@ impl Lowering<'_> {
             ("avg", false) => FoldKind::Mean,
             ("min", _) => FoldKind::Min,
             ("max", _) => FoldKind::Max,
+            ("grouping", _) => {
+                return Err(self.unsupported(
+                    name,
+                    "GROUPING is for GROUPING SETS, ROLLUP and CUBE: elsewhere every key is in its group",
+                ));
+            }
             (_, true) => return Err(self.unsupported("distinct", format!("{name}(DISTINCT ...) is not supported"))),
             _ => return Err(self.unsupported(name, format!("aggregate {name} is not supported"))),
         };

@@ -43,7 +43,14 @@ impl Lowering<'_> {
         }
         let mut parts = Vec::new();
         for set in &sets {
-            let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+            // GROUPING() is a constant of its grouping; everything else is an aggregate.
+            let levels = aggr_expr.iter().map(|e| self.level(e, &all, set)).collect::<Result<Vec<_>>>()?;
+            let is_call = |at: &usize| levels[*at].is_none();
+            let calls = (0..aggr_expr.len()).filter(is_call);
+            let calls =
+                calls.map(|at| self.call(&aggr_expr[at], input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
+            let call_names: Vec<&str> = (0..aggr_expr.len()).filter(is_call).map(|at| output_names[at]).collect();
+            let output_names = call_names.as_slice();
             let within: Vec<usize> = (0..all.len()).filter(|at| set.contains(&all[*at])).collect();
             let own_keys = within.iter().map(|at| keys[*at].clone()).collect();
             let own_names: Vec<&str> = within.iter().map(|at| key_names[*at]).collect();
@@ -52,13 +59,55 @@ impl Lowering<'_> {
                 let grouping = Grouping { keys: own_keys, calls, key_names, output_names, of };
                 self.grouped(relation.clone(), &scope, grouping)?
             };
-            parts.push(with_absent_keys(part, &within, &keys));
+            parts.push(with_levels(with_absent_keys(part, &within, &keys), keys.len(), &levels));
         }
         let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();
         let mut united = self.unite(parts, &names)?;
         united.scope.columns.insert(keys.len(), Slot::plain(UNREAD, rest[0], Type::Int));
         Ok(united)
     }
+}
+
+impl Lowering<'_> {
+    /// The value of GROUPING(...) in a grouping: one bit for each of its keys, the last one lowest, which is set where the key is absent.
+    fn level(&self, expr: &DfExpr, all: &[&DfExpr], set: &[&DfExpr]) -> Result<Option<i64>> {
+        let expr = match expr {
+            DfExpr::Alias(alias) => alias.expr.as_ref(),
+            other => other,
+        };
+        let DfExpr::AggregateFunction(function) = expr else { return Ok(None) };
+        if function.func.name() != "grouping" {
+            return Ok(None);
+        }
+        let args = &function.params.args;
+        if args.is_empty() || args.len() > 30 || !args.iter().all(|arg| all.contains(&arg)) {
+            return Err(self.unsupported("grouping", "GROUPING takes keys of this GROUP BY"));
+        }
+        Ok(Some(args.iter().fold(0, |bits, arg| bits << 1 | i64::from(!set.contains(&arg)))))
+    }
+}
+
+/// The part with the constants of GROUPING() among its outputs, which come after the keys.
+fn with_levels(part: Lowered, keys: usize, levels: &[Option<i64>]) -> Lowered {
+    if levels.iter().all(Option::is_none) {
+        return part;
+    }
+    let Lowered { relation, scope } = part;
+    let mut exprs: Vec<Expr> = (0..scope.width).map(Expr::Column).collect();
+    let mut columns = scope.columns[..keys].to_vec();
+    let mut outputs = scope.columns[keys..].iter();
+    for level in levels {
+        match level {
+            None => columns.extend(outputs.next().cloned()),
+            Some(level) => {
+                let value = Literal::Int(*level);
+                exprs.push(Expr::Literal(value.clone()));
+                columns.push(Slot { domain: Some([value].into()), ..Slot::plain(exprs.len() - 1, "", Type::Int) });
+            }
+        }
+    }
+    let width = exprs.len();
+    Lowered { relation: relation.project(exprs), scope: Scope { columns, width, ..scope } }
 }
 
 /// The keys of each grouping.

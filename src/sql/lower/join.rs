@@ -12,6 +12,8 @@
 //! affair. A public row that stays or goes on account of private rows would tell of them: refused. NOT IN is `NOT EXISTS` a row
 //! that is equal, or NULL: where that row could be private and of another unit, this is refused too.
 //!
+//! Where IN or EXISTS is a part of a condition, the rows with a match and those without are put together again, each with its mark.
+//!
 //! A join may multiply rows. So that one unit can exhaust neither memory nor time, each private side whose rows could be
 //! multiplied is first cut down to a per-unit number of rows, chosen by the unit's rows and the query's secret alone: at most
 //! `max_rows_per_unit`, and beside public rows so few that the join gives one unit at most the square of it. How many public rows one
@@ -43,11 +45,13 @@ impl Lowering<'_> {
             JoinType::Full => (JoinKind::Full, false),
             JoinType::LeftSemi => (JoinKind::Semi, false),
             JoinType::LeftAnti => (JoinKind::Anti, false),
-            JoinType::RightSemi | JoinType::RightAnti | JoinType::LeftMark | JoinType::RightMark => {
-                let message = "IN (SELECT ...) and EXISTS are supported as conditions of their own, joined by AND: write an OR of them as a LEFT JOIN";
-                return Err(self.unsupported("or", message));
+            // IN and EXISTS that are not conditions of their own.
+            JoinType::LeftMark => (JoinKind::Semi, false),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+                return Err(self.unsupported("join", "RIGHT SEMI and RIGHT ANTI are not supported: exchange the sides"));
             }
         };
+        let nodes_before = self.nodes_left.get();
         let (a, b) = (self.relation(left)?, self.relation(right)?);
         if a.scope.optional.is_some() || b.scope.optional.is_some() {
             let message = "after an outer join that keeps unmatched rows of a public table comes its GROUP BY: do other joins before it";
@@ -95,6 +99,11 @@ impl Lowering<'_> {
         let (first, second, condition) = if swap { (b, a, condition.mirrored()) } else { (a, b, condition) };
         let split = first.scope.columns.len();
         let mut joined = match (first.scope.private, second.scope.private) {
+            _ if *join_type == JoinType::LeftMark => {
+                // Both sides stand twice.
+                self.spend(nodes_before - self.nodes_left.get())?;
+                self.mark_join(first, second, condition)?
+            }
             _ if matches!(kind, JoinKind::Semi | JoinKind::Anti) => self.semi_join(first, second, kind, condition)?,
             (false, false) => side_by_side(first, second, kind, condition),
             (true, false) if kind != JoinKind::Full => self.public_join(first, second, kind, condition)?,
@@ -189,6 +198,22 @@ impl Lowering<'_> {
             relation: joined.relation,
             scope: Scope { columns, width: scope.width, rows: scope.rows, ..joined.scope },
         })
+    }
+
+    /// The first side's rows with one more column: whether the second has a match. They are those that have one and those that have none,
+    /// and each row is among one of them, by the same rules.
+    fn mark_join(&mut self, first: Lowered, second: Lowered, condition: Condition) -> Result<Lowered> {
+        let with = self.semi_join(first.clone(), second.clone(), JoinKind::Semi, condition.clone())?;
+        let without = self.semi_join(first, second, JoinKind::Anti, condition)?;
+        let Scope { width, chosen, .. } = with.scope;
+        let marked = |relation: Relation, mark| {
+            let columns = (0..width).map(Expr::Column);
+            relation.project(columns.chain([Expr::Literal(Literal::Bool(mark))]).collect())
+        };
+        let relation = Relation::Union(vec![marked(with.relation, true), marked(without.relation, false)]);
+        let mut scope = Scope { width: width + 1, chosen: chosen || without.scope.chosen, ..with.scope };
+        scope.columns.push(Slot::plain(width, "mark", Type::Bool));
+        Ok(Lowered { relation, scope })
     }
 
     /// `x NOT IN (SELECT s ...)`: no s is equal to x, and neither is any NULL.
@@ -316,6 +341,7 @@ const MAX_CAPS: usize = 24;
 const MAX_PUBLIC_ROWS: u64 = 10_000_000;
 
 /// Pairs of expressions over each side, and what is left over the output.
+#[derive(Clone)]
 pub struct Condition {
     on: Vec<(Expr, Expr)>,
     rest: Vec<Expr>,

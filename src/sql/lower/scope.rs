@@ -4,6 +4,7 @@ use crate::algebra::{Bounds, Domain, Expr, Relation, TableId, Type, image};
 use std::collections::BTreeSet;
 
 /// A relation and its columns. `scope.columns` follows the plan's schema one by one.
+#[derive(Clone)]
 pub struct Lowered {
     pub relation: Relation,
     pub scope: Scope,
