@@ -179,36 +179,111 @@ async fn integers_do_not_depend_on_order_partitions_or_batches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn neighbours_differ_by_no_more_than_the_sensitivity() {
     let rows = events(6, 60);
-    let (all, less) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    write(all.path(), &rows);
     for sql in QUESTIONS {
-        let (made, with) = exact(all.path(), sql, options(2, 512)).await;
-        let groups = made.contribution.groups;
-        let mut moved_any = false;
-        for unit in 1..=12 {
-            write(less.path(), &rows.iter().copied().filter(|e| e.0 != unit).collect::<Vec<_>>());
-            let without = exact(less.path(), sql, options(2, 512)).await.1;
-            let absent = vec![0; made.clamps.len()];
-            let all: BTreeSet<&String> = with.keys().chain(without.keys()).collect();
-            for (measure, clamp) in made.clamps.iter().enumerate() {
-                let value = |groups: &Groups, name: &String| groups.get(name).unwrap_or(&absent)[measure];
-                let moves: Vec<u128> =
-                    all.iter().map(|name| value(&with, name).abs_diff(value(&without, name))).collect();
-                let changed = moves.iter().filter(|m| **m > 0).count() as u64;
-                moved_any |= changed > 0;
-                assert!(changed <= groups, "{sql}: {changed} groups moved");
-                assert!(moves.iter().all(|m| *m <= clamp.per_group()), "{sql}: a group moved by more than C");
-                if matches!(made.selection, Selection::Weighted { .. }) {
-                    let squared = moves.iter().map(|m| m * m).sum::<u128>();
-                    assert!(squared <= u128::from(UNIT_WEIGHT).pow(2), "{sql}: a unit weighs more than 1");
-                }
-                assert!(moves.iter().sum::<u128>() <= Sensitivity::new(clamp, made.contribution).l1, "{sql}: L1");
-                let squares = moves.iter().map(|m| U256::from(*m) * U256::from(*m)).fold(U256::ZERO, |a, b| a + b);
-                assert!(squares <= Sensitivity::new(clamp, made.contribution).l2_squared, "{sql}: L2");
-            }
-        }
-        assert!(moved_any, "{sql}: no unit moves anything");
+        assert!(check_neighbours(sql, &rows, 12).await, "{sql}: no unit moves anything");
     }
+}
+
+/// The same for questions that are put together at random.
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_of_random_questions_differ_by_no_more_than_the_sensitivity() {
+    let (rows, mut rng) = (events(7, 40), StdRng::seed_from_u64(8));
+    let (mut asked, mut moved) = (BTreeSet::new(), 0);
+    while asked.len() < 40 {
+        let sql = random_question(&mut rng);
+        if asked.insert(sql.clone()) {
+            moved += usize::from(check_neighbours(&sql, &rows, 4).await);
+        }
+    }
+    assert!(moved > 35, "only {moved} questions have a unit that moves anything");
+}
+
+/// A release over events, or what can stand in their place: each part of it is chosen by itself.
+fn random_question(rng: &mut StdRng) -> String {
+    let mut one = |of: &[&str]| of[rng.random_range(0..of.len())].to_owned();
+    let source = one(&[
+        "events",
+        "(SELECT a.unit, a.region, b.amount, a.pieces FROM events a JOIN events b ON a.unit = b.unit AND a.pieces < b.pieces)",
+        "(SELECT unit, region, sum(amount) AS amount, max(pieces) AS pieces FROM events GROUP BY unit, region)",
+        "(SELECT unit, region, amount, pieces FROM events UNION ALL SELECT unit, 'south', amount + 1, 3 FROM events)",
+        "(SELECT e.unit, r.region, e.amount, e.pieces FROM events e JOIN rates r ON e.region = r.region AND r.rate < 1)",
+        "(SELECT unit, region, amount, lag(pieces) OVER (PARTITION BY unit ORDER BY region) AS pieces FROM events)",
+        "(SELECT * FROM events e WHERE amount > 50 OR EXISTS (SELECT 1 FROM events f WHERE f.unit = e.unit AND f.pieces > e.pieces))",
+        "(SELECT e.* FROM events e LEFT JOIN (SELECT unit, count(*) AS n FROM events GROUP BY unit) c ON c.unit = e.unit WHERE c.n > 6)",
+    ]);
+    let clause = one(&[
+        "",
+        "WITH DIFFERENTIAL_PRIVACY OPTIONS (max_groups_contributed = 1)",
+        "WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 1)",
+        "WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 7, privacy_unit_column = unit)",
+    ]);
+    let measures: Vec<String> = (0..3)
+        .map(|_| {
+            one(&[
+                "count(*)",
+                "count(amount)",
+                "count(DISTINCT unit)",
+                "count(*, contribution_bounds_per_group => (1, 3))",
+                "sum(amount, contribution_bounds_per_row => (-5, 50))",
+                "sum(pieces, contribution_bounds_per_group => (-500, 900))",
+                "sum(CASE WHEN region = 'north' THEN amount * pieces ELSE 1 END, contribution_bounds_per_group => (-1e4, 1e4), epsilon => 0.1)",
+                "avg(amount, contribution_bounds_per_group => (0, 20))",
+                "avg(pieces, contribution_bounds_per_row => (-10, 10))",
+            ])
+        })
+        .collect();
+    let condition = one(&[
+        "",
+        "WHERE amount > 20",
+        "WHERE pieces % 3 = 1",
+        "WHERE region LIKE '%th' OR pieces < 5",
+        "WHERE NOT (amount < 90)",
+    ]);
+    let key = one(&[
+        "",
+        "region",
+        "CASE WHEN pieces > 0 THEN 'some' WHEN amount > 10 THEN 'less' END",
+        "region, pieces > 0",
+        "pieces % 5",
+    ]);
+    let (keys, group) = match key.as_str() {
+        "" => (String::new(), String::new()),
+        key => (format!("{key}, "), format!("GROUP BY {key}")),
+    };
+    // A measure may stand twice; names keep them apart.
+    let named: Vec<String> = measures.iter().enumerate().map(|(at, measure)| format!("{measure} AS m{at}")).collect();
+    format!("SELECT {clause} {keys}{} FROM {source} AS t {condition} {group}", named.join(", "))
+}
+
+/// Takes each of the first units out and compares; whether one moves anything.
+async fn check_neighbours(sql: &str, rows: &[Event], units: i64) -> bool {
+    let (all, less) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(all.path(), rows);
+    let (made, with) = exact(all.path(), sql, options(2, 512)).await;
+    let groups = made.contribution.groups;
+    let mut moved_any = false;
+    for unit in 1..=units {
+        write(less.path(), &rows.iter().copied().filter(|e| e.0 != unit).collect::<Vec<_>>());
+        let without = exact(less.path(), sql, options(2, 512)).await.1;
+        let absent = vec![0; made.clamps.len()];
+        let all: BTreeSet<&String> = with.keys().chain(without.keys()).collect();
+        for (measure, clamp) in made.clamps.iter().enumerate() {
+            let value = |groups: &Groups, name: &String| groups.get(name).unwrap_or(&absent)[measure];
+            let moves: Vec<u128> = all.iter().map(|name| value(&with, name).abs_diff(value(&without, name))).collect();
+            let changed = moves.iter().filter(|m| **m > 0).count() as u64;
+            moved_any |= changed > 0;
+            assert!(changed <= groups, "{sql}: {changed} groups moved");
+            assert!(moves.iter().all(|m| *m <= clamp.per_group()), "{sql}: a group moved by more than C");
+            if matches!(made.selection, Selection::Weighted { .. }) {
+                let squared = moves.iter().map(|m| m * m).sum::<u128>();
+                assert!(squared <= u128::from(UNIT_WEIGHT).pow(2), "{sql}: a unit weighs more than 1");
+            }
+            assert!(moves.iter().sum::<u128>() <= Sensitivity::new(clamp, made.contribution).l1, "{sql}: L1");
+            let squares = moves.iter().map(|m| U256::from(*m) * U256::from(*m)).fold(U256::ZERO, |a, b| a + b);
+            assert!(squares <= Sensitivity::new(clamp, made.contribution).l2_squared, "{sql}: L2");
+        }
+    }
+    moved_any
 }
 
 /// Little memory and a disk, or much memory: the integers are the same. Without the disk there are none.
