@@ -48,7 +48,7 @@ pub enum FoldKind {
     NonNull,
     Distinct,
     Sum,
-    /// Of floats, each rounded to this lattice first: the same in every order.
+    /// Of floats, each rounded to this lattice first and saturating at 2^62 steps: the same in every order.
     FixedSum(Lattice),
     Mean,
     Min,

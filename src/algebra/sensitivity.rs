@@ -5,9 +5,9 @@
 //! the vector over groups moves by at most C = max(|low|, |high|) in each of at most k *different*
 //! coordinates: L1 = k C and L2 = sqrt(k) C.
 //!
-//! Where a unit has at most R rows in all groups together, m of them in each, and n rows add at most n c to a group, the worst case
-//! fills one group after the other: the sum of squares is convex in the numbers of rows, so its maximum has at most one group that is
-//! neither full nor empty. L1 = c min(R, k m) and L2 = c sqrt(q m^2 + r^2), with q full groups and r rows left.
+//! Where a unit has at most R rows in all groups together, and n rows add at most n c to a group, it moves the vector by at most x_1, x_2,
+//! ... with each x within C and all of them within R c together. The sum of squares is convex, so its maximum fills one group after the
+//! other: L1 = min(R c, k C), and L2 = sqrt(q C^2 + r^2) with q full groups and r left over. Where a single row may add C, k is at most R.
 
 use super::{Bounds, Measure, Quantity};
 use crate::num::Lattice;
@@ -155,18 +155,14 @@ pub struct Sensitivity {
 impl Sensitivity {
     /// For a unit that contributes at most this.
     pub fn new(clamp: &Clamp, contribution: Contribution) -> Sensitivity {
-        let (k, c) = (contribution.groups.max(1), clamp.per_group());
         let squared = |n: u128| U256::from(n) * U256::from(n);
-        match (contribution.total, clamp.per_row) {
-            (Some(total), Some(row)) => {
-                let (m, c) = (contribution.rows.max(1), u128::from(row.max(1)));
-                let total = total.min(k.saturating_mul(m));
-                let (full, left) = (total / m, total % m);
-                let squares = squared(u128::from(m)) * U256::from(full) + squared(u128::from(left));
-                Sensitivity { l1: c.saturating_mul(u128::from(total)), l2_squared: squared(c) * squares }
-            }
-            _ => Sensitivity { l1: c.saturating_mul(u128::from(k)), l2_squared: squared(c) * U256::from(k) },
-        }
+        let (most, total) = (clamp.per_group(), u128::from(contribution.total.unwrap_or(u64::MAX)).max(1));
+        let groups = u128::from(contribution.groups.max(1)).min(total);
+        let whole = groups.saturating_mul(most);
+        let by_rows = clamp.per_row.map_or(u128::MAX, |row| total.saturating_mul(u128::from(row.max(1))));
+        let l1 = whole.min(by_rows);
+        let (full, left) = (l1 / most, l1 % most);
+        Sensitivity { l1, l2_squared: squared(most) * U256::from(full) + squared(left) }
     }
 }
 
@@ -234,26 +230,46 @@ mod tests {
         assert_eq!((clamp.unit_low, clamp.unit_high), (-6, 6));
     }
 
-    /// The worst of all ways to spread a unit's rows over groups, found by trying them.
+    /// The worst of all ways to spread a unit's rows over groups, found by trying them: (L1, squared L2).
+    fn worst(left: u64, groups: u64, adds: &impl Fn(u64) -> u128) -> (u128, u128) {
+        match groups {
+            0 => (0, 0),
+            _ => (0..=left).fold((0, 0), |(l1, l2), here| {
+                let (a, b) = worst(left - here, groups - 1, adds);
+                let added = if here > 0 { adds(here) } else { 0 };
+                (l1.max(a + added), l2.max(b + added * added))
+            }),
+        }
+    }
+
     #[test]
     fn rows_in_all_groups_together_bound_the_sensitivity() {
-        fn worst(left: u64, rows: u64, groups: u64) -> (u128, u128) {
-            match groups {
-                0 => (0, 0),
-                _ => (0..=rows.min(left)).fold((0, 0), |(l1, l2), here| {
-                    let (a, b) = worst(left - here, rows, groups - 1);
-                    (l1.max(a + u128::from(here)), l2.max(b + u128::from(here * here)))
-                }),
-            }
-        }
-        for total in 1..=12 {
+        for total in 1..=9 {
             for rows in 1..=4 {
-                for groups in 1..=4 {
+                for groups in 1..=3 {
                     let contribution = Contribution { groups, rows, total: Some(total) };
-                    let clamp = Clamp::of(&Quantity::Rows.into(), contribution, 1.0);
-                    let (l1, l2) = worst(total, rows, groups);
-                    let expected = Sensitivity { l1, l2_squared: U256::from(l2) };
-                    assert_eq!(Sensitivity::new(&clamp, contribution), expected, "{contribution:?}");
+                    let check = |measure: Measure, adds: &dyn Fn(u64) -> u128| {
+                        let clamp = Clamp::of(&measure, contribution, 1.0);
+                        let (l1, l2) = worst(total, groups, &adds);
+                        let expected = Sensitivity { l1, l2_squared: U256::from(l2) };
+                        assert_eq!(Sensitivity::new(&clamp, contribution), expected, "{contribution:?} {measure:?}");
+                    };
+                    check(Quantity::Rows.into(), &|n| u128::from(n.min(rows)));
+                    check(Quantity::Units.into(), &|_| 1);
+                    for high in 1..=6u64 {
+                        let limited = Measure { per_group: Bounds::new(0.0, high as f64), ..Quantity::Rows.into() };
+                        check(limited.clone(), &|n| u128::from(n.min(high)));
+                        let at_least =
+                            Measure { per_group: Bounds::new(1.0f64.min(high as f64), high as f64), ..limited };
+                        check(at_least, &|_| u128::from(high));
+                    }
+                    let sum = Quantity::Sum {
+                        of: Expr::Column(1),
+                        bounds: Bounds::new(-3.0, 2.0),
+                        whole: true,
+                        centred: false,
+                    };
+                    check(sum.into(), &|n| 3 * u128::from(n.min(rows)));
                 }
             }
         }

@@ -5,6 +5,7 @@ use crate::algebra::{
     Relation, Release, WindowCall, WindowFunction,
 };
 use crate::catalog::{Dataset, Protection, literal_value};
+use arrow::util::display::array_value_to_string;
 
 /// Names of one question's columns.
 pub struct Names<'a> {
@@ -62,12 +63,12 @@ impl Writer<'_> {
             Expr::All(parts) => self.joined(parts, " AND ", over),
             Expr::Any(parts) => format!("({})", self.joined(parts, " OR ", over)),
             Expr::Not(inner) => match inner.as_ref() {
-                Expr::IsNull(inner) => format!("{} IS NOT NULL", self.expr(inner, over)),
+                Expr::IsNull(inner) => format!("{} IS NOT NULL", self.operand(inner, over)),
                 inner => format!("NOT ({})", self.expr(inner, over)),
             },
-            Expr::IsNull(inner) => format!("{} IS NULL", self.expr(inner, over)),
+            Expr::IsNull(inner) => format!("{} IS NULL", self.operand(inner, over)),
             Expr::Compare(op, left, right) => {
-                format!("{} {} {}", self.expr(left, over), comparison(*op), self.expr(right, over))
+                format!("{} {} {}", self.operand(left, over), comparison(*op), self.operand(right, over))
             }
             Expr::Arithmetic(op, left, right) => {
                 let operator = match op {
@@ -110,6 +111,14 @@ impl Writer<'_> {
         }
     }
 
+    /// An operand, in brackets where it is a condition.
+    fn operand(&mut self, expr: &Expr, over: &Relation) -> String {
+        match expr {
+            Expr::All(_) | Expr::Compare(..) | Expr::Not(_) | Expr::IsNull(_) => format!("({})", self.expr(expr, over)),
+            _ => self.expr(expr, over),
+        }
+    }
+
     fn joined(&mut self, parts: &[Expr], by: &str, over: &Relation) -> String {
         parts.iter().map(|part| self.expr(part, over)).collect::<Vec<_>>().join(by)
     }
@@ -118,12 +127,7 @@ impl Writer<'_> {
     fn column(&mut self, at: usize, of: &Relation) -> String {
         match of {
             Relation::Public { table, columns } => self.names.columns(*table, &columns[at..=at]),
-            Relation::Protected { table, columns: _ } if at == 0 => {
-                match self.names.dataset.tables[*table].protection {
-                    Protection::Unit { column } => self.names.columns(*table, &[column]),
-                    _ => "the unit".into(),
-                }
-            }
+            Relation::Protected { table, columns: _ } if at == 0 => self.names.unit_column(*table),
             Relation::Protected { table, columns } => self.names.columns(*table, &columns[at - 1..at]),
             Relation::Released(id) => {
                 let release = &self.names.query.releases[*id];
@@ -205,7 +209,14 @@ impl Writer<'_> {
             within.push(format!("PARTITION BY {}", self.joined(&call.partition, ", ", over)));
         }
         if !call.order.is_empty() {
-            let keys = call.order.iter().map(|key| self.expr(&key.expr, over)).collect::<Vec<_>>();
+            // What breaks ties may stand before it already.
+            let mut keys: Vec<String> = Vec::new();
+            for key in &call.order {
+                let key = self.expr(&key.expr, over);
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
             within.push(format!("ORDER BY {}", keys.join(", ")));
         }
         format!("{name}({of}) OVER ({})", within.join(" "))
@@ -213,6 +224,15 @@ impl Writer<'_> {
 }
 
 impl Names<'_> {
+    /// The column that names the unit of a table's rows, in whichever table it stands.
+    fn unit_column(&self, table: usize) -> String {
+        match self.dataset.tables[table].protection {
+            Protection::Unit { column } => self.columns(table, &[column]),
+            Protection::Parent { parent, .. } => self.unit_column(parent),
+            Protection::Public => "the unit".into(),
+        }
+    }
+
     /// Number of a relation's columns.
     fn width(&self, relation: &Relation) -> usize {
         match relation {
@@ -276,7 +296,8 @@ fn comparison(op: Comparison) -> &'static str {
 }
 
 fn literal_text(literal: &Literal) -> String {
-    let value = literal_value(literal).to_string();
+    let shown = literal_value(literal).to_array().and_then(|one| Ok(array_value_to_string(&one, 0)?));
+    let value = shown.unwrap_or_default();
     match literal {
         Literal::Text(text) => format!("'{}'", text.replace('\'', "''")),
         Literal::Date(_) => format!("DATE '{value}'"),

@@ -367,6 +367,7 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
                 None => Error::new(Code::UnsupportedSql, plain(message)),
             }
         }
+        DataFusionError::ArrowError(..) => Error::new(Code::UnsupportedSql, "a literal of the text is out of range"),
         other => Error::new(Code::UnsupportedSql, plain(&other.strip_backtrace())),
     };
     error.or_at(at)

@@ -304,11 +304,23 @@ fn strategy(value: Option<Constant>, at: Option<Position>) -> Result<Strategy> {
 pub fn mark(query: &mut Query, written: Vec<Written>, parameters: &Parameters) -> Result<Asked> {
     let (places, clauses) =
         written.into_iter().map(|w| Clause::read(w, parameters)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let mut marking = Marking { places, asked: Asked { clauses, marks: vec![] }, open: vec![], used: vec![] };
-    match query.visit(&mut marking) {
-        ControlFlow::Break(e) => Err(e),
-        ControlFlow::Continue(()) => Ok(marking.asked),
+    let asked = Asked { clauses, marks: vec![] };
+    let mut marking = Marking { places, asked, open: vec![], seen: vec![], used: vec![] };
+    if let ControlFlow::Break(e) = query.visit(&mut marking) {
+        return Err(e);
     }
+    let Marking { asked, seen, used, .. } = marking;
+    for (number, clause) in asked.clauses.iter().enumerate() {
+        let wrong = match (seen.contains(&number), used.contains(&number)) {
+            (true, true) => continue,
+            (true, false) => {
+                "SELECT WITH DIFFERENTIAL_PRIVACY needs an aggregate, such as COUNT(*): leave the clause out to ask for keys alone"
+            }
+            (false, _) => "WITH DIFFERENTIAL_PRIVACY comes right after the SELECT that it is about",
+        };
+        return Err(Error::new(Code::UnsupportedSql, wrong).or_at(clause.at));
+    }
+    Ok(asked)
 }
 
 struct Marking {
@@ -317,7 +329,9 @@ struct Marking {
     asked: Asked,
     /// The clauses of open SELECTs and queries.
     open: Vec<Option<usize>>,
-    /// Clauses whose SELECT has an aggregate.
+    /// Clauses whose SELECT was found.
+    seen: Vec<usize>,
+    /// Clauses whose SELECT has an aggregate, or an ORDER BY with one.
     used: Vec<usize>,
 }
 
@@ -442,7 +456,7 @@ fn read_argument(mark: &mut Mark, function: &str, name: &Ident, argument: &Funct
 }
 
 /// Largest magnitude of a bound: a double holds all whole numbers up to here.
-const MAX_BOUND: f64 = 1e15;
+pub const MAX_BOUND: f64 = 1e15;
 
 fn pair(value: &Expr, argument: &str, at: Option<Position>) -> Result<Bounds> {
     let invalid = |message: String| Error::new(Code::InvalidRequest, message).or_at(at);
@@ -481,6 +495,8 @@ impl VisitorMut for Marking {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         let clause = self.clause_of(select);
         self.open.push(clause);
+        self.seen.extend(clause);
+        let mut names: Vec<String> = Vec::new();
         for item in &mut select.projection {
             // The column keeps the name that its text gives it.
             if let SelectItem::UnnamedExpr(expr) = item {
@@ -488,7 +504,11 @@ impl VisitorMut for Marking {
                 let mut text = expr.clone();
                 let _ = text.visit(&mut plain);
                 if plain.calls && (clause.is_some() || plain.named) {
-                    let alias = Ident::with_quote('"', text.to_string().to_lowercase());
+                    let short = text.to_string().to_lowercase();
+                    // Two that differ in named arguments alone need them in their names.
+                    let name = if names.contains(&short) { expr.to_string().to_lowercase() } else { short };
+                    names.push(name.clone());
+                    let alias = Ident::with_quote('"', name);
                     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
                 }
             }
@@ -497,14 +517,8 @@ impl VisitorMut for Marking {
     }
 
     fn post_visit_select(&mut self, _: &mut Select) -> ControlFlow<Error> {
-        let clause = self.open.pop().flatten();
-        match clause.filter(|clause| !self.used.contains(clause)) {
-            Some(clause) => {
-                let message = "SELECT WITH DIFFERENTIAL_PRIVACY needs an aggregate, such as COUNT(*): leave the clause out to ask for keys alone";
-                ControlFlow::Break(Error::new(Code::UnsupportedSql, message).or_at(self.asked.clauses[clause].at))
-            }
-            None => ControlFlow::Continue(()),
-        }
+        self.open.pop();
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {

@@ -1,6 +1,8 @@
 //! Constants in the syntax tree, where a value must be known before anything is planned.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, UnaryOperator, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DataType, Expr, Query, UnaryOperator, Value, VisitMut, VisitorMut,
+};
 use std::ops::ControlFlow;
 
 /// A constant as it is written.
@@ -36,13 +38,23 @@ impl VisitorMut for Folding {
     }
 }
 
+/// Most digits behind the point of what is folded: a double has fewer.
+const MAX_PLACES: u32 = 30;
+
 /// A decimal literal's digits as a whole number, and how many of them are behind the point.
 fn decimal(expr: &Expr) -> Option<(i128, u32)> {
-    let Some(Constant::Number(text)) = constant(expr).filter(|_| !matches!(expr, Expr::Cast { .. })) else {
-        return None;
-    };
-    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    Some((format!("{whole}{fraction}").parse().ok()?, u32::try_from(fraction.len()).ok()?))
+    match expr {
+        Expr::Value(value) => {
+            let Value::Number(text, _) = &value.value else { return None };
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+            let places = u32::try_from(fraction.len()).ok().filter(|places| *places <= MAX_PLACES)?;
+            Some((format!("{whole}{fraction}").parse().ok()?, places))
+        }
+        Expr::Nested(inner) => decimal(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => decimal(expr).map(|(digits, places)| (-digits, places)),
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr } => decimal(expr),
+        _ => None,
+    }
 }
 
 fn folded(left: (i128, u32), op: &BinaryOperator, right: (i128, u32)) -> Option<Expr> {
@@ -54,6 +66,9 @@ fn folded(left: (i128, u32), op: &BinaryOperator, right: (i128, u32)) -> Option<
         BinaryOperator::Multiply => (left.0.checked_mul(right.0)?, left.1 + right.1),
         _ => return None,
     };
+    if scale > MAX_PLACES {
+        return None;
+    }
     let width = scale as usize + 1;
     let text = format!("{:0width$}", digits.unsigned_abs());
     let (whole, fraction) = text.split_at(text.len() - scale as usize);
@@ -64,7 +79,7 @@ fn folded(left: (i128, u32), op: &BinaryOperator, right: (i128, u32)) -> Option<
     })
 }
 
-/// The constant that an expression is, if it is one: a literal, a name, a number with its sign, or a cast of one of these.
+/// The constant that an expression is, if it is one: a literal, a name, a number with its sign, or one of these as a DOUBLE.
 pub fn constant(expr: &Expr) -> Option<Constant> {
     match expr {
         Expr::Value(value) => match &value.value {
@@ -83,10 +98,13 @@ pub fn constant(expr: &Expr) -> Option<Constant> {
             })),
             _ => None,
         },
-        Expr::Cast { expr, .. } => Some(match constant(expr)? {
-            Constant::Word(text) => Constant::Number(text.to_lowercase()),
-            other => other,
-        }),
+        // NaN and infinity have no other literals.
+        Expr::Cast { expr, data_type: DataType::Double(_) | DataType::DoublePrecision | DataType::Float64, .. } => {
+            Some(match constant(expr)? {
+                Constant::Word(text) => Constant::Number(text.to_lowercase()),
+                other => other,
+            })
+        }
         _ => None,
     }
 }
@@ -112,6 +130,10 @@ mod tests {
             ("0.1 + 1e0", "0.1 + 1e0"),
             ("0.1 / 0.3", "0.1 / 0.3"),
             ("0.1 + CAST(0.2 AS DOUBLE)", "0.1 + CAST(0.2 AS DOUBLE)"),
+            ("(CAST(2.7 AS BIGINT)) + 0.1", "(CAST(2.7 AS BIGINT)) + 0.1"),
+            ("-CAST(2.7 AS BIGINT) + 0.1", "-CAST(2.7 AS BIGINT) + 0.1"),
+            ("-0.5::int + 0.25", "-0.5::INT + 0.25"),
+            ("0.0000000000000000000000000000001 + 0.1", "0.0000000000000000000000000000001 + 0.1"),
             ("99999999999999999999999999999999999999.5 * 10.5", "99999999999999999999999999999999999999.5 * 10.5"),
         ] {
             let mut expr = Parser::new(&GenericDialect {}).try_with_sql(text).unwrap().parse_expr().unwrap();

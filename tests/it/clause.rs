@@ -72,6 +72,11 @@ async fn limits_of_the_text_bind_as_documented() {
     let by_hand = "SELECT n.s / m.n AS a FROM (SELECT sum(CASE WHEN x < 50 THEN 50 WHEN x > 60 THEN 60 ELSE x END * n, contribution_bounds_per_group => (0, 1e6)) AS s FROM (SELECT patient_id, CAST(sum(age) AS DOUBLE) / count(*) AS x, count(*) AS n FROM visits GROUP BY patient_id) t) n CROSS JOIN (SELECT CAST(count(*) AS DOUBLE) AS n FROM visits) m";
     let by_hand = answer(by_hand).await;
     assert!(same(&mean, &by_hand, 1e-6), "{mean:?} {by_hand:?}");
+    // An aggregate of ORDER BY is its SELECT's.
+    let ordered = "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 1e9) hospital FROM visits GROUP BY hospital ORDER BY COUNT(*) DESC LIMIT 1";
+    let plain =
+        "SELECT hospital FROM (SELECT hospital, count(*) AS n FROM visits GROUP BY hospital) t ORDER BY n DESC LIMIT 1";
+    assert_eq!(answer(ordered).await, answer(plain).await);
     // Columns keep the names that the text gives them.
     let named = ana.ask("SELECT WITH DIFFERENTIAL_PRIVACY SUM(age, contribution_bounds_per_row => (0, 9)), 1 + COUNT(*) FROM visits", "1").await;
     let schema = batch(&named.unwrap().table).schema();
@@ -144,6 +149,16 @@ async fn the_text_sets_its_price_and_noise() {
         let found: Vec<f64> = quote.releases[0].numbers.iter().map(|n| n.noise_scale).collect();
         let near = found.iter().zip(*scales).all(|(a, b)| (a - b).abs() < 1e-6 * b);
         assert!(near && found.len() == scales.len(), "{sql}: {found:?}");
+    }
+    // A request's own limit on rows does not make the text's bounds any narrower.
+    for (bounds, scale) in [("(0, 4)", 8.0), ("(0, 1)", 4.0), ("(2, 3)", 12.0)] {
+        let sql = format!(
+            "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 1, max_rows_contributed = 8) hospital, COUNT(*, contribution_bounds_per_group => {bounds}) FROM visits GROUP BY hospital"
+        );
+        let mut question = request(&sql, "").question.unwrap();
+        question.max_rows_contributed = 1;
+        let quote = ana.quote_of(question).await.unwrap();
+        assert_eq!(quote.releases[0].numbers[0].noise_scale, scale, "{bounds}");
     }
     // How private keys are selected, and at which delta.
     let keys = "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 1, delta = 1e-7, group_selection_strategy = GAUSSIAN_THRESHOLD) diagnosis, COUNT(*) FROM visits GROUP BY diagnosis";
@@ -439,6 +454,25 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ),
     ("SELECT sum(beds, epsilon => 1) FROM hospitals", "1", "UNSUPPORTED_SQL", "reads no private rows"),
     ("SELECT sum(visit_id) FROM visits", "1", "MISSING_BOUNDS", "sum(x, contribution_bounds_per_row => (low, high))"),
+    (
+        "SELECT count(*) AS select WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 1) FROM visits",
+        "1",
+        "UNSUPPORTED_SQL",
+        "comes right after the SELECT",
+    ),
+    (
+        "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = CAST(1.9 AS INT)) COUNT(*) FROM visits",
+        "",
+        "INVALID_EPSILON",
+        "no constant",
+    ),
+    (
+        "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 1e-18) hospital, COUNT(*) FROM visits GROUP BY ROLLUP (hospital)",
+        "",
+        "INVALID_EPSILON",
+        "too small to be shared by 2 groupings",
+    ),
+    ("SELECT avg(age, epsilon => 1e-18) FROM visits", "1", "INVALID_EPSILON", "too small to be shared out"),
     ("SELECT \"sum#0\"(age) FROM visits", "1", "UNSUPPORTED_SQL", "is not supported"),
 ];
 

@@ -348,3 +348,17 @@ fn texts_are_statements_with_all_their_parameters() {
         assert!(!text.contains(':') && !text.contains(';'), "Q{query}: {text}");
     }
 }
+
+#[test]
+fn the_table_in_the_docs_is_this_one() {
+    let docs = include_str!("../../docs/sql.md");
+    for (query, fate) in (1..=22).zip(FATES) {
+        let row = docs.lines().find_map(|line| line.strip_prefix(&format!("| Q{query} | "))).unwrap();
+        let outcome = match fate {
+            Fate::Equal | Fate::EqualWhereShown => "answered",
+            Fate::Free => "free",
+            Fate::Rows => "refused",
+        };
+        assert!(row.starts_with(outcome), "Q{query}: {row}");
+    }
+}

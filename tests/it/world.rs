@@ -331,9 +331,12 @@ impl Caller {
     }
 
     pub async fn quote(&self, sql: &str, epsilon: &str) -> Result<proto::QuoteResponse, Status> {
-        let question = request(sql, epsilon).question;
+        self.quote_of(request(sql, epsilon).question.unwrap()).await
+    }
+
+    pub async fn quote_of(&self, question: proto::Question) -> Result<proto::QuoteResponse, Status> {
         let mut client = QueryServiceClient::new(self.channel.clone());
-        Ok(client.quote(proto::QuoteRequest { question }).await?.into_inner())
+        Ok(client.quote(proto::QuoteRequest { question: Some(question) }).await?.into_inner())
     }
 
     pub async fn get_answer(&self, query_id: &str) -> Result<proto::Answer, Status> {

@@ -1,6 +1,6 @@
 //! Aggregates: over public rows, per unit, and across units. The last is a release, the only way out of privacy.
 
-use super::super::clause::Mark;
+use super::super::clause::{MAX_BOUND, Mark};
 use super::Lowering;
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
@@ -9,7 +9,7 @@ use crate::algebra::{
 };
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
-use crate::num::Lattice;
+use crate::num::{Amount, Lattice};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::logical_plan::Aggregate;
@@ -215,8 +215,11 @@ impl Lowering<'_> {
     pub fn per_unit(&self, call: Call, scope: &Scope) -> Result<Call> {
         match (call.kind, call.ty) {
             (FoldKind::Sum, Type::Float) => {
-                let bounds = self.row_bounds(&call.of, scope, "sum", None)?;
-                let magnitude = bounds.map_or(0.0, |b| b.low.abs().max(b.high.abs()));
+                let known = bounds(&call.of, &|i| scope.bounds_at(i)).map(|b| b.low.abs().max(b.high.abs()));
+                let magnitude = known.filter(|most| *most <= MAX_BOUND).ok_or_else(|| {
+                    let message = "a sum or mean of fractions per unit needs public bounds of its values: limit them with CASE over columns with declared bounds, or take whole numbers, CAST(x AS BIGINT)";
+                    self.refuse(Code::MissingBounds, "group", message)
+                })?;
                 Ok(Call { kind: FoldKind::FixedSum(Lattice::for_values(magnitude)), ..call })
             }
             (FoldKind::Min | FoldKind::Max, Type::Float) => Err(self
@@ -237,6 +240,13 @@ impl Lowering<'_> {
     ) -> Result<Lowered> {
         let Call { of, ty, .. } = calls.remove(at);
         self.spend(of.size())?;
+        // The planner turns whole numbers into fractions; their sum is exact without.
+        let (of, ty) = match of {
+            Expr::Cast(inner, Type::Float) if scope.slot_of(&inner).is_some_and(|slot| slot.ty == Type::Int) => {
+                (*inner, Type::Int)
+            }
+            of => (of, ty),
+        };
         let call = |kind| Call { kind, of: of.clone(), ty, mark: None };
         calls.splice(at..at, [call(FoldKind::Sum), call(FoldKind::NonNull)]);
         let at = keys.len() + at;
@@ -351,6 +361,13 @@ impl Lowering<'_> {
         let is_unit = scope.slot_of(&of).is_some_and(|slot| slot.unit);
         // Of `parts` measures that make up the output.
         let epsilon = |parts: usize| mark.as_ref()?.epsilon.map(|epsilon| epsilon.share(groupings * parts));
+        if epsilon(2).is_some_and(Amount::is_zero) {
+            return Err(self.refuse(
+                Code::InvalidEpsilon,
+                "epsilon",
+                "an aggregate's epsilon is too small to be shared out",
+            ));
+        }
         let per_group = mark.as_ref().and_then(|mark| mark.per_group);
         let own = |of: Quantity, per_group| Measure { of, per_group, epsilon: epsilon(1) };
         match kind {

@@ -409,15 +409,19 @@ impl Scalars<'_> {
             self.unsupported("interval", message)
         };
         let (moment, interval) = if is_interval(right) { (left, right) } else { (right, left) };
-        let DfExpr::Literal(interval, _) = interval else { return Err(refuse()) };
-        let (Expr::Literal(moment @ (Literal::Date(_) | Literal::Timestamp(_))), _) = self.expr(moment, depth + 1)?
-        else {
-            return Err(refuse());
+        let DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) = interval else { return Err(refuse()) };
+        let in_range = step.months > i32::MIN && step.days > i32::MIN && step.nanoseconds > i64::MIN;
+        let moment = match self.expr(moment, depth + 1)?.0 {
+            _ if !in_range => return Err(self.unsupported("interval", "this INTERVAL is longer than all of time")),
+            // With a time, a date is its first moment.
+            Expr::Literal(Literal::Date(days)) if step.nanoseconds != 0 => Literal::Timestamp(i64::from(days) * DAY),
+            Expr::Literal(moment @ (Literal::Date(_) | Literal::Timestamp(_))) => moment,
+            _ => return Err(refuse()),
         };
         let moment = crate::catalog::literal_value(&moment);
         let moved = match op {
-            Operator::Plus => moment.add(interval),
-            Operator::Minus if is_interval(right) => moment.sub(interval),
+            Operator::Plus => moment.add(ScalarValue::IntervalMonthDayNano(Some(*step))),
+            Operator::Minus if is_interval(right) => moment.sub(ScalarValue::IntervalMonthDayNano(Some(*step))),
             _ => return Err(refuse()),
         };
         let moved = moved.ok().filter(|value| !value.is_null());

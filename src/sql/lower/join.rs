@@ -29,6 +29,7 @@ use crate::error::{Code, Error, Result};
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::logical_expr::logical_plan::Join;
+use datafusion::logical_expr::utils::split_conjunction;
 
 impl Lowering<'_> {
     /// Lowers a join; `also` is a further condition of an inner join, over its output.
@@ -59,6 +60,9 @@ impl Lowering<'_> {
         }
         let both = beside(&a.scope, &b.scope);
         let mut conditions = Vec::new();
+        if *null_aware && !on.is_empty() {
+            return Err(self.unsupported("in", "this form of NOT IN is not supported: write NOT EXISTS"));
+        }
         for (l, r) in on {
             let (l, r) = (self.expr(l, left.schema(), &a.scope)?, self.expr(r, right.schema(), &b.scope)?);
             let shifted = r.0.moved(&|i| i + a.scope.width);
@@ -81,11 +85,12 @@ impl Lowering<'_> {
             }
             JoinKind::Inner | JoinKind::Left | JoinKind::Full => schema.as_ref(),
         };
-        for condition in filter.iter().chain(also) {
-            conditions.push(self.condition(condition, both_schema, &both)?);
-        }
-        if *null_aware {
-            self.null_aware(&mut conditions, a.scope.width, b.scope.private)?;
+        let parts = filter.iter().chain(also).flat_map(|condition| split_conjunction(condition));
+        for (at, part) in parts.enumerate() {
+            let condition = self.condition(part, both_schema, &both)?;
+            // The first conjunct is the one that NOT IN stands for.
+            let stands_for_not_in = *null_aware && at == 0;
+            conditions.push(if stands_for_not_in { self.null_aware(condition, b.scope.private)? } else { condition });
         }
         let conjuncts = match Expr::and(conditions).canonical() {
             Expr::All(parts) => parts,
@@ -217,23 +222,15 @@ impl Lowering<'_> {
     }
 
     /// `x NOT IN (SELECT s ...)`: no s is equal to x, and neither is any NULL.
-    fn null_aware(&self, conditions: &mut [Expr], left_width: usize, private: bool) -> Result<()> {
+    fn null_aware(&self, equal: Expr, private: bool) -> Result<Expr> {
         if private {
             let message = "NOT IN over private rows is not supported: write NOT EXISTS (SELECT 1 FROM ... WHERE a.<unit column> = b.<unit column> AND ...)";
             return Err(self.unsupported("in", message));
         }
-        // The first conjunct is the one that NOT IN stands for.
-        let first = match conditions {
-            [Expr::All(parts), ..] => parts.first_mut(),
-            [first, ..] => Some(first),
-            [] => None,
-        };
-        match first {
-            Some(equal @ Expr::Compare(Comparison::Eq, ..)) => {
-                let Expr::Compare(_, l, r) = equal.clone() else { return Err(Error::internal("an equality changed")) };
-                debug_assert!(r.columns().iter().all(|i| *i >= left_width));
-                *equal = Expr::or(vec![equal.clone(), Expr::IsNull(l), Expr::IsNull(r)]);
-                Ok(())
+        match equal {
+            Expr::Compare(Comparison::Eq, l, r) => {
+                let equal = Expr::Compare(Comparison::Eq, l.clone(), r.clone());
+                Ok(Expr::or(vec![equal, Expr::IsNull(l), Expr::IsNull(r)]))
             }
             _ => Err(self.unsupported("in", "this form of NOT IN is not supported: write NOT EXISTS")),
         }

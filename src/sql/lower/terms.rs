@@ -1,15 +1,13 @@
 //! What clauses and named arguments may ask of a release: less than policy gives, never more.
 
-use super::super::clause::{Mark, Strategy};
+use super::super::clause::{MAX_BOUND, Mark, Strategy};
 use super::Lowering;
 use super::aggregate::Call;
 use super::expr::Typed;
 use super::scope::Scope;
 use crate::algebra::{Bounds, Expr, Terms, bounds};
 use crate::error::{Code, Error, Result};
-
-/// Largest magnitude of a bound: a double holds all whole numbers up to here.
-const MAX_BOUND: f64 = 1e15;
+use crate::num::Amount;
 
 impl Lowering<'_> {
     /// The terms of a release that is one of `groupings` under a clause. All calls of one GROUP BY are of one SELECT, and have its clause.
@@ -39,11 +37,15 @@ impl Lowering<'_> {
             let message = "PUBLIC_GROUPS needs keys with public values: join with a public table of them, or take columns with a declared domain";
             return refuse(Code::PrivateKeys, message.into());
         }
+        let epsilon = clause.epsilon.map(|epsilon| epsilon.share(groupings));
+        if epsilon.is_some_and(Amount::is_zero) {
+            let message = format!("epsilon is too small to be shared by {groupings} groupings");
+            return refuse(Code::InvalidEpsilon, message);
+        }
         let family = match clause.strategy {
             Some(Strategy::Threshold(family)) => Some(family),
             Some(Strategy::PublicGroups) | None => None,
         };
-        let epsilon = clause.epsilon.map(|epsilon| epsilon.share(groupings));
         let delta = clause.delta.map(|delta| delta.share(groupings));
         Ok(Terms { epsilon, delta, groups: clause.groups, total: clause.rows, family })
     }
@@ -134,7 +136,11 @@ impl Lowering<'_> {
         }
         let message = format!(
             "{argument} ({}, {}) goes beyond ({}, {}), which the dataset's declaration gives: a question may ask for less, never for more",
-            asked.low, asked.high, most.low, most.high
+            // -0.0 + 0.0 is 0.0.
+            asked.low + 0.0,
+            asked.high + 0.0,
+            most.low + 0.0,
+            most.high + 0.0
         );
         Err(self.refuse(Code::InvalidRequest, argument, message))
     }
