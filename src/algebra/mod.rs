@@ -20,7 +20,7 @@ pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
 pub use function::{Buckets, Function, Pattern, Slice};
 pub use interval::{Bounds, bounds};
 pub use relation::{
-    Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, JoinKind, Key, Measure, Output, Quantity, Query,
-    Relation, Release, SortKey, TableId, Terms, WindowCall, WindowFunction,
+    Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Measure, Output, Quantity,
+    Query, Relation, Release, SortKey, TableId, Terms, WindowCall, WindowFunction,
 };
 pub use sensitivity::{Clamp, Contribution, Sensitivity};

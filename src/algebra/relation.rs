@@ -121,12 +121,22 @@ impl WindowFunction {
     }
 }
 
-/// The rows of the partition that a fold, `First` or `Last` looks at: by number of rows, or with all rows that are equal in the order.
+/// The rows of the partition that a fold, `First` or `Last` looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    pub rows: bool,
+    pub units: FrameUnits,
     pub start: FrameEnd,
     pub end: FrameEnd,
+}
+
+/// What a frame counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameUnits {
+    Rows,
+    /// Nothing: its ends hold all rows that are equal in the order.
+    Range,
+    /// Rows that are equal in the order count as one.
+    Groups,
 }
 
 /// One end of a frame; None is as far as the partition goes.

@@ -2,7 +2,7 @@
 
 use super::build::{column, folded, project, result, scalar, sort_key};
 use super::functions::cast;
-use crate::algebra::{Expr, FrameEnd, WindowCall, WindowFunction};
+use crate::algebra::{Expr, FrameEnd, FrameUnits, WindowCall, WindowFunction};
 use datafusion::common::{ScalarValue, internal_err};
 use datafusion::error::Result;
 use datafusion::functions_window::cume_dist::cume_dist;
@@ -68,6 +68,10 @@ fn frame(call: &WindowCall) -> WindowFrame {
         FrameEnd::Current => WindowFrameBound::CurrentRow,
         FrameEnd::After(rows) => WindowFrameBound::Following(distance(rows)),
     };
-    let units = if call.frame.rows { WindowFrameUnits::Rows } else { WindowFrameUnits::Range };
+    let units = match call.frame.units {
+        FrameUnits::Rows => WindowFrameUnits::Rows,
+        FrameUnits::Range => WindowFrameUnits::Range,
+        FrameUnits::Groups => WindowFrameUnits::Groups,
+    };
     WindowFrame::new_bounds(units, end(call.frame.start), end(call.frame.end))
 }

@@ -362,6 +362,67 @@ async fn texts_of_one_meaning_are_one_question() {
         "SELECT count(*) FROM visits a, patients b WHERE b.birth_year < a.age AND b.patient_id = a.patient_id",
     ];
     assert_eq!(query(join[0]), query(join[1]));
+    for (one, other) in [
+        (
+            "SELECT sum(age) FROM visits WHERE age BETWEEN 10 AND 20",
+            "SELECT sum((v.age)) AS s FROM visits v WHERE 10 <= age AND age <= 20",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT * FROM visits WHERE age > 5) t",
+            "WITH w AS (SELECT * FROM visits WHERE age > 5) SELECT count(*) FROM w",
+        ),
+        (
+            "SELECT count(*) FROM visits WHERE hospital IN ('A', 'B')",
+            "SELECT count(*) FROM visits WHERE hospital = 'B' OR hospital = 'A'",
+        ),
+        ("SELECT sum(age * 2 + cost) FROM visits", "SELECT sum(cost + 2 * age) FROM visits"),
+        (
+            "SELECT avg(CASE WHEN age > 3 AND cost > 1 THEN age END) FROM visits",
+            "SELECT avg(CASE WHEN 1 < cost AND 3 < age THEN age END) AS a FROM visits",
+        ),
+        ("SELECT count(*) FROM visits WHERE cost > 1.50", "SELECT count(*) FROM visits WHERE cost > 15e-1"),
+        (
+            "SELECT hospital, count(*) FROM visits GROUP BY hospital",
+            "SELECT v.hospital AS h, count(1) AS n FROM visits AS v GROUP BY 1",
+        ),
+        (
+            "SELECT count(*) FROM visits WHERE age > 1 AND hospital = 'A' OR age > 1 AND hospital = 'B'",
+            "SELECT count(*) FROM visits WHERE age > 1 AND (hospital = 'A' OR hospital = 'B')",
+        ),
+        (
+            "SELECT count(*) FROM visits WHERE visit_date > DATE '2021-01-31'",
+            "SELECT count(*) FROM visits WHERE visit_date > DATE '2020-12-31' + INTERVAL '1 month'",
+        ),
+        (
+            "SELECT count(*) FROM visits v, patients p, hospitals h WHERE v.patient_id = p.patient_id AND h.hospital = v.hospital",
+            "SELECT count(*) FROM visits a JOIN patients b ON b.patient_id = a.patient_id JOIN hospitals c ON c.hospital = a.hospital",
+        ),
+    ] {
+        assert_eq!(query(one), query(other), "{one}\n{other}");
+    }
+    for (one, other) in [
+        ("SELECT sum(age - cost) FROM visits", "SELECT sum(cost - age) FROM visits"),
+        (
+            "SELECT count(*) FROM visits WHERE age > 1 OR cost > 1",
+            "SELECT count(*) FROM visits WHERE age > 1 AND cost > 1",
+        ),
+        ("SELECT count(*) FROM visits WHERE NOT (age > 1)", "SELECT count(*) FROM visits WHERE age > 1"),
+        (
+            "SELECT count(*) FROM visits WHERE hospital LIKE 'a%'",
+            "SELECT count(*) FROM visits WHERE hospital ILIKE 'a%'",
+        ),
+        ("SELECT count(*, epsilon => 1) FROM visits", "SELECT count(*, epsilon => 2) FROM visits"),
+        (
+            "SELECT sum(age, contribution_bounds_per_row => (0, 1)) FROM visits",
+            "SELECT sum(age, contribution_bounds_per_group => (0, 1)) FROM visits",
+        ),
+        (
+            "SELECT count(*) FROM visits v LEFT JOIN patients p USING (patient_id)",
+            "SELECT count(*) FROM visits v JOIN patients p USING (patient_id)",
+        ),
+    ] {
+        assert_ne!(query(one), query(other), "{one}\n{other}");
+    }
     for other in [
         "SELECT count(*) FROM visits WHERE age >= 30 AND hospital = 'A' AND (cost < 10 OR diagnosis = 'flu')",
         "SELECT count(*) FROM visits WHERE age > 30 AND (hospital = 'A' AND cost < 10 OR diagnosis = 'flu')",

@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let (key_names, output_names) = names.split_at(keys.len());
-        if !is_released(&scope, &keys) {
+        if !self.is_released(&scope, &keys) {
             self.grouped(relation, &scope, Grouping { keys, calls, key_names, output_names, of: 1 })
         } else {
             self.check_over_optional(&scope, &keys, &calls)?;
@@ -76,7 +76,7 @@ impl Lowering<'_> {
     /// The groups of these keys, by whichever of the three it is.
     pub fn grouped(&mut self, relation: Relation, scope: &Scope, grouping: Grouping) -> Result<Lowered> {
         self.check_over_optional(scope, &grouping.keys, &grouping.calls)?;
-        if is_released(scope, &grouping.keys) {
+        if self.is_released(scope, &grouping.keys) {
             return self.release(relation, scope, grouping);
         }
         let Grouping { keys, calls, key_names, output_names, of: _ } = grouping;
@@ -86,6 +86,17 @@ impl Lowering<'_> {
             true => self.unit_aggregate(relation, scope, keys, calls, &names),
             false => Ok(self.public_aggregate(relation, scope, keys, calls, &names)),
         }
+    }
+
+    /// Whether groups of these keys are across units, and not within one.
+    pub fn is_released(&self, scope: &Scope, keys: &[(Expr, Type)]) -> bool {
+        scope.private && !keys.iter().any(|(e, _)| scope.slot_of(e).is_some_and(|slot| self.is_within_unit(slot)))
+    }
+
+    /// Whether rows that share this column's value are of one unit: it is the unit, or an unchanged key of a parent table (unique,
+    /// verified), whose values are no public keys. The plan groups by the unit all the same.
+    pub fn is_within_unit(&self, slot: &Slot) -> bool {
+        slot.unit || (slot.domain.is_none() && self.parent_key(slot).is_some())
     }
 
     pub fn call(&self, expr: &DfExpr, schema: &DFSchema, scope: &Scope) -> Result<Call> {
@@ -274,13 +285,6 @@ impl Lowering<'_> {
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(key_names) {
             let domain = scope.image(&expr, ty);
-            if domain.is_none() && scope.slot_of(&expr).is_some_and(|slot| self.parent_key(slot).is_some()) {
-                let message = format!(
-                    "each value of '{name}' belongs to {}, so every group would be about a single one: group by what many have in common",
-                    self.dataset.privacy_unit
-                );
-                return Err(self.refuse(Code::PrivateRows, "group", message));
-            }
             if domain.is_none() && self.dataset.rules.max_delta.is_zero() {
                 let what = match &expr {
                     Expr::Column(_) => format!("'{name}'"),
@@ -408,11 +412,6 @@ impl Lowering<'_> {
             }
         }
     }
-}
-
-/// Whether these groups are across units.
-pub fn is_released(scope: &Scope, keys: &[(Expr, Type)]) -> bool {
-    scope.private && !keys.iter().any(|(e, _)| scope.slot_of(e).is_some_and(|slot| slot.unit))
 }
 
 /// The count of what is not NULL. Making a whole number a fraction loses nothing, so COUNT(x) and AVG(x) share their count.

@@ -2,7 +2,7 @@
 //! and is paid for; a key that is not in a grouping is NULL in its rows.
 
 use super::Lowering;
-use super::aggregate::{Grouping, is_released};
+use super::aggregate::Grouping;
 use super::scope::{Lowered, Scope, Slot, UNREAD};
 use crate::algebra::{Expr, Literal, Type};
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ impl Lowering<'_> {
         let keys_of = |set: &[&DfExpr]| {
             (0..all.len()).filter(|at| set.contains(&all[*at])).map(|at| keys[at].clone()).collect::<Vec<_>>()
         };
-        let across = |set: &Vec<&DfExpr>| is_released(&scope, &keys_of(set));
+        let across = |set: &Vec<&DfExpr>| self.is_released(&scope, &keys_of(set));
         if sets.iter().any(across) && !sets.iter().all(across) {
             let message = format!(
                 "the privacy unit ({}) is in some groupings of this GROUP BY and not in others: ask for them apart",

@@ -231,7 +231,7 @@ impl Lowering<'_> {
                 "after an outer join that keeps unmatched rows of a public table comes its GROUP BY",
             ));
         }
-        if scope.private && !scope.columns.iter().any(|slot| slot.unit) {
+        if scope.private && !scope.columns.iter().any(|slot| self.is_within_unit(slot)) {
             // The keys of a release, and nothing else.
             let keys = scope.columns.iter().map(|slot| (slot.expr(), slot.ty)).collect();
             let names: Vec<&str> = scope.columns.iter().map(|slot| slot.name.as_str()).collect();

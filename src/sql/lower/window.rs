@@ -8,7 +8,8 @@ use super::Lowering;
 use super::aggregate::fold_type;
 use super::scope::{Lowered, Noise, Scope, Slot};
 use crate::algebra::{
-    Direction, Expr, FoldKind, Frame, FrameEnd, Literal, Relation, SortKey, Type, WindowCall, WindowFunction, bounds,
+    Direction, Expr, FoldKind, Frame, FrameEnd, FrameUnits, Literal, Relation, SortKey, Type, WindowCall,
+    WindowFunction, bounds,
 };
 use crate::error::Result;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -76,7 +77,8 @@ impl Lowering<'_> {
             arg => self.expr(arg, schema, scope),
         };
         let typed = args.iter().map(argument).collect::<Result<Vec<_>>>()?;
-        let partition = partition_by.iter().map(|e| Ok(self.expr(e, schema, scope)?.0)).collect::<Result<Vec<_>>>()?;
+        let mut partition =
+            partition_by.iter().map(|e| Ok(self.expr(e, schema, scope)?.0)).collect::<Result<Vec<_>>>()?;
         let mut order = order_by.iter().map(|key| self.sort_key(key, schema, scope)).collect::<Result<Vec<_>>>()?;
         let mut of = typed.first().cloned();
         let (function, ty) = match &window.fun {
@@ -91,19 +93,25 @@ impl Lowering<'_> {
         let frame = self.frame(window_frame)?;
         if scope.private {
             self.check_private(&function, &partition, scope)?;
+            if !partition.iter().any(|e| scope.slot_of(e).is_some_and(|slot| slot.unit)) {
+                // A parent's key is there in its place.
+                partition.insert(0, Expr::Column(0));
+            }
             // Rows that are equal in the order have one first and one last value together, which is that of no row by itself.
             let by_peers = match function {
+                // The order gets more keys below, and what counts groups of equal rows would see others.
+                WindowFunction::First | WindowFunction::Last if frame.units == FrameUnits::Groups => true,
                 WindowFunction::First => frame.start == FrameEnd::Current,
                 WindowFunction::Last => frame.end == FrameEnd::Current,
                 _ => false,
             };
-            if by_peers && !frame.rows {
+            if by_peers && frame.units != FrameUnits::Rows {
                 let message = format!(
                     "{name} up to the current row looks at rows that are equal in the order: write ROWS BETWEEN ... AND ..., or UNBOUNDED"
                 );
                 return Err(self.unsupported(name, message));
             }
-            if function.sees_order_of_equals() || frame.rows {
+            if function.sees_order_of_equals() || frame.units == FrameUnits::Rows {
                 let whole = (0..scope.width).map(Expr::Column);
                 order.extend(whole.map(|expr| SortKey { expr, direction: Direction::Ascending, nulls_first: true }));
             }
@@ -112,7 +120,7 @@ impl Lowering<'_> {
     }
 
     fn check_private(&self, function: &WindowFunction, partition: &[Expr], scope: &Scope) -> Result<()> {
-        if !partition.iter().any(|e| scope.slot_of(e).is_some_and(|slot| slot.unit)) {
+        if !partition.iter().any(|e| scope.slot_of(e).is_some_and(|slot| self.is_within_unit(slot))) {
             let message = format!(
                 "over private rows a window stays within one privacy unit ({}): add its column to PARTITION BY, or aggregate first",
                 self.dataset.privacy_unit
@@ -167,13 +175,18 @@ impl Lowering<'_> {
             WindowFrameBound::Preceding(rows) => distance(rows).map(FrameEnd::Before),
             WindowFrameBound::Following(rows) => distance(rows).map(FrameEnd::After),
         };
-        let rows = frame.units == WindowFrameUnits::Rows;
+        let units = match frame.units {
+            WindowFrameUnits::Rows => FrameUnits::Rows,
+            WindowFrameUnits::Range => FrameUnits::Range,
+            WindowFrameUnits::Groups => FrameUnits::Groups,
+        };
         let ends = end(&frame.start_bound).zip(end(&frame.end_bound));
-        let ends = ends.filter(|(start, end)| rows || [start, end].iter().all(|end| !end.is_counted()));
-        match ends {
-            Some((start, end)) if frame.units != WindowFrameUnits::Groups => Ok(Frame { rows, start, end }),
+        let counted = units != FrameUnits::Range;
+        match ends.filter(|(start, end)| counted || [start, end].iter().all(|end| !end.is_counted())) {
+            Some((start, end)) => Ok(Frame { units, start, end }),
             _ => {
-                let message = "a frame goes from and to UNBOUNDED, CURRENT ROW or, with ROWS, a number of rows";
+                let message =
+                    "a frame goes from and to UNBOUNDED, CURRENT ROW or, with ROWS or GROUPS, a number of them";
                 Err(self.unsupported("between", message))
             }
         }
