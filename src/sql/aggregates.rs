@@ -1,7 +1,7 @@
-//! Aggregates by name; one with a mark (see [`super::clause`]) is a function of its own, so that what it asks for is part of it. Lowering
+//! Aggregates by name; one with a mark (see [`super::marks`]) is a function of its own, so that what it asks for is part of it. Lowering
 //! gives them their meaning; they are never executed.
 
-use super::clause::split;
+use super::marks::split;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::internal_err;
 use datafusion::error::Result;

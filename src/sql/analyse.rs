@@ -1,7 +1,7 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
 use super::aggregates::aggregate;
-use super::fence::AGGREGATES;
+use super::functions::AGGREGATES;
 use super::locate::{Locator, position};
 use super::windows::windows;
 use crate::algebra::Type;

@@ -1,28 +1,22 @@
-//! Tokens, limits, the parser, and syntax that DataFusion would read and silently ignore.
+//! The parser, and syntax that DataFusion would read and silently ignore.
 
-use super::clause::{Asked, cut, mark};
+use super::clause::cut;
 use super::constant::fold_decimals;
+use super::functions::check_function;
+use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_OPERATORS, MAX_TOKENS, depth, too_deep};
 use super::locate::{Locator, position};
+use super::marks::{Asked, mark};
 use super::parameters::{Parameters, number};
 use crate::error::{Code, Error, Position, Result};
-use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
+    BinaryOperator, Distinct, Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
     Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-
-/// Most bytes of one statement.
-pub const MAX_BYTES: usize = 128 * 1024;
-/// Most tokens of one statement, white space and comments aside.
-pub const MAX_TOKENS: usize = 10_000;
-/// Deepest nesting that the parser follows.
-const MAX_DEPTH: usize = 64;
 
 /// One SELECT and the places of its words.
 pub struct Fenced {
@@ -77,95 +71,6 @@ pub fn parse(text: &str, parameters: &Parameters) -> Result<Fenced> {
         }
     }
 }
-
-fn too_deep() -> Error {
-    let message = format!(
-        "the statement nests deeper than {MAX_DEPTH} brackets or {MAX_OPERATORS} operators; flatten it or use WITH"
-    );
-    Error::new(Code::SqlTooDeep, message)
-}
-
-/// Deepest nesting of brackets and CASE, with runs of words and operators that end no operand counted as nesting. The parser
-/// recurses on all of these, on some without a limit of its own.
-///
-/// Some constructs are tried in two ways, one after the other, so that a mistake inside of n of them costs 2^n: they count
-/// for more.
-fn depth(tokens: &[TokenWithSpan]) -> usize {
-    #[derive(PartialEq)]
-    enum Open {
-        Bracket,
-        /// Tried twice.
-        Twice,
-        Case,
-        Type,
-    }
-    let cost = |open: &Open| match open {
-        Open::Bracket | Open::Type => 1,
-        Open::Case => 4,
-        Open::Twice => 8,
-    };
-    let (mut open, mut run, mut deepest) = (Vec::new(), 0usize, 0usize);
-    let mut before = Keyword::NoKeyword;
-    for token in tokens.iter().map(|t| &t.token).filter(|t| !matches!(t, Token::Whitespace(_))) {
-        match token {
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                open.push(if TRIED_TWICE.contains(&before) { Open::Twice } else { Open::Bracket });
-                run = 0;
-            }
-            // ARRAY<STRUCT<a ...: elsewhere < compares.
-            Token::Lt if before != Keyword::NoKeyword => open.push(Open::Type),
-            Token::Gt if open.last() == Some(&Open::Type) => drop(open.pop()),
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                // What is left open inside ends with the bracket.
-                if let Some(at) = open.iter().rposition(|o| matches!(o, Open::Bracket | Open::Twice)) {
-                    open.truncate(at);
-                }
-                run = 0;
-            }
-            Token::Word(word) => match word.keyword {
-                Keyword::CASE => open.push(Open::Case),
-                // Anywhere else it is a name.
-                Keyword::END if open.last() == Some(&Open::Case) && before != Keyword::CASE => {
-                    open.pop();
-                    run = 0;
-                }
-                Keyword::NoKeyword => run = 0,
-                _ => run += 1,
-            },
-            Token::Number(..) | Token::SingleQuotedString(_) | Token::Comma | Token::Mul => run = 0,
-            _ => run += 1,
-        }
-        before = match token {
-            Token::Word(word) => word.keyword,
-            _ => Keyword::NoKeyword,
-        };
-        deepest = deepest.max(open.iter().map(cost).sum::<usize>() + run);
-    }
-    deepest
-}
-
-/// Words before a bracket that the parser reads in two ways.
-const TRIED_TWICE: [Keyword; 19] = [
-    Keyword::CAST,
-    Keyword::TRY_CAST,
-    Keyword::SAFE_CAST,
-    Keyword::CONVERT,
-    Keyword::TRY_CONVERT,
-    Keyword::POSITION,
-    Keyword::CEIL,
-    Keyword::FLOOR,
-    Keyword::SUBSTRING,
-    Keyword::OVERLAY,
-    Keyword::TRIM,
-    Keyword::EXTRACT,
-    Keyword::SUBSTR,
-    Keyword::NOT,
-    Keyword::CURRENT_DATE,
-    Keyword::CURRENT_TIME,
-    Keyword::CURRENT_TIMESTAMP,
-    Keyword::LOCALTIME,
-    Keyword::LOCALTIMESTAMP,
-];
 
 fn syntax_error(e: ParserError) -> Error {
     match e {
@@ -225,9 +130,6 @@ struct Fence<'a> {
 /// Most SELECTs, VALUES lists and tables of one statement, as written and with WITH queries written out: planning costs their square,
 /// and a short chain of WITH queries that each use the one before twice could become anything.
 const MAX_PARTS: usize = 100;
-
-/// Deepest expression after the parser, which follows runs of operators without nesting.
-const MAX_OPERATORS: usize = 100;
 
 /// Deepest nesting of subqueries in expressions: making joins of them costs 2^n where they nest n deep.
 const MAX_SUBQUERIES: usize = 6;
@@ -491,96 +393,9 @@ impl Visitor for Fence<'_> {
     }
 }
 
-/// Functions that have a rule. Everything else is refused by name.
-const FUNCTIONS: [&str; 13] = [
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "coalesce",
-    "nullif",
-    "date_trunc",
-    "date_part",
-    "date_bin",
-    "width_bucket",
-    "substr",
-    "grouping",
-];
-
-/// Those of them that are aggregates.
-pub const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];
-
-/// Functions that have a rule with OVER, beside aggregates.
-const WINDOWS: [&str; 10] = [
-    "row_number",
-    "rank",
-    "dense_rank",
-    "percent_rank",
-    "cume_dist",
-    "ntile",
-    "lag",
-    "lead",
-    "first_value",
-    "last_value",
-];
-
-fn check_function(function: &Function) -> Option<String> {
-    let name = function.name.to_string().to_lowercase();
-    if !FUNCTIONS.contains(&name.as_str()) && !WINDOWS.contains(&name.as_str()) {
-        return Some(format!("function {name} is not supported{}", instead(&name)));
-    }
-    if function.filter.is_some() {
-        return Some(format!("{name}(...) FILTER is not supported: write {name}(CASE WHEN ... THEN ... END)"));
-    }
-    if !function.within_group.is_empty() || function.null_treatment.is_some() {
-        return Some(format!("{name} takes no WITHIN GROUP, IGNORE NULLS or RESPECT NULLS"));
-    }
-    None
-}
-
-/// What to write in the place of a function that has no rule.
-fn instead(name: &str) -> String {
-    let hint = match name {
-        "array_agg" | "string_agg" | "group_concat" | "listagg" | "any_value" | "first" | "last" => {
-            "it would show values of single units; group by the value and count"
-        }
-        "now" | "current_date" | "current_timestamp" | "today" | "localtime" | "localtimestamp" => {
-            "write the moment as a literal or as a parameter, so that the question stays the same question"
-        }
-        "random" | "rand" | "uuid" | "gen_random_uuid" => {
-            "an answer follows from rows and the engine's own noise alone"
-        }
-        "median" | "percentile_cont" | "percentile_disc" | "approx_median" | "quantile" => {
-            "count the values in ranges: width_bucket(x, low, high, n)"
-        }
-        "stddev" | "stddev_pop" | "stddev_samp" | "variance" | "var_pop" | "var_samp" | "var" => {
-            "it follows from avg(x) and avg(x * x)"
-        }
-        "anon_count" | "anon_sum" | "anon_avg" => {
-            "write SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (...) and SUM(x, contribution_bounds_per_group => (low, high))"
-        }
-        "year" | "month" | "day" | "hour" | "quarter" | "week" => "write EXTRACT(field FROM x)",
-        "if" | "iff" | "ifnull" | "nvl" | "isnull" | "decode" => {
-            "write CASE WHEN ... THEN ... ELSE ... END, or COALESCE"
-        }
-        "left" | "right" | "mid" => "write SUBSTRING(x FROM start FOR length)",
-        "regexp_like" | "regexp_match" | "contains" | "starts_with" | "ends_with" | "strpos" => "write x LIKE '%...%'",
-        _ => "",
-    };
-    if !hint.is_empty() {
-        return format!(": {hint}");
-    }
-    let known = FUNCTIONS.into_iter().chain(WINDOWS);
-    let near = known.clone().map(|other| (normalized_levenshtein(name, other), other));
-    match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((likeness, other)) if likeness >= 0.6 => format!(": did you mean {other}?"),
-        _ => format!("; supported are {}", known.collect::<Vec<_>>().join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::limits::TRIED_TWICE;
     use super::*;
 
     fn parse(text: &str) -> Result<Fenced> {

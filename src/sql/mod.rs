@@ -1,7 +1,7 @@
 //! From SQL text to the private algebra, in three steps that each refuse what they do not know.
 //!
 //! 1. [`fence`]: tokens are counted, the text is parsed, and syntax that later steps would silently ignore is refused;
-//!    [`parameters`] get their values, and [`clause`] reads `WITH DIFFERENTIAL_PRIVACY`.
+//!    [`parameters`] get their values, [`clause`] reads `WITH DIFFERENTIAL_PRIVACY`, and [`marks`] ties it to aggregates.
 //! 2. [`analyse`]: DataFusion resolves names and types into a logical plan. That plan is never executed.
 //! 3. [`lower`]: an exhaustive match turns the plan into `algebra`. Lowering judges DataFusion's *output*, so a mistake
 //!    there can cost correctness, never privacy.
@@ -13,8 +13,11 @@ mod analyse;
 mod clause;
 mod constant;
 mod fence;
+mod functions;
+mod limits;
 mod locate;
 mod lower;
+mod marks;
 mod parameters;
 mod windows;
 

@@ -75,9 +75,8 @@ impl Parameters<'_> {
     }
 
     /// Puts the values into an expression.
-    pub fn bind_expr(&self, expr: &mut Expr) -> Result<()> {
+    pub fn bind_expr(&self, expr: &mut Expr) {
         let _ = expr.visit(&mut Binding(self));
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Aggregates: over public rows, per unit, and across units. The last is a release, the only way out of privacy.
 
-use super::super::clause::{MAX_BOUND, Mark};
+use super::super::marks::{MAX_BOUND, Mark};
 use super::Lowering;
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};

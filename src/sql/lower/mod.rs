@@ -2,10 +2,11 @@
 //!
 //! Each rule keeps a private relation unit-preserving, with the unit in column 0, and says why in its place:
 //! [`relation`] has the operators, [`join`] and [`union`] those of several inputs, [`aggregate`] the per-unit aggregates and the one
-//! way out, a release, [`grouping`] several of them, and [`terms`] what the text may ask of them; [`expr`] has the scalar expressions and [`interval`] the error bars of what is computed from noisy values.
+//! way out, a release, [`grouping`] several of them, and [`terms`] what the text may ask of them; [`expr`] has the scalar expressions, [`functions`] those with a name, and [`interval`] the error bars of what is computed from noisy values.
 
 mod aggregate;
 mod expr;
+mod functions;
 mod grouping;
 mod interval;
 mod join;
@@ -16,8 +17,8 @@ mod terms;
 mod union;
 mod window;
 
-use super::clause::Asked;
 use super::locate::Locator;
+use super::marks::Asked;
 use super::{OutputColumn, OutputNoise, Statement};
 use crate::algebra::{Expr, Query, Relation, Release};
 use crate::catalog::Dataset;

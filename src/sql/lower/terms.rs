@@ -1,6 +1,7 @@
 //! What clauses and named arguments may ask of a release: less than policy gives, never more.
 
-use super::super::clause::{MAX_BOUND, Mark, Strategy};
+use super::super::clause::Strategy;
+use super::super::marks::{MAX_BOUND, Mark};
 use super::Lowering;
 use super::aggregate::Call;
 use super::expr::Typed;
