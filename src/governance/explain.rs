@@ -80,12 +80,17 @@ impl Tree<'_> {
                 }
             }
             Relation::Aggregate { input, keys, folds } => {
-                let keys = if private { &keys[1..] } else { keys.as_slice() };
-                let by = match (keys, private) {
-                    ([], true) => "for each unit".to_owned(),
-                    ([], false) => "over all rows".to_owned(),
-                    (keys, true) => format!("for each unit and each {}", names.exprs(keys, input)),
-                    (keys, false) => format!("for each {}", names.exprs(keys, input)),
+                let mut keys: Vec<String> = keys.iter().map(|key| names.expr(key, input)).collect();
+                if private {
+                    // The unit stands first, whether it is named among the others or not.
+                    let unit = keys.remove(0);
+                    keys.retain(|key| *key != unit);
+                }
+                let by = match (keys.join(", ").as_str(), private) {
+                    ("", true) => "for each unit".to_owned(),
+                    ("", false) => "over all rows".to_owned(),
+                    (keys, true) => format!("for each unit and each {keys}"),
+                    (keys, false) => format!("for each {keys}"),
                 };
                 match folds.as_slice() {
                     [] => format!("one row {by}"),

@@ -2,7 +2,7 @@
 
 use crate::algebra::{
     Arithmetic, Comparison, DateUnit, Expr, Fold, FoldKind, Function, Literal, Measure, Output, Quantity, Query,
-    Relation, Release, WindowCall, WindowFunction,
+    Relation, Release, Type, WindowCall, WindowFunction,
 };
 use crate::catalog::{Dataset, Protection, literal_value};
 use arrow::util::display::array_value_to_string;
@@ -90,6 +90,8 @@ impl Writer<'_> {
                 }
                 text + " END"
             }
+            // A whole number as a fraction, which the planner adds, is the same number.
+            Expr::Cast(inner, Type::Float) => self.expr(inner, over),
             Expr::Cast(inner, ty) => format!("CAST({} AS {})", self.expr(inner, over), ty.sql()),
             Expr::Apply(function, inner) => {
                 let argument = self.expr(inner, over);
