@@ -43,8 +43,8 @@ pub fn check_function(function: &Function) -> Option<String> {
     if !FUNCTIONS.contains(&name.as_str()) && !WINDOWS.contains(&name.as_str()) {
         return Some(format!("function {name} is not supported{}", instead(&name)));
     }
-    if function.filter.is_some() {
-        return Some(format!("{name}(...) FILTER is not supported: write {name}(CASE WHEN ... THEN ... END)"));
+    if function.filter.is_some() && (function.over.is_some() || !AGGREGATES.contains(&name.as_str())) {
+        return Some(format!("{name}(...) takes no FILTER here: write {name}(CASE WHEN ... THEN ... END)"));
     }
     if !function.within_group.is_empty() || function.null_treatment.is_some() {
         return Some(format!("{name} takes no WITHIN GROUP, IGNORE NULLS or RESPECT NULLS"));

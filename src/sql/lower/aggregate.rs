@@ -109,14 +109,18 @@ impl Lowering<'_> {
         };
         let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = params;
         let (name, mark) = self.asked.mark(func.name());
-        if filter.is_some() || !order_by.is_empty() || null_treatment.is_some() {
-            return Err(self.unsupported(name, format!("{name} takes no FILTER, ORDER BY or IGNORE NULLS: use CASE")));
+        if !order_by.is_empty() || null_treatment.is_some() {
+            return Err(self.unsupported(name, format!("{name} takes no ORDER BY or IGNORE NULLS: use CASE")));
         }
         let mut typed = args.iter().map(|arg| self.expr(arg, schema, scope)).collect::<Result<Vec<_>>>()?;
         if let Some(mark) = mark.filter(|mark| mark.names_unit) {
             self.check_unit(mark, typed.pop(), scope)?;
         }
-        Ok(Call { mark: mark.cloned(), ..self.fold_call(name, *distinct, typed)? })
+        let call = Call { mark: mark.cloned(), ..self.fold_call(name, *distinct, typed)? };
+        match filter {
+            None => Ok(call),
+            Some(filter) => Ok(filtered(call, self.condition(filter, schema, scope)?)),
+        }
     }
 
     /// An aggregate by its name.
@@ -412,6 +416,15 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// Over the rows that fulfil the condition alone: all aggregates skip NULL, which the others' values become.
+fn filtered(call: Call, condition: Expr) -> Call {
+    let (kind, of, ty) = match call.kind {
+        FoldKind::Rows => (FoldKind::NonNull, Expr::Literal(Literal::Int(1)), Type::Int),
+        kind => (kind, call.of, call.ty),
+    };
+    Call { kind, of: Expr::Case { branches: vec![(condition, of)], otherwise: None }, ty, ..call }
 }
 
 /// The count of what is not NULL. Making a whole number a fraction loses nothing, so COUNT(x) and AVG(x) share their count.
