@@ -36,14 +36,14 @@ pub fn image(
         }
         Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::Compare(..) => Some(truth_values()),
         Expr::Cast(_, Type::Bool) => Some(truth_values()),
-        Expr::Apply(Function::Slice(slice), of) => {
+        Expr::Apply(function @ (Function::Slice(_) | Function::Change(_)), of) => {
             let mut values = Vec::new();
             for value in image(of, Type::Text, column, bounds_of)?.iter() {
-                let part = match value {
-                    Literal::Text(text) => Literal::Text(slice.of(text).to_owned()),
-                    _ => Literal::Null(Type::Text),
+                let changed = match value {
+                    Literal::Text(text) => function.of_text(text),
+                    _ => None,
                 };
-                add(&mut values, &part);
+                add(&mut values, &changed.map_or(Literal::Null(Type::Text), Literal::Text));
             }
             Some(values.into())
         }

@@ -17,7 +17,7 @@ mod sensitivity;
 pub use calendar::{DatePart, DateUnit};
 pub use domain::{Domain, image};
 pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
-pub use function::{Buckets, Function, Pattern, Slice};
+pub use function::{Buckets, Change, Function, MAX_TEXT_BYTES, Math, Pattern, Slice};
 pub use interval::{Bounds, bounds};
 pub use relation::{
     Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Measure, Output, Quantity,

@@ -28,8 +28,8 @@ use crate::num::Amount;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Longest text that a question works with. A longer value is NULL: one unit's texts must not be able to exhaust memory.
-pub const MAX_TEXT_BYTES: usize = 1024;
+/// A longer value is NULL: one unit's texts must not be able to exhaust memory.
+pub use crate::algebra::MAX_TEXT_BYTES;
 
 /// One population and the tables about it.
 pub struct Dataset {

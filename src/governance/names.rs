@@ -100,6 +100,9 @@ impl Writer<'_> {
                     Function::Start(DateUnit::Steps { .. }) => format!("date_bin({argument})"),
                     Function::Start(unit) => format!("date_trunc('{unit:?}', {argument})").to_lowercase(),
                     Function::Bucket(_) => format!("width_bucket({argument})"),
+                    Function::Math(math, _) => format!("{math:?}({argument})").to_lowercase(),
+                    Function::Change(change) => format!("{change:?}({argument})").to_lowercase(),
+                    Function::Length => format!("length({argument})"),
                     Function::Like(pattern) => {
                         let like = if pattern.ignore_case { "ILIKE" } else { "LIKE" };
                         format!("{argument} {like} '{}'", pattern.text.replace('\'', "''"))

@@ -1,10 +1,9 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
 use super::aggregates::aggregate;
-use super::functions::AGGREGATES;
+use super::functions::{AGGREGATES, SCALARS, scalar_names};
 use super::locate::{Locator, position};
 use super::windows::windows;
-use crate::algebra::Type;
 use crate::catalog::{Dataset, arrow_type};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -31,7 +30,6 @@ use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::tokenizer::Location;
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// A typed logical plan. It is judged by lowering and never executed.
@@ -229,12 +227,7 @@ impl ContextProvider for Names {
         match name {
             "coalesce" => Some(coalesce()),
             "nullif" => Some(nullif()),
-            "date_part" => Some(named("date_part", 2..=2, DataType::Int64)),
-            "date_trunc" => Some(named("date_trunc", 2..=2, arrow_type(Type::Timestamp))),
-            "date_bin" => Some(named("date_bin", 2..=3, arrow_type(Type::Timestamp))),
-            "substr" => Some(named("substr", 2..=3, DataType::Utf8)),
-            "width_bucket" => Some(named("width_bucket", 4..=4, DataType::Int64)),
-            _ => None,
+            name => named(name),
         }
     }
 
@@ -259,7 +252,7 @@ impl ContextProvider for Names {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        ["coalesce", "nullif", "date_part", "date_trunc", "date_bin", "substr", "width_bucket"].map(String::from).into()
+        scalar_names().map(str::to_owned).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -281,24 +274,34 @@ struct SyntaxPlanner;
 
 impl ExprPlanner for SyntaxPlanner {
     fn plan_substring(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
-        Ok(PlannerResult::Planned(named("substr", 2..=3, DataType::Utf8).call(args)))
+        planned("substr", args)
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
-        Ok(PlannerResult::Planned(named("date_part", 2..=2, DataType::Int64).call(args)))
+        planned("date_part", args)
+    }
+}
+
+/// A call of a function with a syntax of its own.
+fn planned(name: &str, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+    match named(name) {
+        Some(function) => Ok(PlannerResult::Planned(function.call(args))),
+        None => internal_err!("{name} has no rule"),
     }
 }
 
 /// A function that is known by name, number of arguments and type: lowering gives it a meaning, and it is never executed.
-fn named(name: &'static str, arguments: RangeInclusive<usize>, returns: DataType) -> Arc<ScalarUDF> {
-    let signature = Signature::one_of(arguments.map(TypeSignature::Any).collect(), Volatility::Immutable);
-    Arc::new(ScalarUDF::from(Named { name, returns, signature }))
+fn named(name: &str) -> Option<Arc<ScalarUDF>> {
+    let (name, arguments, returns) = SCALARS.iter().find(|(known, ..)| *known == name)?;
+    let signature = Signature::one_of(arguments.clone().map(TypeSignature::Any).collect(), Volatility::Immutable);
+    Some(Arc::new(ScalarUDF::from(Named { name, returns: returns.map(arrow_type), signature })))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Named {
     name: &'static str,
-    returns: DataType,
+    /// None is the argument's.
+    returns: Option<DataType>,
     signature: Signature,
 }
 
@@ -311,8 +314,8 @@ impl ScalarUDFImpl for Named {
         &self.signature
     }
 
-    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
-        Ok(self.returns.clone())
+    fn return_type(&self, of: &[DataType]) -> DfResult<DataType> {
+        Ok(self.returns.clone().or_else(|| of.first().cloned()).unwrap_or(DataType::Null))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> DfResult<ColumnarValue> {

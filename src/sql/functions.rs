@@ -1,26 +1,56 @@
 //! The functions that have a rule, and what to write in the place of those that have none.
 
+use crate::algebra::Type;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::sql::sqlparser::ast::Function;
+use std::ops::RangeInclusive;
 
-/// Functions that have a rule. Everything else is refused by name.
-const FUNCTIONS: [&str; 13] = [
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "coalesce",
-    "nullif",
-    "date_trunc",
-    "date_part",
-    "date_bin",
-    "width_bucket",
-    "substr",
-    "grouping",
+/// A scalar function: its name, its numbers of arguments, and the type of its result, which is its argument's where there is none.
+pub type Scalar = (&'static str, RangeInclusive<usize>, Option<Type>);
+
+/// Scalar functions that have a rule, beside COALESCE and NULLIF. Everything else is refused by name.
+pub const SCALARS: [Scalar; 28] = [
+    ("abs", 1..=1, None),
+    ("btrim", 1..=1, Some(Type::Text)),
+    ("ceil", 1..=1, None),
+    ("ceiling", 1..=1, None),
+    ("char_length", 1..=1, Some(Type::Int)),
+    ("character_length", 1..=1, Some(Type::Int)),
+    ("date_bin", 2..=3, Some(Type::Timestamp)),
+    ("date_part", 2..=2, Some(Type::Int)),
+    ("date_trunc", 2..=2, Some(Type::Timestamp)),
+    ("exp", 1..=1, Some(Type::Float)),
+    ("floor", 1..=1, None),
+    ("length", 1..=1, Some(Type::Int)),
+    ("ln", 1..=1, Some(Type::Float)),
+    ("log10", 1..=1, Some(Type::Float)),
+    ("log2", 1..=1, Some(Type::Float)),
+    ("lower", 1..=1, Some(Type::Text)),
+    ("ltrim", 1..=1, Some(Type::Text)),
+    ("reverse", 1..=1, Some(Type::Text)),
+    ("round", 1..=1, None),
+    ("rtrim", 1..=1, Some(Type::Text)),
+    ("sign", 1..=1, None),
+    ("signum", 1..=1, None),
+    ("sqrt", 1..=1, Some(Type::Float)),
+    ("substr", 2..=3, Some(Type::Text)),
+    ("trim", 1..=1, Some(Type::Text)),
+    ("trunc", 1..=1, None),
+    ("upper", 1..=1, Some(Type::Text)),
+    ("width_bucket", 4..=4, Some(Type::Int)),
 ];
 
-/// Those of them that are aggregates.
+/// The names of all scalar functions.
+pub fn scalar_names() -> impl Iterator<Item = &'static str> + Clone {
+    ["coalesce", "nullif"].into_iter().chain(SCALARS.iter().map(|(name, ..)| *name))
+}
+
+/// The names of all that have a rule.
+fn known() -> impl Iterator<Item = &'static str> + Clone {
+    AGGREGATES.into_iter().chain(["grouping"]).chain(scalar_names()).chain(WINDOWS)
+}
+
+/// Aggregates that have a rule.
 pub const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];
 
 /// Functions that have a rule with OVER, beside aggregates.
@@ -40,7 +70,7 @@ const WINDOWS: [&str; 10] = [
 /// What is wrong with a call, if anything is.
 pub fn check_function(function: &Function) -> Option<String> {
     let name = function.name.to_string().to_lowercase();
-    if !FUNCTIONS.contains(&name.as_str()) && !WINDOWS.contains(&name.as_str()) {
+    if !known().any(|known| known == name) {
         return Some(format!("function {name} is not supported{}", instead(&name)));
     }
     if function.filter.is_some() && (function.over.is_some() || !AGGREGATES.contains(&name.as_str())) {
@@ -84,10 +114,9 @@ fn instead(name: &str) -> String {
     if !hint.is_empty() {
         return format!(": {hint}");
     }
-    let known = FUNCTIONS.into_iter().chain(WINDOWS);
-    let near = known.clone().map(|other| (normalized_levenshtein(name, other), other));
+    let near = known().map(|other| (normalized_levenshtein(name, other), other));
     match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((likeness, other)) if likeness >= 0.6 => format!(": did you mean {other}?"),
-        _ => format!("; supported are {}", known.collect::<Vec<_>>().join(", ")),
+        _ => format!("; supported are {}", known().collect::<Vec<_>>().join(", ")),
     }
 }

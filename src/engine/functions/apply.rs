@@ -2,9 +2,11 @@
 
 use crate::algebra::{Function, Pattern};
 use crate::catalog::arrow_type;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use datafusion::arrow::compute::kernels::comparison::{ilike, like};
-use datafusion::arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
@@ -42,6 +44,9 @@ impl ScalarUDFImpl for Apply {
             Function::Bucket(_) => "bucket",
             Function::Like(_) => "like",
             Function::Slice(_) => "slice",
+            Function::Math(..) => "math",
+            Function::Change(_) => "change",
+            Function::Length => "length",
         }
     }
 
@@ -69,9 +74,20 @@ impl ScalarUDFImpl for Apply {
                 Arc::new(floats.iter().map(|v| Some(buckets.of(v?))).collect::<Int64Array>())
             }
             (Function::Like(pattern), ..) if texts.is_some() => like_pattern(&values, pattern)?,
-            (Function::Slice(slice), ..) if texts.is_some() => {
-                let parts = texts.into_iter().flatten().map(|text| Some(slice.of(text?)));
-                Arc::new(parts.collect::<StringArray>())
+            (Function::Slice(_) | Function::Change(_), ..) if texts.is_some() => {
+                let changed = texts.into_iter().flatten().map(|text| self.function.of_text(text?));
+                Arc::new(changed.collect::<StringArray>())
+            }
+            (Function::Length, ..) if texts.is_some() => {
+                let lengths = texts.into_iter().flatten().map(|text| Some(text?.chars().count() as i64));
+                Arc::new(lengths.collect::<Int64Array>())
+            }
+            (Function::Math(math, _), _, Some(floats)) => {
+                Arc::new(floats.iter().map(|v| math.of(v?)).collect::<Float64Array>())
+            }
+            (Function::Math(math, _), ..) if values.as_primitive_opt::<Int64Type>().is_some() => {
+                let whole = values.as_primitive::<Int64Type>();
+                Arc::new(whole.iter().map(|v| math.of_whole(v?)).collect::<Int64Array>())
             }
             _ => return internal_err!("a function is asked about a value of another type"),
         };

@@ -2,7 +2,7 @@
 
 use super::expr::{Scalars, Typed, is_interval, is_null, not};
 use crate::algebra::calendar::DAY;
-use crate::algebra::{Buckets, DatePart, DateUnit, Expr, Function, Literal, Pattern, Slice, Type};
+use crate::algebra::{Buckets, Change, DatePart, DateUnit, Expr, Function, Literal, Math, Pattern, Slice, Type};
 use crate::error::{Error, Result};
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::kernels::comparison;
@@ -30,6 +30,11 @@ impl Scalars<'_> {
                 self.case(vec![(equal, (Expr::Literal(Literal::Null(ty)), ty))], Some((value, ty)))
             }
             ("substr", 2 | 3) => self.slice(args),
+            (name, 1) if math(name).is_some() || change(name).is_some() || length(name) => {
+                let (of, ty) =
+                    args.into_iter().next().ok_or_else(|| Error::internal("a function without its argument"))?;
+                self.of_one(name, of, ty)
+            }
             ("date_part", 2) => {
                 let (part, of) = self.calendar(
                     name,
@@ -69,6 +74,25 @@ impl Scalars<'_> {
                 }
             }
             _ => Err(self.unsupported(name, format!("function {name} is not supported"))),
+        }
+    }
+
+    /// A function of one number or one text.
+    fn of_one(&self, name: &str, of: Expr, ty: Type) -> Result<Typed> {
+        match (math(name), change(name)) {
+            (Some(math), _) => match ty {
+                Type::Float => Ok(applied(Function::Math(math, Type::Float), of)),
+                // Whole already.
+                Type::Int if matches!(math, Math::Floor | Math::Ceil | Math::Round | Math::Trunc) => Ok((of, ty)),
+                Type::Int if matches!(math, Math::Abs | Math::Sign) => Ok(applied(Function::Math(math, Type::Int), of)),
+                Type::Int => Ok(applied(Function::Math(math, Type::Float), of.cast(Type::Float))),
+                _ => Err(self.unsupported(name, format!("{name} needs a number, not {}", ty.sql()))),
+            },
+            _ if ty != Type::Text => {
+                Err(self.unsupported(name, format!("{name} needs a VARCHAR, not {}: add a CAST", ty.sql())))
+            }
+            (_, Some(change)) => Ok(applied(Function::Change(change), of)),
+            (None, None) => Ok(applied(Function::Length, of)),
         }
     }
 
@@ -195,4 +219,37 @@ impl Scalars<'_> {
 fn applied(function: Function, to: Expr) -> Typed {
     let ty = function.result();
     (Expr::Apply(function, Box::new(to)), ty)
+}
+
+fn math(name: &str) -> Option<Math> {
+    Some(match name {
+        "abs" => Math::Abs,
+        "sign" | "signum" => Math::Sign,
+        "floor" => Math::Floor,
+        "ceil" | "ceiling" => Math::Ceil,
+        "round" => Math::Round,
+        "trunc" => Math::Trunc,
+        "sqrt" => Math::Sqrt,
+        "exp" => Math::Exp,
+        "ln" => Math::Ln,
+        "log10" => Math::Log10,
+        "log2" => Math::Log2,
+        _ => return None,
+    })
+}
+
+fn change(name: &str) -> Option<Change> {
+    Some(match name {
+        "lower" => Change::Lower,
+        "upper" => Change::Upper,
+        "trim" | "btrim" => Change::Trim,
+        "ltrim" => Change::TrimStart,
+        "rtrim" => Change::TrimEnd,
+        "reverse" => Change::Reverse,
+        _ => return None,
+    })
+}
+
+fn length(name: &str) -> bool {
+    matches!(name, "length" | "char_length" | "character_length")
 }
