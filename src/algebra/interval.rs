@@ -51,6 +51,12 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
             Bounds::new(DateUnit::Day.start(of.low as i64)? as f64, of.high)
         }
         Expr::Apply(function, inner) => function.bounds(bounds(inner, column)),
+        // |a % b| is at most |a| and |b|, and a % b takes the sign of a.
+        Expr::Arithmetic(Arithmetic::Remainder, l, r) => {
+            let most = bounds(r, column).map_or(f64::INFINITY, |r| r.low.abs().max(r.high.abs()));
+            let ends = bounds(l, column).map_or((-most, most), |l| (l.low.min(0.0), l.high.max(0.0)));
+            Bounds::new(ends.0.max(-most), ends.1.min(most))
+        }
         Expr::Arithmetic(op, l, r) => {
             let (l, r) = (bounds(l, column)?, bounds(r, column)?);
             match op {
@@ -61,9 +67,7 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
                 Arithmetic::Quotient if r.low > 0.0 || r.high < 0.0 => {
                     l.corners(r, |a, b| a / b).and_then(Bounds::whole)
                 }
-                Arithmetic::Divide | Arithmetic::Quotient => None,
-                // |a % b| <= |a| and takes the sign of a.
-                Arithmetic::Remainder => Bounds::new(l.low.min(0.0), l.high.max(0.0)),
+                Arithmetic::Divide | Arithmetic::Quotient | Arithmetic::Remainder => None,
             }
         }
         // NULL branches add nothing to a sum or a mean.

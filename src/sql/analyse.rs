@@ -12,7 +12,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{SchemaError, TableReference, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::functions::core::{coalesce, nullif};
+use datafusion::functions::core::{coalesce, greatest, least, nullif};
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
@@ -227,6 +227,8 @@ impl ContextProvider for Names {
         match name {
             "coalesce" => Some(coalesce()),
             "nullif" => Some(nullif()),
+            "greatest" => Some(greatest()),
+            "least" => Some(least()),
             name => named(name),
         }
     }

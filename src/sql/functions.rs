@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 /// A scalar function: its name, its numbers of arguments, and the type of its result, which is its argument's where there is none.
 pub type Scalar = (&'static str, RangeInclusive<usize>, Option<Type>);
 
-/// Scalar functions that have a rule, beside COALESCE and NULLIF. Everything else is refused by name.
+/// Scalar functions that have a rule, beside COALESCE, NULLIF, GREATEST and LEAST. Everything else is refused by name.
 pub const SCALARS: [Scalar; 28] = [
     ("abs", 1..=1, None),
     ("btrim", 1..=1, Some(Type::Text)),
@@ -42,7 +42,7 @@ pub const SCALARS: [Scalar; 28] = [
 
 /// The names of all scalar functions.
 pub fn scalar_names() -> impl Iterator<Item = &'static str> + Clone {
-    ["coalesce", "nullif"].into_iter().chain(SCALARS.iter().map(|(name, ..)| *name))
+    ["coalesce", "nullif", "greatest", "least"].into_iter().chain(SCALARS.iter().map(|(name, ..)| *name))
 }
 
 /// The names of all that have a rule.

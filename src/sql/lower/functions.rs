@@ -23,6 +23,8 @@ impl Scalars<'_> {
                     (_, last) => self.case(branches, last),
                 }
             }
+            ("greatest", 1..) => self.extreme(args, Operator::GtEq),
+            ("least", 1..) => self.extreme(args, Operator::LtEq),
             ("nullif", 2) => {
                 self.copies(&args[0].0, 2)?;
                 let (value, ty) = args[0].clone();
@@ -75,6 +77,21 @@ impl Scalars<'_> {
             }
             _ => Err(self.unsupported(name, format!("function {name} is not supported"))),
         }
+    }
+
+    /// The first argument that is not NULL and of which `beats` holds against each other one that is not; NULL where all are.
+    fn extreme(&self, args: Vec<Typed>, beats: Operator) -> Result<Typed> {
+        args.iter().try_for_each(|(arg, _)| self.copies(arg, 3 * args.len()))?;
+        let wins = |(at, arg): (usize, &Typed)| {
+            let mut condition = vec![not(is_null(arg.0.clone()))];
+            for other in args.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| other) {
+                let beaten = self.binary(arg.clone(), beats, other.clone())?.0;
+                condition.push(Expr::or(vec![is_null(other.0.clone()), beaten]));
+            }
+            Ok((Expr::and(condition), arg.clone()))
+        };
+        let branches = args.iter().enumerate().map(wins).collect::<Result<Vec<_>>>()?;
+        self.case(branches, None)
     }
 
     /// A function of one number or one text.
