@@ -45,6 +45,9 @@ pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> 
     let Shares { whole, of_each, delta: delta_share } = shares(&statement.query.releases, ask, rules)?;
     let mut releases = Vec::new();
     for release in &statement.query.releases {
+        if release.measures.is_empty() {
+            return Err(Error::internal("a release of nothing"));
+        }
         let terms = release.terms;
         let release = Release { contribution, ..release.clone() };
         let epsilon = terms.epsilon.unwrap_or(of_each);

@@ -103,6 +103,11 @@ fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
     let mut wrong = None;
     let looked = plan.apply_with_subqueries(|operator| {
         if let LogicalPlan::Filter(filter) = operator
+            && split_conjunction(&filter.predicate).into_iter().any(is_correlated_not_in)
+        {
+            wrong = Some("NOT IN over a correlated subquery is not supported: write NOT EXISTS (SELECT 1 FROM ... WHERE ...)");
+        }
+        if let LogicalPlan::Filter(filter) = operator
             && !split_conjunction(&filter.predicate).into_iter().all(|part| is_in(part) || has_no_unknown_in(part))
         {
             wrong = Some("NOT IN (SELECT ...), or a comparison of IN (SELECT ...) with something, may be unknown here: write NOT EXISTS (SELECT 1 FROM ... WHERE ...)");
@@ -137,9 +142,27 @@ fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
 /// A condition that is `x IN (SELECT ...)` or its negation.
 fn is_in(part: &Expr) -> bool {
     match part {
-        Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(_)),
-        other => matches!(other, Expr::InSubquery(_)),
+        Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(within) if !contains_in(&within.expr)),
+        other => matches!(other, Expr::InSubquery(within) if !contains_in(&within.expr)),
     }
+}
+
+/// `x NOT IN (SELECT y ... WHERE ...)` with a condition on the outer row: where that is `y = x` too, the planner takes it for the same
+/// equality, which NULL fulfils.
+fn is_correlated_not_in(part: &Expr) -> bool {
+    let within = match part {
+        Expr::Not(inner) => match inner.as_ref() {
+            Expr::InSubquery(within) if !within.negated => within,
+            _ => return false,
+        },
+        Expr::InSubquery(within) if within.negated => within,
+        _ => return false,
+    };
+    !within.subquery.outer_ref_columns.is_empty()
+}
+
+fn contains_in(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(matches!(e, Expr::InSubquery(_)))).unwrap_or(true)
 }
 
 /// Whether nothing in a condition can tell an unknown `x IN (SELECT ...)` from a false one: within a larger condition it becomes a
@@ -149,8 +172,8 @@ fn has_no_unknown_in(part: &Expr) -> bool {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
             has_no_unknown_in(left) && has_no_unknown_in(right)
         }
-        Expr::InSubquery(within) => !within.negated,
-        other => !other.exists(|e| Ok(matches!(e, Expr::InSubquery(_)))).unwrap_or(true),
+        Expr::InSubquery(within) => !within.negated && !contains_in(&within.expr),
+        other => !contains_in(other),
     }
 }
 
@@ -372,7 +395,9 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
                 None => Error::new(Code::UnsupportedSql, plain(message)),
             }
         }
-        DataFusionError::ArrowError(..) => Error::new(Code::UnsupportedSql, "a literal of the text is out of range"),
+        DataFusionError::ArrowError(..) => {
+            Error::new(Code::UnsupportedSql, "a literal of the text is not valid, or out of range")
+        }
         other => Error::new(Code::UnsupportedSql, plain(&other.strip_backtrace())),
     };
     error.or_at(at)

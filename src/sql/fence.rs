@@ -9,8 +9,8 @@ use super::marks::{Asked, mark};
 use super::parameters::{Parameters, number};
 use crate::error::{Code, Error, Position, Result};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
-    Statement, TableFactor, Visit, Visitor,
+    BinaryOperator, Distinct, Expr, Function, GroupByExpr, NamedWindowDefinition, NamedWindowExpr, Query, Select,
+    SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -134,6 +134,9 @@ const MAX_PARTS: usize = 100;
 /// Deepest nesting of subqueries in expressions: making joins of them costs 2^n where they nest n deep.
 const MAX_SUBQUERIES: usize = 6;
 
+/// The planner drops the window that another one names.
+const BUILDS_ON_ANOTHER: &str = "a window that builds on another one is not supported: write all of it out";
+
 /// Most window functions: each is a sort, and planning costs their square.
 const MAX_WINDOWS: usize = 64;
 
@@ -215,7 +218,7 @@ impl Fence<'_> {
             distribute_by,
             sort_by,
             having: _,
-            named_window: _,
+            named_window,
             qualify: _,
             window_before_qualify: _,
             value_table_mode,
@@ -237,6 +240,13 @@ impl Fence<'_> {
             && !modifiers.is_empty()
         {
             return self.refuse("with", "GROUP BY ... WITH is not supported: write ROLLUP (...) or CUBE (...)");
+        }
+        let builds_on_another = |definition: &NamedWindowDefinition| match &definition.1 {
+            NamedWindowExpr::NamedWindow(_) => true,
+            NamedWindowExpr::WindowSpec(spec) => spec.window_name.is_some(),
+        };
+        if named_window.iter().any(builds_on_another) {
+            return self.refuse("window", BUILDS_ON_ANOTHER);
         }
         let ignored = !optimizer_hints.is_empty()
             || select_modifiers.is_some()
@@ -377,11 +387,24 @@ impl Visitor for Fence<'_> {
         }
         let refuse = |message: &str| at(Error::new(Code::UnsupportedSql, message));
         match expr {
+            Expr::Function(Function { over: Some(WindowType::WindowSpec(spec)), .. }) if spec.window_name.is_some() => {
+                refuse(BUILDS_ON_ANOTHER)
+            }
             Expr::Function(function) => match check_function(function) {
                 Some(message) => at(Error::new(Code::UnsupportedSql, message)),
                 None => ControlFlow::Continue(()),
             },
             Expr::AnyOp { .. } | Expr::AllOp { .. } => refuse("ANY and ALL are not supported: use a join or IN (...)"),
+            Expr::Interval(interval)
+                if !matches!(interval.value.as_ref(), Expr::Value(_))
+                    || interval.leading_precision.is_some()
+                    || interval.last_field.is_some()
+                    || interval.fractional_seconds_precision.is_some() =>
+            {
+                refuse(
+                    "INTERVAL takes a literal and one unit, as in INTERVAL '90' DAY, or both in one text, INTERVAL '1 day 12 hours'",
+                )
+            }
             Expr::SimilarTo { .. } | Expr::RLike { .. } => {
                 refuse("SIMILAR TO and RLIKE are not supported: use LIKE, with % for any text and _ for any character")
             }

@@ -311,7 +311,7 @@ impl Lowering<'_> {
             let message = format!("the keys have more than {MAX_CELLS} combinations: group by fewer columns");
             return Err(self.unsupported("group", message));
         }
-        if !private && calls.is_empty() && !release_keys.is_empty() {
+        if !private && calls.is_empty() {
             return self.public_keys(release_keys, key_names);
         }
         let terms = self.terms(&calls, of, private)?;
@@ -340,7 +340,8 @@ impl Lowering<'_> {
         Ok(released(id, &release, key_names, output_names))
     }
 
-    /// Public keys without an aggregate: all combinations of their values. Nothing private is asked.
+    /// Public keys without an aggregate: all combinations of their values, and of no keys the one row that there is. Nothing private is
+    /// asked.
     fn public_keys(&self, keys: Vec<Key>, names: &[&str]) -> Result<Lowered> {
         let domains: Vec<Domain> = keys.iter().filter_map(|key| key.domain.clone()).collect();
         let cells = domains.iter().map(|domain| domain.len()).product::<usize>();

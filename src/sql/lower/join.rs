@@ -208,6 +208,11 @@ impl Lowering<'_> {
     /// The first side's rows with one more column: whether the second has a match. They are those that have one and those that have none,
     /// and each row is among one of them, by the same rules.
     fn mark_join(&mut self, first: Lowered, second: Lowered, condition: Condition) -> Result<Lowered> {
+        self.marks += 1;
+        if self.marks > MAX_MARKS {
+            let message = format!("more than {MAX_MARKS} IN (SELECT ...) or EXISTS below OR: split the question");
+            return Err(self.refuse(Code::SqlTooLong, "or", message));
+        }
         let with = self.semi_join(first.clone(), second.clone(), JoinKind::Semi, condition.clone())?;
         let without = self.semi_join(first, second, JoinKind::Anti, condition)?;
         let Scope { width, chosen, .. } = with.scope;
@@ -332,6 +337,8 @@ fn equal_or_both_null(left: Expr, right: Expr, ty: Type) -> [Expr; 2] {
     ]
 }
 
+/// Most IN and EXISTS below OR: each has its input twice.
+const MAX_MARKS: usize = 4;
 /// Most sides of joins that are cut down per unit: each is sorted.
 const MAX_CAPS: usize = 24;
 /// Most rows that a join of public tables may have by its public numbers.

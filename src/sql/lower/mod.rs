@@ -45,6 +45,8 @@ struct Lowering<'a> {
     depth: usize,
     /// Sides of joins that are cut down per unit.
     caps: usize,
+    /// IN and EXISTS below OR.
+    marks: usize,
     /// What is left of [`MAX_NODES`].
     nodes_left: Cell<usize>,
 }
@@ -99,6 +101,7 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator, asked: &A
         fixed: Vec::new(),
         depth: 0,
         caps: 0,
+        marks: 0,
         nodes_left: Cell::new(MAX_NODES),
     };
     let lowered = lowering.relation(plan)?;
