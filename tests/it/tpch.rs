@@ -141,7 +141,7 @@ fn text(query: usize) -> String {
 /// The same as it is asked here: what limits rows in all groups together needs less noise where a customer is in many groups.
 fn asked(query: usize) -> String {
     match query {
-        9 => text(query).replacen("select", "select with differential_privacy options (max_rows_contributed = 20)", 1),
+        9 => text(query).replacen("select", "select with differential_privacy options (max_rows_contributed = 15)", 1),
         _ => text(query),
     }
 }
