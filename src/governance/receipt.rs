@@ -19,10 +19,16 @@ pub fn price_message(charge: &Charge) -> Price {
 
 /// One note per release.
 pub fn releases(releases: &[Calibrated], names: &Names) -> Vec<ReleaseNote> {
-    let note = |(at, made): (usize, &Calibrated)| ReleaseNote {
-        key_columns: made.release.keys.iter().map(|key| key_column(key, made, names)).collect(),
-        numbers: (0..made.noise.len()).map(|measure| number(measure, made, names)).collect(),
-        summary: summary(at + 1, made, names),
+    releases.iter().enumerate().map(|(at, made)| note(at + 1, made, names)).collect()
+}
+
+fn note(id: usize, made: &Calibrated, names: &Names) -> ReleaseNote {
+    let numbers: Vec<NoisyNumber> = (0..made.noise.len()).map(|measure| number(measure, made, names)).collect();
+    let key_columns: Vec<ReleaseKey> = made.release.keys.iter().map(|key| key_column(key, made, names)).collect();
+    ReleaseNote {
+        summary: summary(id, made, &key_columns, &numbers),
+        key_columns,
+        numbers,
         max_rows_in_all_groups: made.contribution.total.unwrap_or(0),
         max_groups_contributed: made.contribution.groups,
         max_rows_contributed: made.contribution.rows,
@@ -33,8 +39,7 @@ pub fn releases(releases: &[Calibrated], names: &Names) -> Vec<ReleaseNote> {
             Selection::Public | Selection::KeysOnly { .. } | Selection::Weighted { .. } => 0,
         },
         price: Some(price_message(&made.charge)),
-    };
-    releases.iter().enumerate().map(note).collect()
+    }
 }
 
 fn key_column(key: &Key, made: &Calibrated, names: &Names) -> ReleaseKey {
@@ -58,28 +63,27 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
 }
 
 /// A release in words.
-fn summary(id: usize, made: &Calibrated, names: &Names) -> String {
-    let release = &made.release;
-    let groups = match (release.keys.as_slice(), made.cells) {
+fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNumber]) -> String {
+    let groups = match (keys, made.cells) {
         ([], _) => "one row".to_owned(),
         (keys, cells) => {
-            let by = names.exprs(keys.iter().map(|key| &key.expr), &release.input);
+            let by = keys.iter().map(|key| key.expression.as_str()).collect::<Vec<_>>().join(", ");
             match cells {
                 Some(cells) => format!("{cells} groups by {by}, all shown"),
                 None => format!("groups by {by}, shown where enough units have them"),
             }
         }
     };
-    let number = |measure: usize| {
-        let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } = number(measure, made, names);
+    let number = |number: &NoisyNumber| {
+        let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } = number;
         let percent = 100.0 * (1.0 - ALPHA);
         format!(
             "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: {mechanism} noise of scale {noise_scale:.4}, within {half_width:.4} of the exact one {percent:.0} % of the time"
         )
     };
-    let numbers: Vec<String> = (0..made.noise.len()).map(number).collect();
+    let numbers: Vec<String> = numbers.iter().map(number).collect();
     let Contribution { groups: most, rows, total } = made.contribution;
-    let limits = match (release.keys.is_empty(), total) {
+    let limits = match (keys.is_empty(), total) {
         (_, Some(total)) => format!("each unit has at most {total} rows in all"),
         (true, None) => format!("each unit has at most {rows} rows"),
         (false, None) => format!("each unit is in at most {most} groups with at most {rows} rows in each"),

@@ -14,6 +14,7 @@ use datafusion::common::{SchemaError, TableReference, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::functions::core::{coalesce, greatest, least, nullif};
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
+use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
@@ -102,15 +103,8 @@ fn check_size(plan: &LogicalPlan) -> Result<()> {
 fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
     let mut wrong = None;
     let looked = plan.apply_with_subqueries(|operator| {
-        if let LogicalPlan::Filter(filter) = operator
-            && split_conjunction(&filter.predicate).into_iter().any(is_correlated_not_in)
-        {
-            wrong = Some("NOT IN over a correlated subquery is not supported: write NOT EXISTS (SELECT 1 FROM ... WHERE ...)");
-        }
-        if let LogicalPlan::Filter(filter) = operator
-            && !split_conjunction(&filter.predicate).into_iter().all(|part| is_in(part) || has_no_unknown_in(part))
-        {
-            wrong = Some("NOT IN (SELECT ...), or a comparison of IN (SELECT ...) with something, may be unknown here: write NOT EXISTS (SELECT 1 FROM ... WHERE ...)");
+        if let LogicalPlan::Filter(filter) = operator {
+            wrong = split_conjunction(&filter.predicate).into_iter().find_map(wrong_membership).or(wrong);
         }
         operator.apply_expressions(|expr| {
             expr.apply(|e| {
@@ -139,26 +133,31 @@ fn check_subqueries(plan: &LogicalPlan, locator: &Locator) -> Result<()> {
     })
 }
 
-/// A condition that is `x IN (SELECT ...)` or its negation.
-fn is_in(part: &Expr) -> bool {
-    match part {
-        Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(within) if !contains_in(&within.expr)),
-        other => matches!(other, Expr::InSubquery(within) if !contains_in(&within.expr)),
+/// What is wrong with `x IN (SELECT ...)` as a condition, or within one.
+fn wrong_membership(part: &Expr) -> Option<&'static str> {
+    match membership(part) {
+        // Where the subquery's condition is `y = x` too, the planner takes it for NOT IN's own equality, which NULL fulfils.
+        Some((within, true)) if !within.subquery.outer_ref_columns.is_empty() => {
+            Some("NOT IN over a correlated subquery is not supported: write NOT EXISTS (SELECT 1 FROM ... WHERE ...)")
+        }
+        Some((within, _)) if !contains_in(&within.expr) => None,
+        None if has_no_unknown_in(part) => None,
+        _ => Some(
+            "NOT IN (SELECT ...), or a comparison of IN (SELECT ...) with something, may be unknown here: write NOT EXISTS (SELECT 1 FROM ... WHERE ...)",
+        ),
     }
 }
 
-/// `x NOT IN (SELECT y ... WHERE ...)` with a condition on the outer row: where that is `y = x` too, the planner takes it for the same
-/// equality, which NULL fulfils.
-fn is_correlated_not_in(part: &Expr) -> bool {
-    let within = match part {
+/// The `x IN (SELECT ...)` that a condition is, and whether it is negated.
+fn membership(part: &Expr) -> Option<(&InSubquery, bool)> {
+    match part {
         Expr::Not(inner) => match inner.as_ref() {
-            Expr::InSubquery(within) if !within.negated => within,
-            _ => return false,
+            Expr::InSubquery(within) => Some((within, !within.negated)),
+            _ => None,
         },
-        Expr::InSubquery(within) if within.negated => within,
-        _ => return false,
-    };
-    !within.subquery.outer_ref_columns.is_empty()
+        Expr::InSubquery(within) => Some((within, within.negated)),
+        _ => None,
+    }
 }
 
 fn contains_in(expr: &Expr) -> bool {
