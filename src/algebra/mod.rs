@@ -13,6 +13,7 @@ mod function;
 mod interval;
 mod relation;
 mod sensitivity;
+mod statistic;
 
 pub use calendar::{DatePart, DateUnit};
 pub use domain::{Domain, image};
@@ -24,3 +25,4 @@ pub use relation::{
     Query, Relation, Release, SortKey, TableId, Terms, WindowCall, WindowFunction,
 };
 pub use sensitivity::{Clamp, Contribution, Sensitivity};
+pub use statistic::{Moment, Moments, Range, Statistic};

@@ -1,6 +1,6 @@
 //! Relations, releases and whole questions.
 
-use super::{Bounds, Contribution, Domain, Expr, Type};
+use super::{Bounds, Contribution, Domain, Expr, Statistic, Type};
 use crate::num::{Amount, Lattice};
 use std::collections::BTreeSet;
 
@@ -53,6 +53,8 @@ pub enum FoldKind {
     Mean,
     Min,
     Max,
+    /// Over public rows only.
+    Statistic(Statistic),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +62,8 @@ pub struct Fold {
     pub kind: FoldKind,
     /// The argument; a literal for `Rows`.
     pub of: Expr,
+    /// The independent variable of a statistic of two.
+    pub on: Option<Expr>,
     /// Type of the result.
     pub ty: Type,
 }
@@ -304,6 +308,8 @@ pub enum Quantity {
     NonNull(Expr),
     /// Distinct privacy units.
     Units,
+    /// Distinct values that are not NULL, of which one unit has at most as many in a group as it may have rows.
+    Distinct(Expr),
     /// Sum of a numeric expression, clamped row by row to `bounds`; where there are none, the measure has `per_group`. `whole`: the
     /// expression is an integer. `centred`: the middle of the bounds is subtracted from each row that is not NULL.
     Sum { of: Expr, bounds: Option<Bounds>, whole: bool, centred: bool },
@@ -325,13 +331,15 @@ pub enum Output {
     Sum { sum: usize, whole: bool },
     /// middle + sum / max(1, count), within the bounds: a sum over rows divided by a number of rows.
     Mean { sum: usize, count: usize },
+    /// From a count and centred sums, one for each of the statistic's moments; with the middles of the bounds of x and y.
+    Statistic { statistic: Statistic, count: usize, sums: Vec<usize>, middles: (f64, f64) },
 }
 
 impl Output {
     pub fn ty(&self) -> Type {
         match self {
             Output::Count(_) | Output::Sum { whole: true, .. } => Type::Int,
-            Output::Sum { whole: false, .. } | Output::Mean { .. } => Type::Float,
+            Output::Sum { whole: false, .. } | Output::Mean { .. } | Output::Statistic { .. } => Type::Float,
         }
     }
 }

@@ -13,6 +13,10 @@
 //!
 //! The cell, not the key's own bytes, is hashed in step 3: it is a function of the key and of public key sets alone.
 //!
+//! *Distinct values* are counted beside that, from rows of their own: each (unit, cell, value) once, of them the cells of step 3 and at
+//! most m values per unit and cell, again the least of a keyed hash; then each (cell, value) once. What a unit that comes or goes adds
+//! to or takes from the union of a cell's values is among its own, so k cells move, each by at most m.
+//!
 //! *Private keys* have no cells: rows are grouped by the keys themselves, those of a key with public values only where they are
 //! among them, and the canonical bytes of the keys are hashed. Step 3 is always done. Where keys are selected by weight, a unit adds
 //! 1/sqrt(j) to each of the j keys that it keeps in the place of step 4's count.
@@ -20,12 +24,17 @@
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use super::window::with_window;
-use crate::algebra::{Measure, Quantity};
+use crate::algebra::{Contribution, Expr as BoundExpr, Measure, Quantity};
 use crate::mechanism::{Calibrated, Selection};
+use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_all_window;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, TryCast, lit, when};
+use datafusion::functions_window::rank::dense_rank;
+use datafusion::functions_window::row_number::row_number;
+use datafusion::logical_expr::logical_plan::Join;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, TryCast, lit, when};
+use std::sync::Arc;
 
 /// A plan with columns `cell` (or k0, k1, ... where keys are private) and m0, m1, ...: one row per group that has any unit.
 pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan> {
@@ -44,19 +53,20 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             some.iter().map(|i| key(*i)).collect(),
         )?,
     };
-    let mut row = vec![column(0).alias("c0"), number.alias("cell")];
-    let group: Vec<String> = match release.cells() {
+    let mut named_row = vec![column(0).alias("c0"), number.alias("cell")];
+    let group_names: Vec<String> = match release.cells() {
         Some(_) => vec!["cell".into()],
         None => (0..release.keys.len()).map(|i| format!("k{i}")).collect(),
     };
     if release.cells().is_none() {
-        row.extend(group.iter().enumerate().map(|(i, name)| key(i).alias(name)));
+        named_row.extend(group_names.iter().enumerate().map(|(i, name)| key(i).alias(name)));
     }
-    let group = || group.iter().map(|name| named(name));
+    let group = || group_names.iter().map(|name| named(name));
     let unit_and_group = || std::iter::once(column(0)).chain(group());
+    let mut row = named_row.clone();
     for (i, measure) in measures() {
         row.push(match &measure.of {
-            Quantity::Rows | Quantity::Units => lit(1i64).alias(value(i)),
+            Quantity::Rows | Quantity::Units | Quantity::Distinct(_) => lit(1i64).alias(value(i)),
             // Not the value itself: a batch would hold all of them.
             Quantity::NonNull(of) => when(scalar(of, &column).is_not_null(), lit(1i64)).end()?.alias(value(i)),
             Quantity::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
@@ -67,7 +77,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     let totals = measures().map(|(i, measure)| {
         let value = named(&value(i));
         let total = match measure.of {
-            Quantity::Rows | Quantity::Units | Quantity::NonNull(_) => count(value),
+            Quantity::Rows | Quantity::Units | Quantity::Distinct(_) | Quantity::NonNull(_) => count(value),
             Quantity::Sum { .. } => sum(value),
         };
         total.alias(format!("t{i}"))
@@ -88,7 +98,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     });
     let per_unit = summed.project(unit_and_group().chain(weighed).collect::<Vec<_>>())?;
 
-    let kept = if calibrated.cells.is_none_or(|cells| calibrated.contribution.groups < cells) {
+    let kept = if is_sampled(calibrated) {
         // Two totals of one unit differ in their group, so the order is total without the values.
         let columns = unit_and_group().chain(measures().map(|(i, _)| named(&format!("t{i}"))));
         let rank = rank(sources.secret, unit_and_group().collect());
@@ -114,8 +124,69 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         let sum = named(&format!("m{i}"));
         Expr::TryCast(TryCast::new(Box::new(sum), STEPS)).alias(format!("m{i}"))
     };
-    bounded
+    let mut summed = bounded
         .aggregate(group().collect::<Vec<_>>(), sums)?
-        .project(group().chain(measures().map(|(i, _)| steps(i))).collect::<Vec<_>>())?
-        .build()
+        .project(group().chain(measures().map(|(i, _)| steps(i))).collect::<Vec<_>>())?;
+    for (i, measure) in measures() {
+        let Quantity::Distinct(of) = &measure.of else { continue };
+        let counts = distinct(calibrated, sources, named_row.clone(), &group_names, of)?;
+        let on = group().zip((0..group_names.len()).map(|at| named(&format!("g{at}")))).collect();
+        let (left, right) = (Arc::new(summed.build()?), Arc::new(counts.build()?));
+        let (left_join, by, nulls) = (JoinType::Left, JoinConstraint::On, NullEquality::NullEqualsNull);
+        let joined = Join::try_new(left, right, on, None, left_join, by, nulls, false)?;
+        let counted = when(named("d").is_null(), lit(0i64)).otherwise(named("d"))?;
+        let counted = Expr::TryCast(TryCast::new(Box::new(counted), STEPS));
+        let column = |j: usize| {
+            let value = if i == j { counted.clone() } else { named(&format!("m{j}")) };
+            value.alias(format!("m{j}"))
+        };
+        summed = LogicalPlanBuilder::new(LogicalPlan::Join(joined))
+            .project(group().chain((0..release.measures.len()).map(column)).collect::<Vec<_>>())?;
+    }
+    summed.build()
+}
+
+/// Whether a unit may be in more groups than are kept.
+fn is_sampled(calibrated: &Calibrated) -> bool {
+    calibrated.cells.is_none_or(|cells| calibrated.contribution.groups < cells)
+}
+
+/// The number `d` of distinct values in each group, whose columns are g0, g1, ...; `row` has the unit, the cell and the group.
+fn distinct(
+    calibrated: &Calibrated,
+    sources: &Sources,
+    row: Vec<Expr>,
+    group: &[String],
+    of: &BoundExpr,
+) -> Result<LogicalPlanBuilder> {
+    let Contribution { groups: most_groups, rows: most_values, .. } = calibrated.contribution;
+    let group = || group.iter().map(|name| named(name));
+    let unit_and_group = || std::iter::once(column(0)).chain(group());
+    let all = || unit_and_group().chain([named("x")]);
+    let none = Vec::<Expr>::new;
+    let rows = sources.plan(&calibrated.release.input)?;
+    let rows = rows.project(row.into_iter().chain([scalar(of, &column).alias("x")]))?;
+    let values = rows.filter(named("cell").is_not_null())?.aggregate(all().collect::<Vec<_>>(), none())?;
+    let ranked = values.project(all().chain([
+        rank(sources.secret, unit_and_group().collect()).alias("of_group"),
+        rank(sources.secret, all().collect()).alias("of_value"),
+    ]))?;
+    let ascending = |e: Expr| e.sort(true, true);
+    let kept = if is_sampled(calibrated) {
+        let order = std::iter::once(named("of_group")).chain(group()).map(ascending).collect();
+        let place = dense_rank().partition_by(vec![column(0)]).order_by(order).build()?;
+        let (placed, place) = with_window(ranked, place)?;
+        placed.filter(place.lt_eq(lit(most_groups)))?.project(all().chain([named("of_value")]))?
+    } else {
+        ranked
+    };
+    let order = [named("of_value"), named("x")].map(ascending).to_vec();
+    let place = row_number().partition_by(unit_and_group().collect()).order_by(order).build()?;
+    let (placed, place) = with_window(kept.filter(named("x").is_not_null())?, place)?;
+    let union = placed
+        .filter(place.lt_eq(lit(most_values)))?
+        .project(group().chain([named("x")]))?
+        .aggregate(group().chain([named("x")]).collect::<Vec<_>>(), none())?;
+    let counted = union.aggregate(group().collect::<Vec<_>>(), vec![count(named("x")).alias("d")])?;
+    counted.project(group().enumerate().map(|(at, e)| e.alias(format!("g{at}"))).chain([named("d")]))
 }

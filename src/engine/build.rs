@@ -5,19 +5,28 @@
 
 use super::functions::{STEPS, Secret, apply, arithmetic, cast, quantise, rank, value};
 use super::window::{window, with_window};
-use crate::algebra::{Clamp, Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, TableId, Type};
+use crate::algebra::{
+    Clamp, Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, Statistic, TableId, Type,
+};
 use crate::catalog::{Dataset, Protection, literal_value};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEquality, internal_err};
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
+use datafusion::functions_aggregate::correlation::corr_udaf;
+use datafusion::functions_aggregate::covariance::{covar_pop_udaf, covar_samp_udaf};
 use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
+use datafusion::functions_aggregate::regr::{
+    regr_intercept_udaf, regr_r2_udaf, regr_slope_udaf, regr_sxx_udaf, regr_sxy_udaf,
+};
+use datafusion::functions_aggregate::stddev::{stddev_pop_udaf, stddev_udaf};
+use datafusion::functions_aggregate::variance::{var_pop_udaf, var_samp_udaf};
 use datafusion::functions_window::row_number::row_number;
 use datafusion::logical_expr::expr::{Case, Sort as DfSort};
 use datafusion::logical_expr::logical_plan::{Join, Sort};
 use datafusion::logical_expr::{
-    EmptyRelation, Expr as DfExpr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, binary_expr,
-    lit,
+    AggregateUDF, EmptyRelation, Expr as DfExpr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Operator, TryCast,
+    binary_expr, lit,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -218,10 +227,15 @@ fn join(
 fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<LogicalPlanBuilder> {
     let key_name = |i: usize| format!("k{i}");
     let argument = |i: usize| format!("a{i}");
+    let other = |i: usize| format!("b{i}");
     let keyed = keys.iter().enumerate().map(|(i, e)| scalar(e, &column).alias(key_name(i)));
     let arguments = folds.iter().enumerate().map(|(i, f)| scalar(&f.of, &column).alias(argument(i)));
-    let plan = plan.project(keyed.chain(arguments).collect::<Vec<_>>())?;
-    let fold = |(i, f): (usize, &Fold)| folded(f.kind, f.ty, named(&argument(i))).alias(format!("f{i}"));
+    let others = folds.iter().enumerate().filter_map(|(i, f)| Some(scalar(f.on.as_ref()?, &column).alias(other(i))));
+    let plan = plan.project(keyed.chain(arguments).chain(others).collect::<Vec<_>>())?;
+    let fold = |(i, f): (usize, &Fold)| {
+        let on = f.on.as_ref().map(|_| named(&other(i)));
+        folded(f.kind, f.ty, named(&argument(i)), on).alias(format!("f{i}"))
+    };
     let plan = plan.aggregate(
         (0..keys.len()).map(|i| named(&key_name(i))),
         folds.iter().enumerate().map(fold).collect::<Vec<_>>(),
@@ -231,7 +245,7 @@ fn aggregate(plan: LogicalPlanBuilder, keys: &[Expr], folds: &[Fold]) -> Result<
 }
 
 /// An aggregate whose result is what [`result`] makes of it: sums of whole numbers and of lattice steps are of 128 bits.
-pub fn folded(kind: FoldKind, ty: Type, value: DfExpr) -> DfExpr {
+pub fn folded(kind: FoldKind, ty: Type, value: DfExpr, on: Option<DfExpr>) -> DfExpr {
     match kind {
         FoldKind::Rows | FoldKind::NonNull => count(value),
         FoldKind::Distinct => count_distinct(value),
@@ -241,6 +255,32 @@ pub fn folded(kind: FoldKind, ty: Type, value: DfExpr) -> DfExpr {
         FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
         FoldKind::Min => min(value),
         FoldKind::Max => max(value),
+        FoldKind::Statistic(statistic) => {
+            let arguments = match statistic {
+                Statistic::SumOfSquares => vec![value.clone(), value],
+                _ => std::iter::once(value).chain(on).collect(),
+            };
+            statistic_of_rows(statistic).call(arguments)
+        }
+    }
+}
+
+/// DataFusion's own, of doubles.
+fn statistic_of_rows(statistic: Statistic) -> Arc<AggregateUDF> {
+    match statistic {
+        Statistic::VarPop => var_pop_udaf(),
+        Statistic::VarSamp => var_samp_udaf(),
+        Statistic::StddevPop => stddev_pop_udaf(),
+        Statistic::StddevSamp => stddev_udaf(),
+        Statistic::CovarPop => covar_pop_udaf(),
+        Statistic::CovarSamp => covar_samp_udaf(),
+        Statistic::Corr => corr_udaf(),
+        Statistic::Slope => regr_slope_udaf(),
+        Statistic::Intercept => regr_intercept_udaf(),
+        Statistic::R2 => regr_r2_udaf(),
+        Statistic::SumOfProducts => regr_sxy_udaf(),
+        // Of each value beside itself.
+        Statistic::SumOfSquares => regr_sxx_udaf(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The released table: every cell's keys, its outputs computed from noisy integers, and the ends of their intervals.
 //! Whatever is here follows from released integers and public numbers; nothing is NULL for want of data.
 
-use crate::algebra::{Literal, Output, Release, Type};
+use crate::algebra::{Clamp, Literal, Moment, Moments, Output, Range, Release, Type};
 use crate::catalog::{arrow_type, literal_value};
 use crate::mechanism::{Calibrated, Released, Selection, Tail};
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
@@ -106,6 +106,8 @@ struct Widths {
     first: f64,
     /// That of a mean's count: a mean needs its sum and its count to hold together.
     second: f64,
+    /// Those of a statistic's other sums, which need to hold together as well.
+    others: Vec<f64>,
     /// Where the output is the number of units that its own key was selected by.
     selected: Option<Selected>,
 }
@@ -113,14 +115,27 @@ struct Widths {
 impl Widths {
     fn of(output: &Output, made: &Calibrated, alpha: f64) -> Widths {
         match output {
-            Output::Count(m) | Output::Sum { sum: m, .. } => {
-                Widths { first: made.noise[*m].half_width(alpha), second: 0.0, selected: Selected::of(*m, made, alpha) }
-            }
+            Output::Count(m) | Output::Sum { sum: m, .. } => Widths {
+                first: made.noise[*m].half_width(alpha),
+                second: 0.0,
+                others: vec![],
+                selected: Selected::of(*m, made, alpha),
+            },
             Output::Mean { sum, count } => Widths {
                 first: made.noise[*sum].half_width(alpha / 2.0),
                 second: made.noise[*count].half_width(alpha / 2.0),
+                others: vec![],
                 selected: None,
             },
+            Output::Statistic { count, sums, .. } => {
+                let alpha = alpha / (sums.len() + 1) as f64;
+                Widths {
+                    first: 0.0,
+                    second: made.noise[*count].half_width(alpha),
+                    others: sums.iter().map(|sum| made.noise[*sum].half_width(alpha)).collect(),
+                    selected: None,
+                }
+            }
         }
     }
 }
@@ -160,6 +175,28 @@ impl Selected {
     }
 }
 
+fn around(value: f64, half_width: f64) -> Range {
+    Range { low: value - half_width, high: value + half_width }
+}
+
+/// The mean behind a centred sum over a number of rows, within its bounds.
+fn mean(clamp: &Clamp, total: f64, rows: f64) -> f64 {
+    let steps = clamp.centre as f64 + total / rows.max(1.0);
+    let (low, high) = ((clamp.centre + clamp.mean.0) as f64, (clamp.centre + clamp.mean.1) as f64);
+    steps.clamp(low, high) * clamp.lattice.step()
+}
+
+/// All means of a sum and a number of rows within these.
+fn means(clamp: &Clamp, total: Range, rows: Range) -> Range {
+    let of = |total, rows| mean(clamp, total, rows);
+    let corners =
+        [of(total.low, rows.low), of(total.low, rows.high), of(total.high, rows.low), of(total.high, rows.high)];
+    Range {
+        low: corners.iter().copied().fold(f64::INFINITY, f64::min),
+        high: corners.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    }
+}
+
 fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize, widths: &Widths) -> Estimate {
     match output {
         Output::Count(measure) | Output::Sum { sum: measure, .. } => {
@@ -179,18 +216,36 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
         Output::Mean { sum, count } => {
             let clamp = &made.clamps[*sum];
             let (total, rows) = (released.columns[*sum][cell] as f64, released.columns[*count][cell] as f64);
-            let mean = |total: f64, rows: f64| {
-                let steps = clamp.centre as f64 + total / rows.max(1.0);
-                let (low, high) = ((clamp.centre + clamp.mean.0) as f64, (clamp.centre + clamp.mean.1) as f64);
-                steps.clamp(low, high) * clamp.lattice.step()
-            };
-            let (low, high) = (total - widths.first, total + widths.first);
-            let (few, many) = (rows - widths.second, rows + widths.second);
-            let corners = [mean(low, few), mean(low, many), mean(high, few), mean(high, many)];
+            let Range { low, high } = means(clamp, around(total, widths.first), around(rows, widths.second));
             Estimate {
-                value: Number::Float(mean(total, rows)),
-                lower: Number::Float(corners.iter().copied().fold(f64::INFINITY, f64::min)),
-                upper: Number::Float(corners.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+                value: Number::Float(mean(clamp, total, rows)),
+                lower: Number::Float(low),
+                upper: Number::Float(high),
+            }
+        }
+        Output::Statistic { statistic, count, sums, middles } => {
+            let rows = released.columns[*count][cell] as f64;
+            let of = |rows: Range, wide: bool| Moments {
+                count: rows,
+                mean: move |moment: Moment| {
+                    let found =
+                        statistic.moments().iter().zip(sums).zip(&widths.others).find(|((m, _), _)| **m == moment);
+                    let Some(((_, sum), width)) = found else { return Range::point(0.0) };
+                    let total = around(released.columns[*sum][cell] as f64, if wide { *width } else { 0.0 });
+                    let middle = match moment {
+                        Moment::X => middles.0,
+                        Moment::Y => middles.1,
+                        Moment::XX | Moment::YY | Moment::XY => 0.0,
+                    };
+                    means(&made.clamps[*sum], total, rows).plus(-middle)
+                },
+                middles: *middles,
+            };
+            let Range { low, high } = statistic.range(&of(around(rows, widths.second), true));
+            Estimate {
+                value: Number::Float(statistic.value(&of(Range::point(rows), false))),
+                lower: Number::Float(low),
+                upper: Number::Float(high),
             }
         }
     }

@@ -123,6 +123,10 @@ const QUESTIONS: &[&str] = &[
     "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 3) region, sum(amount * amount * amount, contribution_bounds_per_group => (-1e5, 1e6), epsilon => 0.25), sum(unit, contribution_bounds_per_group => (3, 50)), sum(amount, contribution_bounds_per_row => (0, 10)) FROM events GROUP BY region",
     "SELECT DISTINCT pieces % 7 FROM events",
     "SELECT DISTINCT pieces, region FROM events",
+    "SELECT region, count(DISTINCT pieces), count(DISTINCT amount), var_pop(amount), corr(amount, pieces) FROM events GROUP BY region",
+    "SELECT pieces % 5 AS k, count(DISTINCT amount), stddev(pieces), count(DISTINCT region) FROM events GROUP BY k",
+    "SELECT count(DISTINCT pieces % 9) FILTER (WHERE amount > 3), count(DISTINCT unit) FILTER (WHERE pieces > 0), regr_slope(amount, pieces) FILTER (WHERE pieces > 1) FROM events",
+    "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 4) region, count(DISTINCT pieces), covar_samp(amount, pieces) FROM events GROUP BY region",
 ];
 
 /// The integers of each group, one per measure, by its keys or its number.

@@ -41,7 +41,7 @@ pub fn window(plan: LogicalPlanBuilder, call: &WindowCall) -> Result<LogicalPlan
         WindowFunction::Lead(rows) => lead(of()?, Some(i64::try_from(rows).unwrap_or(i64::MAX)), None),
         WindowFunction::First => first_value(of()?),
         WindowFunction::Last => last_value(of()?),
-        WindowFunction::Fold(kind) => match folded(kind, call.ty, of()?) {
+        WindowFunction::Fold(kind) => match folded(kind, call.ty, of()?, None) {
             DfExpr::AggregateFunction(fold) => DfExpr::from(DfWindow::new(fold.func, fold.params.args)),
             _ => return internal_err!("an aggregate is none"),
         },

@@ -32,6 +32,7 @@ impl Names<'_> {
         match &measure.of {
             Quantity::Rows => "count of rows".into(),
             Quantity::NonNull(of) => format!("count of {}", self.expr(of, &release.input)),
+            Quantity::Distinct(of) => format!("count of distinct {}", self.expr(of, &release.input)),
             Quantity::Units => format!("count of units ({})", self.dataset.privacy_unit),
             Quantity::Sum { of, centred: false, .. } => format!("sum of {}", self.expr(of, &release.input)),
             Quantity::Sum { of, centred: true, .. } => {
@@ -174,6 +175,17 @@ impl Writer<'_> {
                 Quantity::Sum { of, .. } => format!("mean of {}", self.expr(of, &release.input)),
                 _ => "mean".into(),
             },
+            Output::Statistic { statistic, sums, .. } => {
+                let argument = |sum: &usize| match &of(sum).of {
+                    Quantity::Sum { of, .. } => self.expr(of, &release.input),
+                    _ => String::new(),
+                };
+                // x comes first, and y second, which SQL writes first.
+                let mut arguments: Vec<String> =
+                    sums.iter().take(if statistic.of_two() { 2 } else { 1 }).map(argument).collect();
+                arguments.reverse();
+                format!("{}({})", statistic.name(), arguments.join(", "))
+            }
         }
     }
 
@@ -186,8 +198,10 @@ impl Writer<'_> {
             FoldKind::Mean => "avg",
             FoldKind::Min => "min",
             FoldKind::Max => "max",
+            FoldKind::Statistic(statistic) => statistic.name(),
         };
-        format!("{name}({})", self.expr(&fold.of, over))
+        let arguments = std::iter::once(&fold.of).chain(&fold.on).map(|e| self.expr(e, over)).collect::<Vec<_>>();
+        format!("{name}({})", arguments.join(", "))
     }
 
     fn window(&mut self, call: &WindowCall, over: &Relation) -> String {
@@ -208,6 +222,7 @@ impl Writer<'_> {
             WindowFunction::Fold(FoldKind::Mean) => "avg",
             WindowFunction::Fold(FoldKind::Min) => "min",
             WindowFunction::Fold(FoldKind::Max) => "max",
+            WindowFunction::Fold(FoldKind::Statistic(statistic)) => statistic.name(),
         };
         let mut within = Vec::new();
         if !call.partition.is_empty() {

@@ -151,6 +151,19 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                     bounds: bounds(&made.release.measures[*sum], &made.clamps[*sum], made.contribution),
                     ..blank
                 },
+                Output::Statistic { count, sums, .. } => {
+                    let limits =
+                        |sum: &usize| bounds(&made.release.measures[*sum], &made.clamps[*sum], made.contribution);
+                    NoisyColumn {
+                        mechanism: format!(
+                            "from a {} count and {} centred sums",
+                            made.noise[*count].name(),
+                            sums.len()
+                        ),
+                        bounds: sums.first().map_or(String::new(), limits),
+                        ..blank
+                    }
+                }
             })
         }
     }
@@ -167,6 +180,7 @@ fn bounds(measure: &Measure, clamp: &Clamp, Contribution { rows, total, .. }: Co
         (Quantity::NonNull(_), None) => format!("values per unit and group: at most {rows}"),
         (Quantity::Rows, Some(_)) => format!("rows per unit and group: within [{low}, {high}]"),
         (Quantity::NonNull(_), Some(_)) => format!("values per unit and group: within [{low}, {high}]"),
+        (Quantity::Distinct(_), _) => format!("distinct values per unit and group: at most {rows}"),
         (Quantity::Units, _) => "each unit once per group".into(),
         (Quantity::Sum { bounds, centred: false, .. }, _) => {
             format!("{}each unit's sum per group within [{low}, {high}]", each(bounds))

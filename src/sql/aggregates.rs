@@ -6,7 +6,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::{
-    average::avg_udaf, count::count_udaf, grouping::grouping_udaf, min_max, sum::sum_udaf,
+    average::avg_udaf, correlation, count::count_udaf, covariance, grouping::grouping_udaf, min_max, regr, stddev,
+    sum::sum_udaf, variance,
 };
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
@@ -26,8 +27,31 @@ pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
         "min" => Some(min_max::min_udaf()),
         "max" => Some(min_max::max_udaf()),
         "grouping" => Some(grouping_udaf()),
-        _ => None,
+        "variance" => Some(variance::var_samp_udaf()),
+        _ => statistics().into_iter().find(|known| known.name() == name || known.aliases().iter().any(|a| a == name)),
     }
+}
+
+/// Those of one or two numbers, which they take as fractions.
+fn statistics() -> [Arc<AggregateUDF>; 16] {
+    [
+        variance::var_pop_udaf(),
+        variance::var_samp_udaf(),
+        stddev::stddev_pop_udaf(),
+        stddev::stddev_udaf(),
+        covariance::covar_pop_udaf(),
+        covariance::covar_samp_udaf(),
+        correlation::corr_udaf(),
+        regr::regr_slope_udaf(),
+        regr::regr_intercept_udaf(),
+        regr::regr_r2_udaf(),
+        regr::regr_count_udaf(),
+        regr::regr_avgx_udaf(),
+        regr::regr_avgy_udaf(),
+        regr::regr_sxx_udaf(),
+        regr::regr_syy_udaf(),
+        regr::regr_sxy_udaf(),
+    ]
 }
 
 /// An aggregate with a mark in its name. Arguments after the first are the clause's.
@@ -36,6 +60,17 @@ struct Marked {
     name: String,
     of: Arc<AggregateUDF>,
     signature: Signature,
+}
+
+impl Marked {
+    /// Arguments of a statistic.
+    fn numbers(&self) -> usize {
+        match self.of.name() {
+            "var" | "var_pop" | "stddev" | "stddev_pop" => 1,
+            name if name == "corr" || name.starts_with("covar") || name.starts_with("regr") => 2,
+            _ => 0,
+        }
+    }
 }
 
 impl AggregateUDFImpl for Marked {
@@ -49,11 +84,12 @@ impl AggregateUDFImpl for Marked {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let mut types = types.to_vec();
-        if let Some(first) = types.first_mut()
-            && first.is_numeric()
-            && self.of.name() == "avg"
-        {
-            *first = DataType::Float64;
+        let numbers = match self.of.name() {
+            "avg" => 1,
+            _ => self.numbers(),
+        };
+        for ty in types.iter_mut().take(numbers).filter(|ty| ty.is_numeric()) {
+            *ty = DataType::Float64;
         }
         Ok(types)
     }
@@ -61,7 +97,9 @@ impl AggregateUDFImpl for Marked {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(match (self.of.name(), types.first()) {
             ("count", _) | (_, None) => DataType::Int64,
+            ("regr_count", _) => DataType::Int64,
             ("avg", _) => DataType::Float64,
+            _ if self.numbers() > 0 => DataType::Float64,
             ("sum", Some(of)) if of.is_integer() => DataType::Int64,
             (_, Some(of)) => of.clone(),
         })

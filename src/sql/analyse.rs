@@ -362,6 +362,12 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
         let message = format!("{function} does not take an argument of this type: add a CAST to a number");
         return Error::new(Code::UnsupportedSql, message).or_at(locator.find(function));
     }
+    if let Some((_, call)) = text.split_once("Failed to coerce arguments to satisfy a call to '")
+        && let Some((function, _)) = call.split_once('\'')
+    {
+        let message = format!("{function} does not take arguments of these types, or so many: add a CAST to a number");
+        return Error::new(Code::UnsupportedSql, message).or_at(locator.find(function));
+    }
     let error = match e.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {

@@ -51,7 +51,35 @@ fn known() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 /// Aggregates that have a rule.
-pub const AGGREGATES: [&str; 5] = ["count", "sum", "avg", "min", "max"];
+pub const AGGREGATES: [&str; 27] = [
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "var",
+    "var_samp",
+    "var_sample",
+    "variance",
+    "var_pop",
+    "var_population",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "covar",
+    "covar_samp",
+    "covar_pop",
+    "corr",
+    "regr_slope",
+    "regr_intercept",
+    "regr_r2",
+    "regr_count",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_sxx",
+    "regr_syy",
+    "regr_sxy",
+];
 
 /// Functions that have a rule with OVER, beside aggregates.
 const WINDOWS: [&str; 10] = [
@@ -96,9 +124,6 @@ fn instead(name: &str) -> String {
         }
         "median" | "percentile_cont" | "percentile_disc" | "approx_median" | "quantile" => {
             "count the values in ranges: width_bucket(x, low, high, n)"
-        }
-        "stddev" | "stddev_pop" | "stddev_samp" | "variance" | "var_pop" | "var_samp" | "var" => {
-            "it follows from avg(x) and avg(x * x)"
         }
         "anon_count" | "anon_sum" | "anon_avg" => {
             "write SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (...) and SUM(x, contribution_bounds_per_group => (low, high))"

@@ -185,7 +185,10 @@ fn read_argument(mark: &mut Mark, function: &str, name: &Ident, argument: &Funct
     let (given_twice, takes) = match argument.as_str() {
         "epsilon" => (mark.epsilon.is_some(), true),
         "contribution_bounds_per_group" => (mark.per_group.is_some(), ["count", "sum", "avg"].contains(&function)),
-        "contribution_bounds_per_row" => (mark.per_row.is_some(), ["sum", "avg"].contains(&function)),
+        "contribution_bounds_per_row" => (
+            mark.per_row.is_some(),
+            (["sum", "avg"].contains(&function) || function.starts_with("var") || function.starts_with("stddev")),
+        ),
         "report_format" => {
             return Err(invalid("every answer comes with its intervals and a receipt: leave report_format out".into()));
         }

@@ -4,8 +4,10 @@ use super::super::marks::{MAX_BOUND, Mark};
 use super::Lowering;
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
+use super::statistic::named_statistic;
 use crate::algebra::{
-    Arithmetic, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Quantity, Relation, Release, Type, bounds,
+    Arithmetic, Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Quantity, Relation, Release, Type,
+    bounds,
 };
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
@@ -19,11 +21,16 @@ use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 /// Most groups of one release.
 const MAX_CELLS: usize = 1_000_000;
 
+/// Most measures behind one output.
+const MAX_PARTS: usize = 6;
+
 /// An aggregate call whose parts are lowered.
 pub struct Call {
     pub kind: FoldKind,
     pub of: Expr,
     pub ty: Type,
+    /// The independent variable of a statistic of two.
+    pub on: Option<Expr>,
     /// What its clause and named arguments ask for.
     pub mark: Option<Mark>,
 }
@@ -125,6 +132,9 @@ impl Lowering<'_> {
 
     /// An aggregate by its name.
     pub fn fold_call(&self, name: &str, distinct: bool, args: Vec<(Expr, Type)>) -> Result<Call> {
+        if let Some(parts) = named_statistic(name) {
+            return self.statistic_call(name, parts, distinct, args);
+        }
         let Ok([(of, ty)]) = <[_; 1]>::try_from(args) else {
             return Err(self.unsupported(name, format!("{name} takes one argument")));
         };
@@ -149,7 +159,7 @@ impl Lowering<'_> {
         if matches!(kind, FoldKind::Sum | FoldKind::Mean) && !ty.is_numeric() {
             return Err(self.unsupported(name, format!("{name} needs numbers, not {}", ty.sql())));
         }
-        Ok(Call { kind, of, ty, mark: None })
+        Ok(Call { kind, of, ty, on: None, mark: None })
     }
 
     /// Post-processing: any rows that are public already.
@@ -239,6 +249,13 @@ impl Lowering<'_> {
             }
             (FoldKind::Min | FoldKind::Max, Type::Float) => Err(self
                 .unsupported("group", "a per-unit MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first")),
+            (FoldKind::Statistic(statistic), _) => {
+                let message = format!(
+                    "{} within one privacy unit is not supported: it follows from SUM(x), SUM(x * x) and COUNT(x) per unit",
+                    statistic.name()
+                );
+                Err(self.unsupported("group", message))
+            }
             _ => Ok(call),
         }
     }
@@ -262,7 +279,7 @@ impl Lowering<'_> {
             }
             of => (of, ty),
         };
-        let call = |kind| Call { kind, of: of.clone(), ty, mark: None };
+        let call = |kind| Call { kind, of: of.clone(), ty, on: None, mark: None };
         calls.splice(at..at, [call(FoldKind::Sum), call(FoldKind::NonNull)]);
         let at = keys.len() + at;
         let mut longer = names.to_vec();
@@ -299,11 +316,7 @@ impl Lowering<'_> {
                 );
                 return Err(self.refuse(Code::PrivateKeys, name, message).or_at(self.locator.find("group")));
             }
-            let expr = match (&domain, ty) {
-                // -0.0 + 0.0 is 0.0: equal numbers are one key.
-                (None, Type::Float) => Expr::arithmetic(Arithmetic::Add, expr, Expr::Literal(Literal::float(0.0))),
-                _ => expr,
-            };
+            let expr = if domain.is_none() { one_zero(expr, ty) } else { expr };
             release_keys.push(Key { expr, ty, domain });
         }
         let private = release_keys.iter().any(|key| key.domain.is_none());
@@ -340,6 +353,17 @@ impl Lowering<'_> {
         Ok(released(id, &release, key_names, output_names))
     }
 
+    /// What is not NULL in the rows that count where distinct units are counted under a condition.
+    fn units_that(&self, of: &Expr, scope: &Scope) -> Option<Expr> {
+        match of {
+            Expr::Case { branches, otherwise: None } => match branches.as_slice() {
+                [(_, then)] if scope.slot_of(then).is_some_and(|slot| slot.unit) => Some(of.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Public keys without an aggregate: all combinations of their values, and of no keys the one row that there is. Nothing private is
     /// asked.
     fn public_keys(&self, keys: Vec<Key>, names: &[&str]) -> Result<Lowered> {
@@ -366,11 +390,11 @@ impl Lowering<'_> {
     }
 
     fn output(&self, call: Call, groupings: usize, scope: &Scope, measures: &mut Vec<Measure>) -> Result<Output> {
-        let Call { kind, of, ty, mark } = call;
+        let Call { kind, of, ty, on, mark } = call;
         let is_unit = scope.slot_of(&of).is_some_and(|slot| slot.unit);
         // Of `parts` measures that make up the output.
         let epsilon = |parts: usize| mark.as_ref()?.epsilon.map(|epsilon| epsilon.share(groupings * parts));
-        if epsilon(2).is_some_and(Amount::is_zero) {
+        if epsilon(MAX_PARTS).is_some_and(Amount::is_zero) {
             return Err(self.refuse(
                 Code::InvalidEpsilon,
                 "epsilon",
@@ -386,12 +410,17 @@ impl Lowering<'_> {
                 Ok(Output::Count(measure(measures, own(of, per_group))))
             }
             FoldKind::Distinct if is_unit => Ok(Output::Count(measure(measures, own(Quantity::Units, None)))),
-            FoldKind::Distinct => {
-                let message = format!(
-                    "COUNT(DISTINCT ...) counts privacy units ({}): name the unit's column",
-                    self.dataset.privacy_unit
-                );
-                Err(self.unsupported("distinct", message))
+            FoldKind::Distinct => Ok(Output::Count(measure(
+                measures,
+                match self.units_that(&of, scope) {
+                    Some(rows) => own(Quantity::NonNull(rows), Bounds::new(0.0, 1.0)),
+                    None => own(Quantity::Distinct(one_zero(of, ty)), None),
+                },
+            ))),
+            FoldKind::Statistic(statistic) => {
+                let parts = statistic.moments().len() + 1;
+                let part = |of: Quantity| Measure { of, per_group: None, epsilon: epsilon(parts) };
+                self.statistic(statistic, (of, on), scope, mark.as_ref(), &mut |of| measure(measures, part(of)))
             }
             // Per unit alone.
             FoldKind::FixedSum(_) => Err(Error::internal("a fixed sum across units")),
@@ -425,11 +454,24 @@ fn filtered(call: Call, condition: Expr) -> Call {
         FoldKind::Rows => (FoldKind::NonNull, Expr::Literal(Literal::Int(1)), Type::Int),
         kind => (kind, call.of, call.ty),
     };
-    Call { kind, of: Expr::Case { branches: vec![(condition, of)], otherwise: None }, ty, ..call }
+    Call { kind, of: only_where(condition, of), ty, ..call }
+}
+
+/// The value where the condition is true, else NULL.
+pub fn only_where(condition: Expr, value: Expr) -> Expr {
+    Expr::Case { branches: vec![(condition, value)], otherwise: None }
+}
+
+/// -0.0 + 0.0 is 0.0: equal numbers are one.
+fn one_zero(expr: Expr, ty: Type) -> Expr {
+    match ty {
+        Type::Float => Expr::arithmetic(Arithmetic::Add, expr, Expr::Literal(Literal::float(0.0))),
+        _ => expr,
+    }
 }
 
 /// The count of what is not NULL. Making a whole number a fraction loses nothing, so COUNT(x) and AVG(x) share their count.
-fn non_null(of: Expr) -> Quantity {
+pub fn non_null(of: Expr) -> Quantity {
     match of {
         Expr::Cast(inner, Type::Float) if matches!(*inner, Expr::Column(_)) => Quantity::NonNull(*inner),
         other => Quantity::NonNull(other),
@@ -492,7 +534,7 @@ fn released(id: usize, release: &Release, key_names: &[&str], output_names: &[&s
 pub fn fold_type(call: &Call) -> Type {
     match call.kind {
         FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct => Type::Int,
-        FoldKind::Mean => Type::Float,
+        FoldKind::Mean | FoldKind::Statistic(_) => Type::Float,
         FoldKind::Sum | FoldKind::FixedSum(_) | FoldKind::Min | FoldKind::Max => call.ty,
     }
 }
@@ -500,5 +542,5 @@ pub fn fold_type(call: &Call) -> Type {
 fn fold(call: Call) -> Fold {
     let ty = fold_type(&call);
     let of = if call.kind == FoldKind::Rows { Expr::Literal(Literal::Int(1)) } else { call.of };
-    Fold { kind: call.kind, of, ty }
+    Fold { kind: call.kind, of, on: call.on, ty }
 }

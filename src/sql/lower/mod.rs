@@ -13,6 +13,7 @@ mod join;
 mod preserved;
 mod relation;
 mod scope;
+mod statistic;
 mod terms;
 mod union;
 mod window;

@@ -84,6 +84,13 @@ impl Lowering<'_> {
         let (function, ty) = match &window.fun {
             WindowFunctionDefinition::AggregateUDF(_) => {
                 let call = self.fold_call(name, false, typed)?;
+                if let FoldKind::Statistic(statistic) = call.kind {
+                    let message = format!(
+                        "{} with OVER is not supported: it follows from SUM(x), SUM(x * x) and COUNT(x)",
+                        statistic.name()
+                    );
+                    return Err(self.unsupported(name, message));
+                }
                 let call = if scope.private { self.per_unit(call, scope)? } else { call };
                 of = Some((call.of.clone(), call.ty));
                 (WindowFunction::Fold(call.kind), fold_type(&call))
