@@ -41,7 +41,7 @@ pub enum DateUnit {
 }
 
 /// (year, month, day) of a number of days since 1970-01-01. Source: Hinnant, chrono-Compatible Low-Level Date Algorithms.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);
@@ -54,7 +54,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// The inverse of [`civil`]; months beyond December are of the next year.
-fn days(year: i64, month: i64) -> i64 {
+pub fn days(year: i64, month: i64) -> i64 {
     let (year, month) = (year + (month - 1).div_euclid(12), (month - 1).rem_euclid(12) + 1);
     let shifted = year - i64::from(month <= 2);
     let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
@@ -63,7 +63,7 @@ fn days(year: i64, month: i64) -> i64 {
 }
 
 /// Days since Monday.
-fn weekday(days: i64) -> i64 {
+pub fn weekday(days: i64) -> i64 {
     (days + 3).rem_euclid(7)
 }
 

@@ -4,7 +4,8 @@
 //! returned and rows whose key is not in it are dropped. So a key can neither appear nor vanish
 //! on account of anyone.
 
-use super::{Bounds, Expr, Function, Literal, Type, bounds};
+use super::scalars::Value;
+use super::{Bounds, Expr, Function, Literal, ScalarCall, Type, bounds};
 use std::sync::Arc;
 
 /// The public values of a key, each once, in the order in which they are returned.
@@ -12,6 +13,12 @@ pub type Domain = Arc<[Literal]>;
 
 /// Most values of a set that is worked out from bounds.
 const MAX_IMAGE: usize = 100_000;
+
+/// Most evaluations of a function for its set of results.
+const MAX_EVALUATED: usize = 10_000;
+
+/// Most results that are known by their bounds alone: not all of them need be there.
+const MAX_NUMBERS: usize = 1_100;
 
 /// The finite set of values that an expression can take, or None where no such set follows. `column` gives the
 /// domain of a position, `bounds_of` its bounds.
@@ -36,20 +43,56 @@ pub fn image(
         }
         Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::Compare(..) => Some(truth_values()),
         Expr::Cast(_, Type::Bool) => Some(truth_values()),
-        Expr::Apply(function @ (Function::Slice(_) | Function::Change(_)), of) => {
+        Expr::Call(call, args) => {
+            let values_of = |(arg, ty): (&Expr, &Type)| {
+                image(arg, *ty, column, bounds_of).or_else(|| whole_numbers(bounds(arg, bounds_of), *ty))
+            };
+            let of: Option<Vec<Domain>> = args.iter().zip(call.overload().takes).map(values_of).collect();
+            let computed = of.and_then(|of| results(*call, &of));
+            computed.or_else(|| whole_numbers(bounds(expr, bounds_of), ty).filter(|values| values.len() <= MAX_NUMBERS))
+        }
+        Expr::Apply(Function::Search(search), of) if search.result() != Type::Bool => {
+            let (search, of) = (search.function()?, image(of, Type::Text, column, bounds_of)?);
             let mut values = Vec::new();
-            for value in image(of, Type::Text, column, bounds_of)?.iter() {
-                let changed = match value {
-                    Literal::Text(text) => function.of_text(text),
+            for value in of.iter() {
+                let found = match value {
+                    Literal::Text(text) => search(text),
                     _ => None,
                 };
-                add(&mut values, &changed.map_or(Literal::Null(Type::Text), Literal::Text));
+                add(&mut values, &found.map_or(Literal::Null(ty), Value::literal));
             }
             Some(values.into())
         }
         Expr::Apply(function, of) => counted(function.image(bounds(of, bounds_of))?, ty),
         Expr::Cast(..) | Expr::Arithmetic(..) => None,
     }
+}
+
+/// The results over all combinations of arguments, where these are not too many.
+fn results(call: ScalarCall, of: &[Domain]) -> Option<Domain> {
+    let count = of.iter().try_fold(1usize, |n, domain| n.checked_mul(domain.len()))?;
+    if count > MAX_EVALUATED {
+        return None;
+    }
+    let mut values = Vec::new();
+    for at in 0..count {
+        let mut rest = at;
+        let argument = |domain: &'_ Domain| {
+            let value = rest % domain.len();
+            rest /= domain.len();
+            value
+        };
+        let chosen: Vec<usize> = of.iter().map(argument).collect();
+        let arguments: Vec<&Literal> = of.iter().zip(chosen).map(|(domain, value)| &domain[value]).collect();
+        add(&mut values, &call.of_literals(&arguments));
+    }
+    Some(values.into())
+}
+
+/// The whole numbers within these bounds, and NULL.
+fn whole_numbers(within: Option<Bounds>, ty: Type) -> Option<Domain> {
+    let Bounds { low, high } = within.filter(|b| ty == Type::Int && b.high - b.low < MAX_IMAGE as f64)?;
+    counted((low.ceil() as i64..=high.floor() as i64).map(Literal::Int), ty)
 }
 
 /// The values, and NULL.

@@ -1,7 +1,7 @@
 //! Scalar expressions. Every one is total and deterministic: it has a result for every input row and
 //! depends on nothing else. What each operator does at its edges is said here and done in `engine`.
 
-use super::Function;
+use super::{Function, ScalarCall};
 
 /// The six types that a column or expression can have. Sources are cast to them when they are read: all
 /// integers to `Int` (64 bits), floats and decimals to `Float`, strings to `Text`, timestamps to microseconds.
@@ -149,6 +149,8 @@ pub enum Expr {
     /// A value that the type cannot hold is NULL.
     Cast(Box<Expr>, Type),
     Apply(Function, Box<Expr>),
+    /// The arguments have the types that it takes.
+    Call(ScalarCall, Vec<Expr>),
 }
 
 impl Expr {
@@ -189,6 +191,7 @@ impl Expr {
             Expr::IsNull(inner) => Expr::IsNull(boxed(inner)),
             Expr::Cast(inner, ty) => Expr::Cast(boxed(inner), ty),
             Expr::Apply(function, inner) => Expr::Apply(function, boxed(inner)),
+            Expr::Call(call, args) => Expr::Call(call, args.into_iter().map(Expr::canonical).collect()),
             Expr::Compare(op, l, r) => {
                 let (l, r) = (boxed(l), boxed(r));
                 let literal = |e: &Expr| matches!(e, Expr::Literal(_));
@@ -219,7 +222,7 @@ impl Expr {
     pub fn children(&self) -> Vec<&Expr> {
         match self {
             Expr::Column(_) | Expr::Literal(_) => vec![],
-            Expr::All(parts) | Expr::Any(parts) => parts.iter().collect(),
+            Expr::All(parts) | Expr::Any(parts) | Expr::Call(_, parts) => parts.iter().collect(),
             Expr::Not(e) | Expr::IsNull(e) | Expr::Cast(e, _) | Expr::Apply(_, e) => vec![e],
             Expr::Compare(_, l, r) | Expr::Arithmetic(_, l, r) => vec![l, r],
             Expr::Case { branches, otherwise } => {
@@ -265,6 +268,7 @@ impl Expr {
             Expr::IsNull(e) => Expr::IsNull(boxed(e)),
             Expr::Cast(e, ty) => Expr::Cast(boxed(e), *ty),
             Expr::Apply(function, e) => Expr::Apply(function.clone(), boxed(e)),
+            Expr::Call(call, args) => Expr::Call(*call, args.iter().map(|e| e.moved(to)).collect()),
             Expr::Compare(op, l, r) => Expr::Compare(*op, boxed(l), boxed(r)),
             Expr::Arithmetic(op, l, r) => Expr::Arithmetic(*op, boxed(l), boxed(r)),
             Expr::Case { branches, otherwise } => Expr::Case {

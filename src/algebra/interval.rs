@@ -51,6 +51,10 @@ pub fn bounds(expr: &Expr, column: &impl Fn(usize) -> Option<Bounds>) -> Option<
             Bounds::new(DateUnit::Day.start(of.low as i64)? as f64, of.high)
         }
         Expr::Apply(function, inner) => function.bounds(bounds(inner, column)),
+        Expr::Call(call, args) => {
+            let of: Vec<_> = args.iter().map(|e| bounds(e, column)).collect();
+            (call.overload().bounds)(&of)
+        }
         // |a % b| is at most |a| and |b|, and a % b takes the sign of a.
         Expr::Arithmetic(Arithmetic::Remainder, l, r) => {
             let most = bounds(r, column).map_or(f64::INFINITY, |r| r.low.abs().max(r.high.abs()));

@@ -11,18 +11,22 @@ mod domain;
 mod expr;
 mod function;
 mod interval;
+mod regular;
 mod relation;
+pub mod scalars;
 mod sensitivity;
 mod statistic;
 
 pub use calendar::{DatePart, DateUnit};
 pub use domain::{Domain, image};
 pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
-pub use function::{Buckets, Change, Function, MAX_TEXT_BYTES, Math, Pattern, Slice};
+pub use function::{Buckets, Function, MAX_TEXT_BYTES, Pattern};
 pub use interval::{Bounds, bounds};
+pub use regular::{Find, Search, replacement};
 pub use relation::{
     Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Measure, Output, Quantity,
     Query, Relation, Release, SortKey, TableId, Terms, WindowCall, WindowFunction,
 };
+pub use scalars::{Scalar, ScalarCall};
 pub use sensitivity::{Clamp, Contribution, Sensitivity};
 pub use statistic::{Moment, Moments, Range, Statistic};

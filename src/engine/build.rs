@@ -3,7 +3,7 @@
 //! Every relation's columns are named c0, c1, ... by position, so no name of a user or a file can be confused with
 //! another. Casts and arithmetic are the total ones.
 
-use super::functions::{STEPS, Secret, apply, arithmetic, cast, quantise, rank, value};
+use super::functions::{STEPS, Secret, apply, arithmetic, call, cast, quantise, rank, value};
 use super::window::{window, with_window};
 use crate::algebra::{
     Clamp, Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, Statistic, TableId, Type,
@@ -331,6 +331,7 @@ pub fn scalar(expr: &Expr, position: &impl Fn(usize) -> DfExpr) -> DfExpr {
         )),
         Expr::Cast(e, ty) => cast(scalar(e, position), *ty),
         Expr::Apply(function, e) => apply(function.clone(), scalar(e, position)),
+        Expr::Call(function, args) => call(*function, args.iter().map(|e| scalar(e, position)).collect()),
     }
 }
 

@@ -101,18 +101,16 @@ impl Writer<'_> {
                     Function::Start(DateUnit::Steps { .. }) => format!("date_bin({argument})"),
                     Function::Start(unit) => format!("date_trunc('{unit:?}', {argument})").to_lowercase(),
                     Function::Bucket(_) => format!("width_bucket({argument})"),
-                    Function::Math(math, _) => format!("{math:?}({argument})").to_lowercase(),
-                    Function::Change(change) => format!("{change:?}({argument})").to_lowercase(),
-                    Function::Length => format!("length({argument})"),
+                    Function::Search(search) => search.shown(&argument),
                     Function::Like(pattern) => {
                         let like = if pattern.ignore_case { "ILIKE" } else { "LIKE" };
                         format!("{argument} {like} '{}'", pattern.text.replace('\'', "''"))
                     }
-                    Function::Slice(slice) => {
-                        let length = slice.length.map_or(String::new(), |length| format!(", {length}"));
-                        format!("substr({argument}, {}{length})", slice.start)
-                    }
                 }
+            }
+            Expr::Call(call, args) => {
+                let args = args.iter().map(|e| self.expr(e, over)).collect::<Vec<_>>();
+                format!("{}({})", call.name(), args.join(", "))
             }
         }
     }

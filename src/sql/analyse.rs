@@ -1,26 +1,28 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
 use super::aggregates::aggregate;
-use super::functions::{AGGREGATES, SCALARS, scalar_names};
+use super::functions::{AGGREGATES, SPECIALS, scalar_names};
 use super::locate::{Locator, position};
 use super::windows::windows;
-use crate::catalog::{Dataset, arrow_type};
+use crate::algebra::Scalar;
+use crate::catalog::{Dataset, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{SchemaError, TableReference, internal_err, plan_err};
+use datafusion::common::{DFSchema, SchemaError, TableReference, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::functions::core::{coalesce, greatest, least, nullif};
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    AggregateUDF, BinaryExpr, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, Operator,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TableSource, TypeSignature, Volatility, WindowUDF,
+    AggregateUDF, BinaryExpr, ColumnarValue, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder,
+    Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TableSource, TypeSignature, Volatility,
+    WindowUDF,
 };
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -28,9 +30,9 @@ use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
-use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Query, Statement};
 use datafusion::sql::sqlparser::tokenizer::Location;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A typed logical plan. It is judged by lowering and never executed.
@@ -247,7 +249,7 @@ impl ContextProvider for Names {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         match name {
-            "coalesce" => Some(coalesce()),
+            "coalesce" | "ifnull" | "nvl" => Some(coalesce()),
             "nullif" => Some(nullif()),
             "greatest" => Some(greatest()),
             "least" => Some(least()),
@@ -292,7 +294,8 @@ impl ContextProvider for Names {
     }
 }
 
-/// Functions with a syntax of their own: EXTRACT(field FROM x) is date_part('field', x), and SUBSTRING(x FROM a FOR b) is substr(x, a, b).
+/// Functions with a syntax of their own: EXTRACT(field FROM x) is date_part('field', x), SUBSTRING(x FROM a FOR b) is substr(x, a, b),
+/// POSITION(a IN x) is strpos(x, a), the difference of two dates is a number of days, and a number that is added to a date is one.
 #[derive(Debug)]
 struct SyntaxPlanner;
 
@@ -304,27 +307,68 @@ impl ExprPlanner for SyntaxPlanner {
     fn plan_extract(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
         planned("date_part", args)
     }
+
+    fn plan_position(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+        planned("strpos", args)
+    }
+
+    fn plan_overlay(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+        planned("overlay", args)
+    }
+
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        let types = (expr.left.get_type(schema), expr.right.get_type(schema));
+        let (Ok(left), Ok(right)) = types else { return Ok(PlannerResult::Original(expr)) };
+        let (left, right) = (canonical(&left), canonical(&right));
+        use crate::algebra::Type::{Date, Int, Timestamp};
+        let made = match (left, &expr.op, right) {
+            (Some(Date), BinaryOperator::Minus, Some(Date)) => call("days_between", vec![expr.left, expr.right])?,
+            (Some(Date), BinaryOperator::Plus, Some(Int)) => call("add_days", vec![expr.left, expr.right])?,
+            (Some(Int), BinaryOperator::Plus, Some(Date)) => call("add_days", vec![expr.right, expr.left])?,
+            (Some(Date), BinaryOperator::Minus, Some(Int)) => {
+                call("add_days", vec![expr.left, Expr::Negative(Box::new(expr.right))])?
+            }
+            (Some(Date | Timestamp), BinaryOperator::Minus, Some(Date | Timestamp)) => {
+                return plan_err!(
+                    "the difference of timestamps is not a type here: write date_diff('second', earlier, later)"
+                );
+            }
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        Ok(PlannerResult::Planned(made))
+    }
 }
 
 /// A call of a function with a syntax of its own.
-fn planned(name: &str, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+fn call(name: &str, args: Vec<Expr>) -> DfResult<Expr> {
     match named(name) {
-        Some(function) => Ok(PlannerResult::Planned(function.call(args))),
+        Some(function) => Ok(function.call(args)),
         None => internal_err!("{name} has no rule"),
     }
 }
 
+fn planned(name: &str, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+    Ok(PlannerResult::Planned(call(name, args)?))
+}
+
 /// A function that is known by name, number of arguments and type: lowering gives it a meaning, and it is never executed.
 fn named(name: &str) -> Option<Arc<ScalarUDF>> {
-    let (name, arguments, returns) = SCALARS.iter().find(|(known, ..)| *known == name)?;
-    let signature = Signature::one_of(arguments.clone().map(TypeSignature::Any).collect(), Volatility::Immutable);
-    Some(Arc::new(ScalarUDF::from(Named { name, returns: returns.map(arrow_type), signature })))
+    let (name, counts, returns) = match SPECIALS.iter().find(|(known, ..)| *known == name) {
+        Some((name, counts, returns)) => (*name, counts.clone().collect(), Some(arrow_type(*returns))),
+        None => {
+            let scalar = Scalar::find(name)?;
+            (scalar.name, scalar.overloads.iter().map(|overload| overload.takes.len()).collect::<BTreeSet<_>>(), None)
+        }
+    };
+    let count = |n| if n == 0 { TypeSignature::Nullary } else { TypeSignature::Any(n) };
+    let signature = Signature::one_of(counts.into_iter().map(count).collect(), Volatility::Immutable);
+    Some(Arc::new(ScalarUDF::from(Named { name, returns, signature })))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Named {
     name: &'static str,
-    /// None is the argument's.
+    /// None follows from the arguments'.
     returns: Option<DataType>,
     signature: Signature,
 }
@@ -339,12 +383,29 @@ impl ScalarUDFImpl for Named {
     }
 
     fn return_type(&self, of: &[DataType]) -> DfResult<DataType> {
-        Ok(self.returns.clone().or_else(|| of.first().cloned()).unwrap_or(DataType::Null))
+        if let Some(returns) = &self.returns {
+            return Ok(returns.clone());
+        }
+        let Some(scalar) = Scalar::find(self.name) else { return internal_err!("{} has no rule", self.name) };
+        match scalar.overload(&of.iter().map(canonical).collect::<Vec<_>>()) {
+            Some(call) => Ok(arrow_type(call.overload().gives)),
+            None => plan_err!("{}", wrong_arguments(scalar)),
+        }
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
         internal_err!("{} has no meaning before it is lowered", self.name)
     }
+}
+
+/// What to say where a function takes no arguments of these types.
+pub fn wrong_arguments(scalar: &Scalar) -> String {
+    let takes = scalar.overloads.iter().map(|overload| {
+        let types: Vec<_> = overload.takes.iter().map(|ty| ty.sql()).collect();
+        format!("({})", types.join(", "))
+    });
+    let takes = takes.collect::<Vec<_>>().join(" or ");
+    format!("{} is written {} and takes {takes}: add a CAST", scalar.name, scalar.form)
 }
 
 const UNKNOWN_TABLE: &str = "unknown table ";
@@ -359,7 +420,10 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
     if let Some((before, _)) = text.split_once("' failed to match any signature")
         && let Some((_, function)) = before.rsplit_once('\'')
     {
-        let message = format!("{function} does not take an argument of this type: add a CAST to a number");
+        let message = match Scalar::find(function) {
+            Some(scalar) => wrong_arguments(scalar),
+            None => format!("{function} does not take arguments of these types, or so many"),
+        };
         return Error::new(Code::UnsupportedSql, message).or_at(locator.find(function));
     }
     if let Some((_, call)) = text.split_once("Failed to coerce arguments to satisfy a call to '")
@@ -397,7 +461,11 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
                     );
                     Error::new(Code::UnknownTable, message).or_at(locator.find(name))
                 }
-                None => Error::new(Code::UnsupportedSql, plain(message)),
+                None => {
+                    let about = message.split(' ').next().filter(|word| Scalar::find(word).is_some());
+                    let at = about.and_then(|word| locator.find(word));
+                    Error::new(Code::UnsupportedSql, plain(message)).or_at(at)
+                }
             }
         }
         DataFusionError::ArrowError(..) => {

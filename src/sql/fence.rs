@@ -405,9 +405,7 @@ impl Visitor for Fence<'_> {
                     "INTERVAL takes a literal and one unit, as in INTERVAL '90' DAY, or both in one text, INTERVAL '1 day 12 hours'",
                 )
             }
-            Expr::SimilarTo { .. } | Expr::RLike { .. } => {
-                refuse("SIMILAR TO and RLIKE are not supported: use LIKE, with % for any text and _ for any character")
-            }
+            Expr::RLike { .. } => refuse("RLIKE is not supported: write regexp_like(x, '...') or x LIKE '...'"),
             Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => {
                 refuse("LIKE ANY is not supported: write x LIKE ... OR x LIKE ...")
             }

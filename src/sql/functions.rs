@@ -1,48 +1,44 @@
 //! The functions that have a rule, and what to write in the place of those that have none.
 
-use crate::algebra::Type;
+use crate::algebra::{Scalar, Type};
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::sql::sqlparser::ast::Function;
 use std::ops::RangeInclusive;
 
-/// A scalar function: its name, its numbers of arguments, and the type of its result, which is its argument's where there is none.
-pub type Scalar = (&'static str, RangeInclusive<usize>, Option<Type>);
+/// A scalar function that is not one of [`Scalar::all`], because its arguments must be constants, or may be left out: its name, its numbers of
+/// arguments, and the type of its result.
+pub type Special = (&'static str, RangeInclusive<usize>, Type);
 
-/// Scalar functions that have a rule, beside COALESCE, NULLIF, GREATEST and LEAST. Everything else is refused by name.
-pub const SCALARS: [Scalar; 28] = [
-    ("abs", 1..=1, None),
-    ("btrim", 1..=1, Some(Type::Text)),
-    ("ceil", 1..=1, None),
-    ("ceiling", 1..=1, None),
-    ("char_length", 1..=1, Some(Type::Int)),
-    ("character_length", 1..=1, Some(Type::Int)),
-    ("date_bin", 2..=3, Some(Type::Timestamp)),
-    ("date_part", 2..=2, Some(Type::Int)),
-    ("date_trunc", 2..=2, Some(Type::Timestamp)),
-    ("exp", 1..=1, Some(Type::Float)),
-    ("floor", 1..=1, None),
-    ("length", 1..=1, Some(Type::Int)),
-    ("ln", 1..=1, Some(Type::Float)),
-    ("log10", 1..=1, Some(Type::Float)),
-    ("log2", 1..=1, Some(Type::Float)),
-    ("lower", 1..=1, Some(Type::Text)),
-    ("ltrim", 1..=1, Some(Type::Text)),
-    ("reverse", 1..=1, Some(Type::Text)),
-    ("round", 1..=1, None),
-    ("rtrim", 1..=1, Some(Type::Text)),
-    ("sign", 1..=1, None),
-    ("signum", 1..=1, None),
-    ("sqrt", 1..=1, Some(Type::Float)),
-    ("substr", 2..=3, Some(Type::Text)),
-    ("trim", 1..=1, Some(Type::Text)),
-    ("trunc", 1..=1, None),
-    ("upper", 1..=1, Some(Type::Text)),
-    ("width_bucket", 4..=4, Some(Type::Int)),
+/// Most arguments of a function that takes any number.
+const MANY: usize = 100;
+
+/// Beside COALESCE, NULLIF, GREATEST and LEAST. Everything else is refused by name.
+pub const SPECIALS: [Special; 17] = [
+    ("concat", 1..=MANY, Type::Text),
+    ("concat_ws", 2..=MANY, Type::Text),
+    ("date_bin", 2..=3, Type::Timestamp),
+    ("date_part", 2..=2, Type::Int),
+    ("date_trunc", 2..=2, Type::Timestamp),
+    ("regexp_count", 2..=3, Type::Int),
+    ("regexp_instr", 2..=3, Type::Int),
+    ("regexp_like", 2..=3, Type::Bool),
+    ("regexp_replace", 3..=4, Type::Text),
+    ("regexp_substr", 2..=3, Type::Text),
+    ("width_bucket", 4..=4, Type::Int),
+    // Fields of dates.
+    ("year", 1..=1, Type::Int),
+    ("quarter", 1..=1, Type::Int),
+    ("month", 1..=1, Type::Int),
+    ("day", 1..=1, Type::Int),
+    ("hour", 1..=1, Type::Int),
+    ("minute", 1..=1, Type::Int),
 ];
 
 /// The names of all scalar functions.
 pub fn scalar_names() -> impl Iterator<Item = &'static str> + Clone {
-    ["coalesce", "nullif", "greatest", "least"].into_iter().chain(SCALARS.iter().map(|(name, ..)| *name))
+    let others = ["coalesce", "ifnull", "nvl", "nullif", "greatest", "least"].into_iter();
+    let table = Scalar::all().flat_map(|scalar| std::iter::once(scalar.name).chain(scalar.aliases.iter().copied()));
+    others.chain(SPECIALS.iter().map(|(name, ..)| *name)).chain(table)
 }
 
 /// The names of all that have a rule.
@@ -128,12 +124,12 @@ fn instead(name: &str) -> String {
         "anon_count" | "anon_sum" | "anon_avg" => {
             "write SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (...) and SUM(x, contribution_bounds_per_group => (low, high))"
         }
-        "year" | "month" | "day" | "hour" | "quarter" | "week" => "write EXTRACT(field FROM x)",
-        "if" | "iff" | "ifnull" | "nvl" | "isnull" | "decode" => {
-            "write CASE WHEN ... THEN ... ELSE ... END, or COALESCE"
+        "week" | "second" | "dayofweek" | "dayofyear" => "write EXTRACT(field FROM x)",
+        "if" | "iff" | "isnull" | "decode" | "nvl2" => "write CASE WHEN ... THEN ... ELSE ... END, or COALESCE",
+        "mid" => "write SUBSTRING(x FROM start FOR length)",
+        "regexp_match" | "regexp_matches" | "regexp_extract" => {
+            "write regexp_like(x, '...') or regexp_substr(x, '...')"
         }
-        "left" | "right" | "mid" => "write SUBSTRING(x FROM start FOR length)",
-        "regexp_like" | "regexp_match" | "contains" | "starts_with" | "ends_with" | "strpos" => "write x LIKE '%...%'",
         _ => "",
     };
     if !hint.is_empty() {
@@ -142,6 +138,6 @@ fn instead(name: &str) -> String {
     let near = known().map(|other| (normalized_levenshtein(name, other), other));
     match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((likeness, other)) if likeness >= 0.6 => format!(": did you mean {other}?"),
-        _ => format!("; supported are {}", known().collect::<Vec<_>>().join(", ")),
+        _ => "; docs/functions.md has those that are".to_owned(),
     }
 }

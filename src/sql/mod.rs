@@ -19,9 +19,11 @@ mod locate;
 mod lower;
 mod marks;
 mod parameters;
+mod reference;
 mod windows;
 
 pub use parameters::Parameter;
+pub use reference::function_reference;
 
 use crate::algebra::{Query, Type};
 use crate::catalog::Dataset;

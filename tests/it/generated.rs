@@ -1,4 +1,5 @@
-//! The checked-in protobuf code is what the .proto files say. `UPDATE_GENERATED=1` writes it anew.
+//! The checked-in protobuf code is what the .proto files say, and the reference of functions what their definitions say.
+//! `UPDATE_GENERATED=1` writes both anew.
 
 use std::path::Path;
 
@@ -28,4 +29,15 @@ fn protobuf_code_is_current() {
         let current = std::fs::read(&kept).unwrap_or_default();
         assert!(current == fresh, "src/proto/{name} is stale: run UPDATE_GENERATED=1 cargo test --test it protobuf");
     }
+}
+
+#[test]
+fn functions_have_their_reference() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/functions.md");
+    let fresh = undertone::sql::function_reference();
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(&page, &fresh).unwrap();
+    }
+    let current = std::fs::read_to_string(&page).unwrap_or_default();
+    assert!(current == fresh, "docs/functions.md is stale: run UPDATE_GENERATED=1 cargo test --test it functions");
 }

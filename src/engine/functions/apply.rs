@@ -1,12 +1,11 @@
 //! Functions of one value: see [`crate::algebra::Function`] for their meaning.
 
+use super::call::collected;
 use crate::algebra::{Function, Pattern};
 use crate::catalog::arrow_type;
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::compute::kernels::comparison::{ilike, like};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
@@ -43,10 +42,7 @@ impl ScalarUDFImpl for Apply {
             Function::Start(_) => "calendar_start",
             Function::Bucket(_) => "bucket",
             Function::Like(_) => "like",
-            Function::Slice(_) => "slice",
-            Function::Math(..) => "math",
-            Function::Change(_) => "change",
-            Function::Length => "length",
+            Function::Search(_) => "regular",
         }
     }
 
@@ -74,20 +70,12 @@ impl ScalarUDFImpl for Apply {
                 Arc::new(floats.iter().map(|v| Some(buckets.of(v?))).collect::<Int64Array>())
             }
             (Function::Like(pattern), ..) if texts.is_some() => like_pattern(&values, pattern)?,
-            (Function::Slice(_) | Function::Change(_), ..) if texts.is_some() => {
-                let changed = texts.into_iter().flatten().map(|text| self.function.of_text(text?));
-                Arc::new(changed.collect::<StringArray>())
-            }
-            (Function::Length, ..) if texts.is_some() => {
-                let lengths = texts.into_iter().flatten().map(|text| Some(text?.chars().count() as i64));
-                Arc::new(lengths.collect::<Int64Array>())
-            }
-            (Function::Math(math, _), _, Some(floats)) => {
-                Arc::new(floats.iter().map(|v| math.of(v?)).collect::<Float64Array>())
-            }
-            (Function::Math(math, _), ..) if values.as_primitive_opt::<Int64Type>().is_some() => {
-                let whole = values.as_primitive::<Int64Type>();
-                Arc::new(whole.iter().map(|v| math.of_whole(v?)).collect::<Int64Array>())
+            (Function::Search(search), ..) if texts.is_some() => {
+                let Some(function) = search.function() else {
+                    return internal_err!("a regular expression is not valid");
+                };
+                let found = texts.into_iter().flatten().map(|text| function(text?));
+                collected(found, search.result())
             }
             _ => return internal_err!("a function is asked about a value of another type"),
         };

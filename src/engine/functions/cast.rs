@@ -94,31 +94,14 @@ fn short(values: ArrayRef) -> ArrayRef {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::evaluated;
     use super::*;
     use crate::catalog::canonical;
-    use datafusion::arrow::array::{
-        BooleanArray, Float64Array, Int64Array, RecordBatch, TimestampNanosecondArray, UInt64Array,
-    };
+    use datafusion::arrow::array::{BooleanArray, Float64Array, Int64Array, TimestampNanosecondArray, UInt64Array};
     use datafusion::arrow::compute::{can_cast_types, cast as plain_cast};
-    use datafusion::arrow::datatypes::{Field, Schema};
-    use datafusion::common::DFSchema;
-    use datafusion::execution::context::ExecutionProps;
-    use datafusion::logical_expr::col;
-    use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-    use datafusion::physical_expr::create_physical_expr;
 
     fn run(values: &ArrayRef, ty: Type) -> Result<ArrayRef> {
-        let schema = Arc::new(Schema::new(vec![Field::new("v", values.data_type().clone(), true)]));
-        let batch = RecordBatch::try_new(schema.clone(), vec![values.clone()])?;
-        let planned = DFSchema::try_from(schema)?;
-        create_physical_expr(
-            &cast(col("v"), ty),
-            &planned,
-            &ExecutionProps::new(),
-            &PhysicalPlanningContext::default(),
-        )?
-        .evaluate(&batch)?
-        .into_array(values.len())
+        evaluated(|args| cast(args[0].clone(), ty), std::slice::from_ref(values), values.len())
     }
 
     /// Values at the edges of what each type of a file can hold.

@@ -144,7 +144,13 @@ impl Scalars<'_> {
                 let like = self.like(deeper(expr)?, deeper(pattern)?, *case_insensitive)?;
                 Ok((if *negated { not(like) } else { like }, Type::Bool))
             }
-            DfExpr::SimilarTo(_) => Err(self.unsupported("similar", "SIMILAR TO is not supported: use LIKE")),
+            DfExpr::SimilarTo(Like { negated, expr, pattern, escape_char, case_insensitive: _ }) => {
+                if escape_char.is_some() {
+                    return Err(self.unsupported("escape", "ESCAPE is not supported: write a backslash"));
+                }
+                let similar = self.matches("similar", deeper(expr)?, deeper(pattern)?)?;
+                Ok((if *negated { not(similar) } else { similar }, Type::Bool))
+            }
             DfExpr::WindowFunction(_) => {
                 Err(self.unsupported("over", "a window function cannot stand here: put it into a subquery in FROM"))
             }
@@ -234,6 +240,27 @@ impl Scalars<'_> {
             Operator::Modulo => Some(Arithmetic::Remainder),
             _ => None,
         };
+        let function = match op {
+            Operator::BitwiseAnd => Some("bitwise_and"),
+            Operator::BitwiseOr => Some("bitwise_or"),
+            Operator::BitwiseXor => Some("bitwise_xor"),
+            Operator::BitwiseShiftLeft => Some("shift_left"),
+            Operator::BitwiseShiftRight => Some("shift_right"),
+            _ => None,
+        };
+        if let Some(function) = function {
+            return self.called(function, vec![left, right]);
+        }
+        match op {
+            Operator::StringConcat => return self.called("text_concat", vec![self.text(left)?, self.text(right)?]),
+            Operator::RegexMatch | Operator::RegexIMatch => {
+                return Ok((self.matches(&op.to_string(), left, right)?, Type::Bool));
+            }
+            Operator::RegexNotMatch | Operator::RegexNotIMatch => {
+                return Ok((not(self.matches(&op.to_string(), left, right)?), Type::Bool));
+            }
+            _ => {}
+        }
         let (left, right, ty) = self.same_type(left, right, &op.to_string())?;
         match (comparison, arithmetic) {
             (Some(op), _) => Ok((Expr::compare(op, left, right), Type::Bool)),
@@ -295,16 +322,57 @@ impl Scalars<'_> {
     }
 
     fn cast(&self, inner: &DfExpr, to: &DataType, depth: usize) -> Result<Typed> {
-        let exact = !matches!(
-            to,
-            DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)
-        );
-        let ty = canonical(to).filter(|_| exact).ok_or_else(|| {
-            self.unsupported(
-                "cast",
-                format!("CAST to {to} is not supported; use BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP"),
-            )
+        let ty = canonical(to).ok_or_else(|| {
+            let message = format!(
+                "CAST to {to} is not supported; use BIGINT, DOUBLE, DECIMAL, VARCHAR, BOOLEAN, DATE or TIMESTAMP"
+            );
+            self.unsupported("cast", message)
         })?;
+        let plain = self.plain_cast(inner, ty, depth)?;
+        match *to {
+            DataType::Decimal32(digits, scale)
+            | DataType::Decimal64(digits, scale)
+            | DataType::Decimal128(digits, scale)
+            | DataType::Decimal256(digits, scale) => self.decimal(plain, digits, scale),
+            DataType::Int8 => self.within(plain, i8::MIN.into(), i8::MAX.into()),
+            DataType::Int16 => self.within(plain, i16::MIN.into(), i16::MAX.into()),
+            DataType::Int32 => self.within(plain, i32::MIN.into(), i32::MAX.into()),
+            DataType::UInt8 => self.within(plain, 0, u8::MAX.into()),
+            DataType::UInt16 => self.within(plain, 0, u16::MAX.into()),
+            DataType::UInt32 => self.within(plain, 0, u32::MAX.into()),
+            DataType::UInt64 => self.within(plain, 0, i64::MAX),
+            _ => Ok(plain),
+        }
+    }
+
+    /// A DECIMAL is a DOUBLE rounded to its scale; NULL where it has more digits.
+    fn decimal(&self, value: Typed, digits: u8, scale: i8) -> Result<Typed> {
+        let whole = |n: i64| (Expr::Literal(Literal::Int(n)), Type::Int);
+        let rounded = self.called("round", vec![value, whole(scale.into())])?;
+        self.copies(&rounded.0, 1)?;
+        let most = Expr::Literal(Literal::float(10f64.powi(i32::from(digits) - i32::from(scale))));
+        let size = self.called("abs", vec![rounded.clone()])?;
+        let fits = self.binary(size, Operator::Lt, (most, Type::Float))?.0;
+        self.case(vec![(fits, rounded)], None)
+    }
+
+    /// NULL outside of a type's whole numbers.
+    fn within(&self, value: Typed, low: i64, high: i64) -> Result<Typed> {
+        self.copies(&value.0, 2)?;
+        let end = |n: i64| (Expr::Literal(Literal::Int(n)), Type::Int);
+        let above = self.binary(value.clone(), Operator::GtEq, end(low))?.0;
+        let below = self.binary(value.clone(), Operator::LtEq, end(high))?.0;
+        match value {
+            (Expr::Literal(Literal::Int(n)), _) if (low..=high).contains(&n) => {
+                Ok((Expr::Literal(Literal::Int(n)), Type::Int))
+            }
+            (Expr::Literal(l), ty) if l.is_null() => Ok((Expr::Literal(l), ty)),
+            (Expr::Literal(_), _) => Err(self.unsupported("cast", "this literal is outside of the type's numbers")),
+            value => self.case(vec![(Expr::and(vec![above, below]), value)], None),
+        }
+    }
+
+    fn plain_cast(&self, inner: &DfExpr, ty: Type, depth: usize) -> Result<Typed> {
         let temporal = |ty| matches!(ty, Type::Date | Type::Timestamp);
         match self.expr(inner, depth + 1)? {
             (_, from) if (temporal(from) && ty.is_numeric()) || (from.is_numeric() && temporal(ty)) => {
@@ -324,13 +392,7 @@ impl Scalars<'_> {
                 }
             }
             (expr, from) if from == ty => Ok((expr, ty)),
-            (_, from @ (Type::Date | Type::Timestamp)) if ty == Type::Text => Err(self.unsupported(
-                "cast",
-                format!(
-                    "CAST of {} to VARCHAR is not supported: compare with literals such as DATE '2026-01-01'",
-                    from.sql()
-                ),
-            )),
+            (expr, from @ (Type::Date | Type::Timestamp)) if ty == Type::Text => self.text((expr, from)),
             (_, from) if !can_cast_types(&arrow_type(from), &arrow_type(ty)) => {
                 Err(self.unsupported("cast", format!("{} cannot be CAST to {}", from.sql(), ty.sql())))
             }

@@ -2,8 +2,11 @@
 
 use super::expr::{Scalars, Typed, is_interval, is_null, not};
 use crate::algebra::calendar::DAY;
-use crate::algebra::{Buckets, Change, DatePart, DateUnit, Expr, Function, Literal, Math, Pattern, Slice, Type};
+use crate::algebra::{
+    Buckets, DatePart, DateUnit, Expr, Find, Function, Literal, Pattern, Scalar, Search, Type, replacement,
+};
 use crate::error::{Error, Result};
+use crate::sql::analyse::wrong_arguments;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::kernels::comparison;
 use datafusion::logical_expr::{Expr as DfExpr, Operator};
@@ -31,11 +34,18 @@ impl Scalars<'_> {
                 let equal = self.binary(args[0].clone(), Operator::Eq, args[1].clone())?.0;
                 self.case(vec![(equal, (Expr::Literal(Literal::Null(ty)), ty))], Some((value, ty)))
             }
-            ("substr", 2 | 3) => self.slice(args),
-            (name, 1) if math(name).is_some() || change(name).is_some() || length(name) => {
-                let (of, ty) =
-                    args.into_iter().next().ok_or_else(|| Error::internal("a function without its argument"))?;
-                self.of_one(name, of, ty)
+            ("concat", 1..) => {
+                let texts = args.into_iter().map(|arg| self.or_empty(self.text(arg)?)).collect::<Result<Vec<_>>>()?;
+                self.joined(texts)
+            }
+            ("concat_ws", 2..) => self.concat_with(args),
+            ("regexp_like" | "regexp_count" | "regexp_instr" | "regexp_substr", 2 | 3) | ("regexp_replace", 3 | 4) => {
+                self.regular(name, args)
+            }
+            (part @ ("year" | "quarter" | "month" | "day" | "hour" | "minute"), 1) => {
+                let of = args.into_iter().next().ok_or_else(|| Error::internal("a field of nothing"))?;
+                let known = DatePart::parse(part).ok_or_else(|| Error::internal("a field without a name"))?;
+                Ok(applied(Function::Part(known), self.moment(part, of)?))
             }
             ("date_part", 2) => {
                 let (part, of) = self.calendar(
@@ -75,8 +85,125 @@ impl Scalars<'_> {
                     _ => Err(self.unsupported(name, "width_bucket needs a number")),
                 }
             }
-            _ => Err(self.unsupported(name, format!("function {name} is not supported"))),
+            _ => match Scalar::find(name) {
+                Some(scalar) => self.scalar(scalar, args),
+                None => Err(self.unsupported(name, format!("function {name} is not supported"))),
+            },
         }
+    }
+
+    /// A function of the table, on arguments that it takes as they are or that lose nothing by being made so. Of constants it is one.
+    pub fn scalar(&self, scalar: &'static Scalar, args: Vec<Typed>) -> Result<Typed> {
+        let is_null = |e: &Expr| matches!(e, Expr::Literal(l) if l.is_null());
+        let types: Vec<_> = args.iter().map(|(e, ty)| (!is_null(e)).then_some(*ty)).collect();
+        let call = scalar.overload(&types).ok_or_else(|| self.unsupported(scalar.name, wrong_arguments(scalar)))?;
+        let fit = |((e, from), to): (Typed, &Type)| match e {
+            Expr::Literal(literal) => Expr::Literal(widened(literal, *to)),
+            e if from == *to => e,
+            e => e.cast(*to),
+        };
+        let overload = call.overload();
+        let args: Vec<Expr> = args.into_iter().zip(overload.takes).map(fit).collect();
+        let literals = args.iter().map(|arg| if let Expr::Literal(l) = arg { Some(l) } else { None });
+        Ok(match literals.collect::<Option<Vec<_>>>() {
+            Some(literals) => (Expr::Literal(call.of_literals(&literals)), overload.gives),
+            None => (Expr::Call(call, args), overload.gives),
+        })
+    }
+
+    /// The function of this name.
+    pub fn called(&self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        let scalar = Scalar::find(name).ok_or_else(|| Error::internal(format!("no function {name}")))?;
+        self.scalar(scalar, args)
+    }
+
+    /// A value as a text.
+    pub fn text(&self, (value, ty): Typed) -> Result<Typed> {
+        match (value, ty) {
+            (value, Type::Text) => Ok((value, ty)),
+            (Expr::Literal(l), _) if l.is_null() => Ok((Expr::Literal(Literal::Null(Type::Text)), Type::Text)),
+            (value, Type::Date) => self.called("date_text", vec![(value, ty)]),
+            (value, Type::Timestamp) => self.called("timestamp_text", vec![(value, ty)]),
+            (value, _) => Ok((value.cast(Type::Text), Type::Text)),
+        }
+    }
+
+    fn or_empty(&self, text: Typed) -> Result<Typed> {
+        let empty = (Expr::Literal(Literal::Text(String::new())), Type::Text);
+        self.function("coalesce", vec![text, empty])
+    }
+
+    /// Texts one after the other.
+    fn joined(&self, texts: Vec<Typed>) -> Result<Typed> {
+        let mut texts = texts.into_iter();
+        let first = texts.next().ok_or_else(|| Error::internal("nothing is joined"))?;
+        texts.try_fold(first, |before, text| self.called("text_concat", vec![before, text]))
+    }
+
+    /// Texts with a separator between those that are not NULL: what begins with one loses it.
+    fn concat_with(&self, args: Vec<Typed>) -> Result<Typed> {
+        let mut args = args.into_iter();
+        let separator = match args.next() {
+            Some((Expr::Literal(Literal::Text(separator)), _)) => (Expr::Literal(Literal::Text(separator)), Type::Text),
+            _ => return Err(self.unsupported("concat_ws", "the separator of concat_ws must be a literal")),
+        };
+        let parts = args.map(|arg| {
+            let text = self.text(arg)?;
+            self.or_empty(self.called("text_concat", vec![separator.clone(), text])?)
+        });
+        let all = self.joined(parts.collect::<Result<Vec<_>>>()?)?;
+        let length = self.called("length", vec![separator])?;
+        let after = self.binary(length, Operator::Plus, (Expr::Literal(Literal::Int(1)), Type::Int))?;
+        self.called("substr", vec![all, after])
+    }
+
+    /// The functions of regular expressions, which are constants.
+    fn regular(&self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        let constant = |at: usize| match args.get(at).map(|(e, _)| e) {
+            None => Ok(String::new()),
+            Some(Expr::Literal(Literal::Text(text))) => Ok(text.clone()),
+            Some(_) => {
+                Err(self.unsupported(name, format!("the expression, flags and replacement of {name} must be literals")))
+            }
+        };
+        let (pattern, flags) = (constant(1)?, constant(if name == "regexp_replace" { 3 } else { 2 })?);
+        let (find, flags) = match name {
+            "regexp_count" => (Find::Count, flags),
+            "regexp_instr" => (Find::Position, flags),
+            "regexp_substr" => (Find::First, flags),
+            "regexp_replace" => {
+                (Find::Replaced { with: replacement(&constant(2)?), all: flags.contains('g') }, flags.replace('g', ""))
+            }
+            _ => (Find::Any, flags),
+        };
+        let of = args.first().cloned().ok_or_else(|| Error::internal("a search in nothing"))?;
+        self.search(name, of, Search::new(&pattern, &flags, find))
+    }
+
+    /// What an expression finds in a text.
+    fn search(&self, word: &str, (of, ty): Typed, search: Option<Search>) -> Result<Typed> {
+        let search = search.ok_or_else(|| {
+            let message = "this regular expression or its flags are not valid, or it is too large: flags are i, m, s, x, and g of regexp_replace; there are no back references and no look-around";
+            self.unsupported(word, message)
+        })?;
+        if ty != Type::Text {
+            return Err(self.unsupported(word, format!("{word} needs a VARCHAR, not {}: add a CAST", ty.sql())));
+        }
+        Ok(applied(Function::Search(search), of))
+    }
+
+    /// `text SIMILAR TO pattern`, and PostgreSQL's `text ~ expression`, with constants.
+    pub fn matches(&self, word: &str, text: Typed, pattern: Typed) -> Result<Expr> {
+        let pattern = match pattern.0 {
+            Expr::Literal(Literal::Text(pattern)) => pattern,
+            Expr::Literal(l) if l.is_null() => return Ok(Expr::Literal(Literal::Null(Type::Bool))),
+            _ => return Err(self.unsupported(word, "the pattern must be a literal")),
+        };
+        let search = match word {
+            "similar" => Search::similar(&pattern),
+            _ => Search::new(&pattern, if word.contains('*') { "i" } else { "" }, Find::Any),
+        };
+        Ok(self.search(word, text, search)?.0)
     }
 
     /// The first argument that is not NULL and of which `beats` holds against each other one that is not; NULL where all are.
@@ -94,49 +221,41 @@ impl Scalars<'_> {
         self.case(branches, None)
     }
 
-    /// A function of one number or one text.
-    fn of_one(&self, name: &str, of: Expr, ty: Type) -> Result<Typed> {
-        match (math(name), change(name)) {
-            (Some(math), _) => match ty {
-                Type::Float => Ok(applied(Function::Math(math, Type::Float), of)),
-                // Whole already.
-                Type::Int if matches!(math, Math::Floor | Math::Ceil | Math::Round | Math::Trunc) => Ok((of, ty)),
-                Type::Int if matches!(math, Math::Abs | Math::Sign) => Ok(applied(Function::Math(math, Type::Int), of)),
-                Type::Int => Ok(applied(Function::Math(math, Type::Float), of.cast(Type::Float))),
-                _ => Err(self.unsupported(name, format!("{name} needs a number, not {}", ty.sql()))),
-            },
-            _ if ty != Type::Text => {
-                Err(self.unsupported(name, format!("{name} needs a VARCHAR, not {}: add a CAST", ty.sql())))
-            }
-            (_, Some(change)) => Ok(applied(Function::Change(change), of)),
-            (None, None) => Ok(applied(Function::Length, of)),
-        }
-    }
-
-    /// A constant moment plus or minus an interval.
+    /// A moment plus or minus an interval: first its months, then its days, then the rest.
     pub fn shifted(&self, left: &DfExpr, op: Operator, right: &DfExpr, depth: usize) -> Result<Typed> {
-        let refuse = || {
-            let message = "INTERVAL goes with a constant, as in DATE '2026-01-31' - INTERVAL '90 days': write what it comes to on the side of the constant";
-            self.unsupported("interval", message)
-        };
+        let refuse = |message: &str| self.unsupported("interval", message);
         let (moment, interval) = if is_interval(right) { (left, right) } else { (right, left) };
-        let DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) = interval else { return Err(refuse()) };
-        let in_range = step.months > i32::MIN && step.days > i32::MIN && step.nanoseconds > i64::MIN;
-        let moment = match self.expr(moment, depth + 1)?.0 {
-            _ if !in_range => return Err(self.unsupported("interval", "this INTERVAL is longer than all of time")),
-            // With a time, a date is its first moment.
-            Expr::Literal(Literal::Date(days)) if step.nanoseconds != 0 => Literal::Timestamp(i64::from(days) * DAY),
-            Expr::Literal(moment @ (Literal::Date(_) | Literal::Timestamp(_))) => moment,
-            _ => return Err(refuse()),
+        let sign = match op {
+            Operator::Plus => 1,
+            Operator::Minus if is_interval(right) => -1,
+            _ => return Err(refuse("an INTERVAL is added to a date or timestamp, or taken from one")),
         };
-        let moment = crate::catalog::literal_value(&moment);
-        let moved = match op {
-            Operator::Plus => moment.add(ScalarValue::IntervalMonthDayNano(Some(*step))),
-            Operator::Minus if is_interval(right) => moment.sub(ScalarValue::IntervalMonthDayNano(Some(*step))),
-            _ => return Err(refuse()),
+        let DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) = interval else {
+            return Err(refuse("an INTERVAL goes with a date or timestamp, as in x - INTERVAL '90 days'"));
         };
-        let moved = moved.ok().filter(|value| !value.is_null());
-        self.literal(&moved.ok_or_else(|| self.unsupported("interval", "this moment is outside of all dates"))?)
+        let (months, days, nanos) = (i64::from(step.months), i64::from(step.days), step.nanoseconds);
+        if nanos % 1000 != 0 {
+            return Err(refuse("a timestamp has microseconds: an INTERVAL of less is lost"));
+        }
+        let mut moved = self.expr(moment, depth + 1)?;
+        // With a time, a date is its first moment.
+        if nanos != 0 && moved.1 == Type::Date {
+            moved = (self.moment("interval", moved)?, Type::Timestamp);
+        }
+        if !matches!(moved.1, Type::Date | Type::Timestamp) {
+            return Err(refuse("an INTERVAL goes with a date or timestamp, as in x - INTERVAL '90 days'"));
+        }
+        for (name, count) in [("add_months", months), ("add_days", days), ("add_micros", nanos / 1000)] {
+            if count != 0 {
+                moved = self.called(name, vec![moved, (Expr::Literal(Literal::Int(sign * count)), Type::Int)])?;
+            }
+        }
+        match moved {
+            (Expr::Literal(literal), _) if literal.is_null() => {
+                Err(refuse("this moment is outside of the years 1 to 9999"))
+            }
+            moved => Ok(moved),
+        }
     }
 
     /// LIKE with a constant pattern.
@@ -156,29 +275,6 @@ impl Scalars<'_> {
             return Err(self.unsupported(word, "this pattern of LIKE is not valid or too long"));
         }
         Ok(applied(Function::Like(pattern), of).0)
-    }
-
-    /// SUBSTRING(text FROM start FOR length), of a constant part.
-    fn slice(&self, args: Vec<Typed>) -> Result<Typed> {
-        let number = |arg: Option<&Typed>| match arg.map(|(e, _)| e) {
-            Some(Expr::Literal(Literal::Int(n))) => Some(*n),
-            _ => None,
-        };
-        let start = number(args.get(1));
-        let length = match args.len() {
-            3 => number(args.get(2)).and_then(|n| u64::try_from(n).ok()).map(Some),
-            _ => Some(None),
-        };
-        let (start, length) = start.zip(length).ok_or_else(|| {
-            self.unsupported(
-                "substring",
-                "SUBSTRING takes whole numbers as literals: where it starts, from 1, and a length that is not negative",
-            )
-        })?;
-        match args.into_iter().next() {
-            Some((of, Type::Text)) => Ok(applied(Function::Slice(Slice { start, length }), of)),
-            _ => Err(self.unsupported("substring", "SUBSTRING needs a VARCHAR: add a CAST")),
-        }
     }
 
     /// date_bin(INTERVAL '15 minutes', x [, origin]): the start of the step that holds x, counted from the origin (1970-01-01).
@@ -214,6 +310,7 @@ impl Scalars<'_> {
     fn moment(&self, name: &str, value: Typed) -> Result<Expr> {
         match value {
             (of, Type::Timestamp) => Ok(of),
+            (Expr::Literal(literal), Type::Date) => Ok(Expr::Literal(widened(literal, Type::Timestamp))),
             (of, Type::Date) => Ok(of.cast(Type::Timestamp)),
             (_, other) => {
                 Err(self.unsupported(name, format!("{name} needs a DATE or a TIMESTAMP, not {}", other.sql())))
@@ -238,35 +335,12 @@ fn applied(function: Function, to: Expr) -> Typed {
     (Expr::Apply(function, Box::new(to)), ty)
 }
 
-fn math(name: &str) -> Option<Math> {
-    Some(match name {
-        "abs" => Math::Abs,
-        "sign" | "signum" => Math::Sign,
-        "floor" => Math::Floor,
-        "ceil" | "ceiling" => Math::Ceil,
-        "round" => Math::Round,
-        "trunc" => Math::Trunc,
-        "sqrt" => Math::Sqrt,
-        "exp" => Math::Exp,
-        "ln" => Math::Ln,
-        "log10" => Math::Log10,
-        "log2" => Math::Log2,
-        _ => return None,
-    })
-}
-
-fn change(name: &str) -> Option<Change> {
-    Some(match name {
-        "lower" => Change::Lower,
-        "upper" => Change::Upper,
-        "trim" | "btrim" => Change::Trim,
-        "ltrim" => Change::TrimStart,
-        "rtrim" => Change::TrimEnd,
-        "reverse" => Change::Reverse,
-        _ => return None,
-    })
-}
-
-fn length(name: &str) -> bool {
-    matches!(name, "length" | "char_length" | "character_length")
+/// A constant as one of a type that it loses nothing in.
+fn widened(literal: Literal, to: Type) -> Literal {
+    match literal {
+        Literal::Null(_) => Literal::Null(to),
+        Literal::Int(v) if to == Type::Float => Literal::float(v as f64),
+        Literal::Date(days) if to == Type::Timestamp => Literal::Timestamp(i64::from(days) * DAY),
+        same => same,
+    }
 }

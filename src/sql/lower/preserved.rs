@@ -81,6 +81,7 @@ fn is_strict(expr: &Expr, optional: &BTreeSet<usize>) -> bool {
     match expr {
         Expr::Column(i) => optional.contains(i),
         Expr::Cast(e, _) | Expr::Apply(_, e) => is_strict(e, optional),
+        Expr::Call(_, args) => args.iter().any(|e| is_strict(e, optional)),
         Expr::Arithmetic(_, l, r) | Expr::Compare(Comparison::Eq, l, r) => {
             is_strict(l, optional) || is_strict(r, optional)
         }
