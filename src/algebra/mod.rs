@@ -9,6 +9,7 @@
 pub mod calendar;
 mod domain;
 mod expr;
+mod fraction;
 mod function;
 mod interval;
 mod regular;
@@ -20,6 +21,7 @@ mod statistic;
 pub use calendar::{DatePart, DateUnit};
 pub use domain::{Domain, image};
 pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
+pub use fraction::Fraction;
 pub use function::{Buckets, Function, MAX_TEXT_BYTES, Pattern};
 pub use interval::{Bounds, bounds};
 pub use regular::{Find, Search, replacement};

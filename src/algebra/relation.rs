@@ -1,6 +1,6 @@
 //! Relations, releases and whole questions.
 
-use super::{Bounds, Contribution, Domain, Expr, Statistic, Type};
+use super::{Bounds, Contribution, Domain, Expr, Fraction, Statistic, Type};
 use crate::num::{Amount, Lattice};
 use std::collections::BTreeSet;
 
@@ -53,8 +53,14 @@ pub enum FoldKind {
     Mean,
     Min,
     Max,
+    /// Whether a condition is true in all rows in which it is not NULL.
+    All,
+    /// Whether it is in any.
+    Any,
     /// Over public rows only.
     Statistic(Statistic),
+    /// Over public rows only: between the two nearest values.
+    Quantile(Fraction),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -313,6 +319,9 @@ pub enum Quantity {
     /// Sum of a numeric expression, clamped row by row to `bounds`; where there are none, the measure has `per_group`. `whole`: the
     /// expression is an integer. `centred`: the middle of the bounds is subtracted from each row that is not NULL.
     Sum { of: Expr, bounds: Option<Bounds>, whole: bool, centred: bool },
+    /// Not a sum but a choice: a quantile of a numeric expression within `bounds`, of values that are not NULL, of which one unit has at
+    /// most as many in a group as it may have rows. `whole`: the expression is an integer.
+    Quantile { of: Expr, bounds: Bounds, whole: bool, at: Fraction },
 }
 
 impl From<Quantity> for Measure {
@@ -333,6 +342,10 @@ pub enum Output {
     Mean { sum: usize, count: usize },
     /// From a count and centred sums, one for each of the statistic's moments; with the middles of the bounds of x and y.
     Statistic { statistic: Statistic, count: usize, sums: Vec<usize>, middles: (f64, f64) },
+    /// Of a number of rows that would make it otherwise: whether there are none, for `all`, or any. Noise decides where there are few.
+    Logical { count: usize, all: bool },
+    /// A chosen value, of this type: a number, or a date or timestamp, which the measure has as days or microseconds.
+    Quantile { choice: usize, ty: Type },
 }
 
 impl Output {
@@ -340,6 +353,8 @@ impl Output {
         match self {
             Output::Count(_) | Output::Sum { whole: true, .. } => Type::Int,
             Output::Sum { whole: false, .. } | Output::Mean { .. } | Output::Statistic { .. } => Type::Float,
+            Output::Logical { .. } => Type::Bool,
+            Output::Quantile { ty, .. } => *ty,
         }
     }
 }

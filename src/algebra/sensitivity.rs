@@ -8,6 +8,8 @@
 //! A count of distinct values is not a sum over units, but the same holds of it: a unit that comes or goes moves the size of the union of
 //! what each has in a group by at most what it has there itself.
 //!
+//! A quantile is a choice among a group's values: what moves is their multiset, by at most as many values as a count would count.
+//!
 //! Where a unit has at most R rows in all groups together, and n rows add at most n c to a group, it moves the vector by at most x_1, x_2,
 //! ... with each x within C and all of them within R c together. The sum of squares is convex, so its maximum fills one group after the
 //! other: L1 = min(R c, k C), and L2 = sqrt(q C^2 + r^2) with q full groups and r left over. Where a single row may add C, k is at most R.
@@ -75,6 +77,12 @@ impl Clamp {
         match (&measure.of, measure.per_group) {
             (Quantity::Units, _) => Clamp { per_row: None, ..Clamp::count(1) },
             (Quantity::Rows | Quantity::NonNull(_) | Quantity::Distinct(_), None) => Clamp::count(contribution.rows),
+            (Quantity::Quantile { bounds, whole, .. }, _) => {
+                let lattice =
+                    Lattice::for_points(bounds.high - bounds.low, bounds.low.abs().max(bounds.high.abs()), *whole);
+                let (row_low, row_high) = row_limits(Some(*bounds), lattice);
+                Clamp { lattice, row_low, row_high, per_row: Some(1), ..Clamp::count(contribution.rows) }
+            }
             (Quantity::Rows | Quantity::NonNull(_) | Quantity::Distinct(_), Some(Bounds { low, high })) => {
                 let per_row = if low > 0.0 { None } else { Some(1) };
                 Clamp { unit_low: low as i128, unit_high: high as i128, per_row, ..Clamp::count(0) }

@@ -17,6 +17,9 @@
 //! most m values per unit and cell, again the least of a keyed hash; then each (cell, value) once. What a unit that comes or goes adds
 //! to or takes from the union of a cell's values is among its own, so k cells move, each by at most m.
 //!
+//! *Values among which a quantile is chosen* are bounded in the same way, but for equal ones: each of a unit's rows is one, so that m of
+//! them are a uniform sample of its rows, and a group has a list of values.
+//!
 //! *Private keys* have no cells: rows are grouped by the keys themselves, those of a key with public values only where they are
 //! among them, and the canonical bytes of the keys are hashed. Step 3 is always done. Where keys are selected by weight, a unit adds
 //! 1/sqrt(j) to each of the j keys that it keeps in the place of step 4's count.
@@ -24,12 +27,12 @@
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use super::window::with_window;
-use crate::algebra::{Contribution, Expr as BoundExpr, Measure, Quantity};
+use crate::algebra::{Contribution, Measure, Quantity};
 use crate::mechanism::{Calibrated, Selection};
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_all_window;
-use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::functions_aggregate::expr_fn::{array_agg, count, sum};
 use datafusion::functions_window::rank::dense_rank;
 use datafusion::functions_window::row_number::row_number;
 use datafusion::logical_expr::logical_plan::Join;
@@ -66,7 +69,9 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     let mut row = named_row.clone();
     for (i, measure) in measures() {
         row.push(match &measure.of {
-            Quantity::Rows | Quantity::Units | Quantity::Distinct(_) => lit(1i64).alias(value(i)),
+            Quantity::Rows | Quantity::Units | Quantity::Distinct(_) | Quantity::Quantile { .. } => {
+                lit(1i64).alias(value(i))
+            }
             // Not the value itself: a batch would hold all of them.
             Quantity::NonNull(of) => when(scalar(of, &column).is_not_null(), lit(1i64)).end()?.alias(value(i)),
             Quantity::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
@@ -77,8 +82,8 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     let totals = measures().map(|(i, measure)| {
         let value = named(&value(i));
         let total = match measure.of {
-            Quantity::Rows | Quantity::Units | Quantity::Distinct(_) | Quantity::NonNull(_) => count(value),
             Quantity::Sum { .. } => sum(value),
+            _ => count(value),
         };
         total.alias(format!("t{i}"))
     });
@@ -128,16 +133,36 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         .aggregate(group().collect::<Vec<_>>(), sums)?
         .project(group().chain(measures().map(|(i, _)| steps(i))).collect::<Vec<_>>())?;
     for (i, measure) in measures() {
-        let Quantity::Distinct(of) = &measure.of else { continue };
-        let counts = distinct(calibrated, sources, named_row.clone(), &group_names, of)?;
+        let values = match &measure.of {
+            Quantity::Distinct(of) => {
+                let values = Values { of: scalar(of, &column), each_once: true };
+                let kept = kept_values(calibrated, sources, named_row.clone(), &group_names, values)?;
+                let union = kept.aggregate(group().chain([named("x")]).collect::<Vec<_>>(), Vec::<Expr>::new())?;
+                union.aggregate(group().collect::<Vec<_>>(), vec![count(named("x")).alias("d")])?
+            }
+            Quantity::Quantile { of, .. } => {
+                let of = quantise(&calibrated.clamps[i], scalar(of, &column));
+                let kept =
+                    kept_values(calibrated, sources, named_row.clone(), &group_names, Values { of, each_once: false })?;
+                kept.aggregate(group().collect::<Vec<_>>(), vec![array_agg(named("x")).alias("d")])?
+            }
+            _ => continue,
+        };
+        let values =
+            values.project(group().enumerate().map(|(at, e)| e.alias(format!("g{at}"))).chain([named("d")]))?;
         let on = group().zip((0..group_names.len()).map(|at| named(&format!("g{at}")))).collect();
-        let (left, right) = (Arc::new(summed.build()?), Arc::new(counts.build()?));
+        let (left, right) = (Arc::new(summed.build()?), Arc::new(values.build()?));
         let (left_join, by, nulls) = (JoinType::Left, JoinConstraint::On, NullEquality::NullEqualsNull);
         let joined = Join::try_new(left, right, on, None, left_join, by, nulls, false)?;
-        let counted = when(named("d").is_null(), lit(0i64)).otherwise(named("d"))?;
-        let counted = Expr::TryCast(TryCast::new(Box::new(counted), STEPS));
+        let found = match measure.of {
+            Quantity::Quantile { .. } => named("d"),
+            _ => {
+                let counted = when(named("d").is_null(), lit(0i64)).otherwise(named("d"))?;
+                Expr::TryCast(TryCast::new(Box::new(counted), STEPS))
+            }
+        };
         let column = |j: usize| {
-            let value = if i == j { counted.clone() } else { named(&format!("m{j}")) };
+            let value = if i == j { found.clone() } else { named(&format!("m{j}")) };
             value.alias(format!("m{j}"))
         };
         summed = LogicalPlanBuilder::new(LogicalPlan::Join(joined))
@@ -151,28 +176,46 @@ fn is_sampled(calibrated: &Calibrated) -> bool {
     calibrated.cells.is_none_or(|cells| calibrated.contribution.groups < cells)
 }
 
-/// The number `d` of distinct values in each group, whose columns are g0, g1, ...; `row` has the unit, the cell and the group.
-fn distinct(
+/// An expression over a release's input.
+struct Values {
+    of: Expr,
+    /// Equal ones of a unit in a group are one.
+    each_once: bool,
+}
+
+/// The values `x` of each group that count: of a unit in the groups that it keeps, so many as it may have rows. `row` has the unit, the
+/// cell and the group.
+fn kept_values(
     calibrated: &Calibrated,
     sources: &Sources,
     row: Vec<Expr>,
     group: &[String],
-    of: &BoundExpr,
+    values: Values,
 ) -> Result<LogicalPlanBuilder> {
     let Contribution { groups: most_groups, rows: most_values, .. } = calibrated.contribution;
     let group = || group.iter().map(|name| named(name));
     let unit_and_group = || std::iter::once(column(0)).chain(group());
-    let all = || unit_and_group().chain([named("x")]);
-    let none = Vec::<Expr>::new;
+    // `o` tells equal values apart.
+    let all = || unit_and_group().chain([named("x"), named("o")]);
+    let of_one = || unit_and_group().chain([named("x")]).collect::<Vec<_>>();
+    let ascending = |e: Expr| e.sort(true, true);
     let rows = sources.plan(&calibrated.release.input)?;
-    let rows = rows.project(row.into_iter().chain([scalar(of, &column).alias("x")]))?;
-    let values = rows.filter(named("cell").is_not_null())?.aggregate(all().collect::<Vec<_>>(), none())?;
+    let rows = rows.project(row.into_iter().chain([values.of.alias("x")]))?.filter(named("cell").is_not_null())?;
+    let values = match values.each_once {
+        true => rows
+            .aggregate(of_one(), Vec::<Expr>::new())?
+            .project(unit_and_group().chain([named("x"), lit(0u64).alias("o")]))?,
+        false => {
+            let place = row_number().partition_by(of_one()).order_by(vec![ascending(named("x"))]).build()?;
+            let (numbered, place) = with_window(rows, place)?;
+            numbered.project(unit_and_group().chain([named("x"), place.alias("o")]))?
+        }
+    };
     let ranked = values.project(all().chain([
         rank(sources.secret, unit_and_group().collect()).alias("of_group"),
         rank(sources.secret, all().collect()).alias("of_value"),
     ]))?;
-    let ascending = |e: Expr| e.sort(true, true);
-    let kept = if is_sampled(calibrated) {
+    let sampled = if is_sampled(calibrated) {
         let order = std::iter::once(named("of_group")).chain(group()).map(ascending).collect();
         let place = dense_rank().partition_by(vec![column(0)]).order_by(order).build()?;
         let (placed, place) = with_window(ranked, place)?;
@@ -180,13 +223,8 @@ fn distinct(
     } else {
         ranked
     };
-    let order = [named("of_value"), named("x")].map(ascending).to_vec();
+    let order = ["of_value", "x", "o"].map(|name| ascending(named(name))).to_vec();
     let place = row_number().partition_by(unit_and_group().collect()).order_by(order).build()?;
-    let (placed, place) = with_window(kept.filter(named("x").is_not_null())?, place)?;
-    let union = placed
-        .filter(place.lt_eq(lit(most_values)))?
-        .project(group().chain([named("x")]))?
-        .aggregate(group().chain([named("x")]).collect::<Vec<_>>(), none())?;
-    let counted = union.aggregate(group().collect::<Vec<_>>(), vec![count(named("x")).alias("d")])?;
-    counted.project(group().enumerate().map(|(at, e)| e.alias(format!("g{at}"))).chain([named("d")]))
+    let (placed, place) = with_window(sampled.filter(named("x").is_not_null())?, place)?;
+    placed.filter(place.lt_eq(lit(most_values)))?.project(group().chain([named("x")]))
 }

@@ -13,9 +13,11 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEquality, internal_err};
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
+use datafusion::functions_aggregate::bool_and_or::{bool_and, bool_or};
 use datafusion::functions_aggregate::correlation::corr_udaf;
 use datafusion::functions_aggregate::covariance::{covar_pop_udaf, covar_samp_udaf};
 use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
+use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
 use datafusion::functions_aggregate::regr::{
     regr_intercept_udaf, regr_r2_udaf, regr_slope_udaf, regr_sxx_udaf, regr_sxy_udaf,
 };
@@ -255,6 +257,11 @@ pub fn folded(kind: FoldKind, ty: Type, value: DfExpr, on: Option<DfExpr>) -> Df
         FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
         FoldKind::Min => min(value),
         FoldKind::Max => max(value),
+        FoldKind::All => bool_and(value),
+        FoldKind::Any => bool_or(value),
+        FoldKind::Quantile(fraction) => {
+            percentile_cont_udaf().call(vec![try_cast(value, DataType::Float64), lit(fraction.value())])
+        }
         FoldKind::Statistic(statistic) => {
             let arguments = match statistic {
                 Statistic::SumOfSquares => vec![value.clone(), value],

@@ -8,8 +8,8 @@ use super::table::released_schema;
 use crate::algebra::{Query, Relation};
 use crate::catalog::{Dataset, ReaderOptions, arrow_type, environment, session, session_in};
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, ExactAggregates};
-use datafusion::arrow::array::{Array, AsArray, RecordBatch, new_empty_array};
+use crate::mechanism::{Calibrated, Exact, ExactAggregates, Noise};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_empty_array};
 use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
 use datafusion::arrow::datatypes::{Decimal128Type, SchemaRef, UInt64Type};
 use datafusion::datasource::{MemTable, TableProvider};
@@ -215,7 +215,7 @@ async fn physical(state: &SessionState, plan: &LogicalPlan) -> datafusion::error
     state.query_planner().create_physical_plan(plan, state).await
 }
 
-/// One integer per measure and group.
+/// One integer, or one list of values, per measure and group.
 fn exact_columns(batches: &[RecordBatch], release: &Calibrated) -> Option<ExactAggregates> {
     match release.cells {
         Some(cells) => of_cells(batches, release, usize::try_from(cells).ok()?),
@@ -223,40 +223,67 @@ fn exact_columns(batches: &[RecordBatch], release: &Calibrated) -> Option<ExactA
     }
 }
 
-/// Cells without any unit are 0.
+/// Cells without any unit are 0, or have no values.
 fn of_cells(batches: &[RecordBatch], release: &Calibrated, cells: usize) -> Option<ExactAggregates> {
-    let mut columns = vec![vec![0i128; cells]; release.clamps.len()];
+    let mut columns: Vec<Exact> = release.noise.iter().map(|noise| nothing(noise, cells)).collect();
     for batch in batches {
-        let at = batch.column(0).as_primitive_opt::<UInt64Type>()?;
+        let at = batch.column(0).as_primitive_opt::<UInt64Type>().filter(|at| at.null_count() == 0)?;
+        let at = at.values().iter().map(|cell| usize::try_from(*cell).ok()).collect::<Option<Vec<_>>>()?;
         for (i, column) in columns.iter_mut().enumerate() {
-            let values = batch.column(i + 1).as_primitive_opt::<Decimal128Type>()?;
-            if at.null_count() > 0 || values.null_count() > 0 {
-                return None;
-            }
-            for (cell, value) in at.values().iter().zip(values.values()) {
-                *column.get_mut(usize::try_from(*cell).ok()?)? = *value;
-            }
+            fill(column, batch.column(i + 1), at.iter().copied().enumerate())?;
         }
     }
     Some(ExactAggregates::new(columns))
 }
 
+fn nothing(noise: &Noise, cells: usize) -> Exact {
+    match noise {
+        Noise::Exponential(_) => Exact::Values(vec![vec![]; cells]),
+        Noise::Laplace { .. } | Noise::Gaussian { .. } => Exact::Sums(vec![0; cells]),
+    }
+}
+
+/// Takes the values of rows for cells: pairs of the two.
+fn fill(exact: &mut Exact, values: &ArrayRef, rows: impl Iterator<Item = (usize, usize)>) -> Option<()> {
+    match exact {
+        Exact::Sums(sums) => {
+            let values = values.as_primitive_opt::<Decimal128Type>().filter(|values| values.null_count() == 0)?;
+            for (row, cell) in rows {
+                *sums.get_mut(cell)? = values.value(row);
+            }
+        }
+        Exact::Values(lists) => {
+            let values = values.as_list_opt::<i32>()?;
+            for (row, cell) in rows.filter(|(row, _)| !values.is_null(*row)) {
+                let list = values.value(row);
+                let steps = list.as_primitive_opt::<Decimal128Type>()?.values().iter();
+                *lists.get_mut(cell)? = steps.map(|step| i64::try_from(*step).ok()).collect::<Option<_>>()?;
+            }
+        }
+    }
+    Some(())
+}
+
 /// The groups that units have, in the order of their keys, NULL first: whatever order they came in says nothing.
 fn of_keys(batches: &[RecordBatch], release: &Calibrated) -> Option<ExactAggregates> {
     let count = release.release.keys.len();
+    // Where keys alone are asked for, there is noise for them or a rule in its place.
+    let columns = |cells| {
+        let of = |i: usize| release.noise.get(i).map_or(Exact::Sums(vec![0; cells]), |noise| nothing(noise, cells));
+        (0..release.clamps.len()).map(of).collect::<Vec<_>>()
+    };
     let Some(first) = batches.first() else {
         let none = release.release.keys.iter().map(|key| new_empty_array(&arrow_type(key.ty)));
-        return Some(ExactAggregates::with_keys(none.collect(), vec![vec![]; release.clamps.len()]));
+        return Some(ExactAggregates::with_keys(none.collect(), columns(0)));
     };
     let all = concat_batches(&first.schema(), batches).ok()?;
     let by: Vec<SortColumn> =
         all.columns()[..count].iter().map(|key| SortColumn { values: key.clone(), options: None }).collect();
     let order = lexsort_to_indices(&by, None).ok()?;
     let keys = all.columns()[..count].iter().map(|key| take(key, &order, None).ok()).collect::<Option<Vec<_>>>()?;
-    let mut columns = Vec::new();
-    for column in &all.columns()[count..] {
-        let values = column.as_primitive_opt::<Decimal128Type>().filter(|values| values.null_count() == 0)?;
-        columns.push(order.values().iter().map(|at| values.value(*at as usize)).collect());
+    let mut columns = columns(all.num_rows());
+    for (column, values) in columns.iter_mut().zip(&all.columns()[count..]) {
+        fill(column, values, order.values().iter().map(|at| *at as usize).zip(0..))?;
     }
     Some(ExactAggregates::with_keys(keys, columns))
 }

@@ -4,7 +4,9 @@
 use crate::algebra::{Clamp, Literal, Moment, Moments, Output, Range, Release, Type};
 use crate::catalog::{arrow_type, literal_value};
 use crate::mechanism::{Calibrated, Released, Selection, Tail};
-use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result;
 use datafusion::scalar::ScalarValue;
@@ -93,6 +95,18 @@ fn column(ty: Type, numbers: impl Iterator<Item = Number>) -> ArrayRef {
             Number::Whole(v) => v.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64,
             Number::Float(v) => v as i64,
         }))),
+        Type::Bool => {
+            let truth = |n| matches!(n, Number::Whole(1));
+            Arc::new(BooleanArray::from_iter(numbers.map(|n| Some(truth(n)))))
+        }
+        Type::Date => Arc::new(Date32Array::from_iter(numbers.map(|n| match n {
+            Number::Whole(days) => i32::try_from(days).ok(),
+            Number::Float(_) => None,
+        }))),
+        Type::Timestamp => Arc::new(TimestampMicrosecondArray::from_iter(numbers.map(|n| match n {
+            Number::Whole(micros) => i64::try_from(micros).ok(),
+            Number::Float(_) => None,
+        }))),
         _ => Arc::new(Float64Array::from_iter_values(numbers.map(|n| match n {
             Number::Whole(v) => v as f64,
             Number::Float(v) => v,
@@ -127,6 +141,9 @@ impl Widths {
                 others: vec![],
                 selected: None,
             },
+            Output::Logical { .. } => Widths { first: 0.0, second: 0.0, others: vec![], selected: None },
+            // What is off is its rank, and which values have which rank is not known: the interval is all that it can be.
+            Output::Quantile { .. } => Widths { first: 0.0, second: 0.0, others: vec![], selected: None },
             Output::Statistic { count, sums, .. } => {
                 let alpha = alpha / (sums.len() + 1) as f64;
                 Widths {
@@ -204,14 +221,30 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             let lattice = made.clamps[*measure].lattice;
             let whole = output.ty() == Type::Int;
             let number = |steps: i128| match whole {
-                // Whole numbers are on a lattice of spacing 1 or more.
-                true => Number::Whole(steps.saturating_mul(1i128 << lattice.exponent().clamp(0, 64))),
+                true => Number::Whole(lattice.whole(steps)),
                 false => Number::Float(lattice.value(steps)),
             };
             let half = widths.first as i128;
             let lower = steps.saturating_sub(half);
             let lower = widths.selected.as_ref().map_or(lower, |selected| selected.lower(steps).min(lower));
             Estimate { value: number(steps), lower: number(lower), upper: number(steps.saturating_add(half)) }
+        }
+        Output::Logical { count, all } => {
+            let any = released.columns[*count][cell] > 0;
+            let value = Number::Whole(i128::from(any != *all));
+            Estimate { value, lower: Number::Whole(0), upper: Number::Whole(1) }
+        }
+        Output::Quantile { choice, ty } => {
+            let clamp = &made.clamps[*choice];
+            let number = |steps: i128| match ty {
+                Type::Float => Number::Float(clamp.lattice.value(steps)),
+                _ => Number::Whole(clamp.lattice.whole(steps)),
+            };
+            Estimate {
+                value: number(released.columns[*choice][cell]),
+                lower: number(clamp.row_low.into()),
+                upper: number(clamp.row_high.into()),
+            }
         }
         Output::Mean { sum, count } => {
             let clamp = &made.clamps[*sum];

@@ -3,9 +3,9 @@
 
 use super::functions::Secret;
 use super::run::{Engine, Fixed};
-use crate::algebra::{Family, Sensitivity};
+use crate::algebra::{Family, Measure, Quantity, Sensitivity};
 use crate::catalog::{self, ReaderOptions, SpillOptions, session};
-use crate::mechanism::{Calibrated, Selection, UNIT_WEIGHT, calibrate};
+use crate::mechanism::{Calibrated, Exact, Selection, UNIT_WEIGHT, calibrate};
 use crate::sql;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::util::display::array_value_to_string;
@@ -126,11 +126,28 @@ const QUESTIONS: &[&str] = &[
     "SELECT region, count(DISTINCT pieces), count(DISTINCT amount), var_pop(amount), corr(amount, pieces) FROM events GROUP BY region",
     "SELECT pieces % 5 AS k, count(DISTINCT amount), stddev(pieces), count(DISTINCT region) FROM events GROUP BY k",
     "SELECT count(DISTINCT pieces % 9) FILTER (WHERE amount > 3), count(DISTINCT unit) FILTER (WHERE pieces > 0), regr_slope(amount, pieces) FILTER (WHERE pieces > 1) FROM events",
+    "SELECT region, median(amount), max(pieces), count(DISTINCT pieces), count(*) FROM events GROUP BY region",
+    "SELECT pieces % 5 AS k, percentile_cont(0.9) WITHIN GROUP (ORDER BY pieces), bool_or(amount > 3), bool_and(pieces > 0) FROM events GROUP BY k",
+    "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 4) median(pieces), min(amount, contribution_bounds_per_row => (0, 9)) FROM events",
     "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 4) region, count(DISTINCT pieces), covar_samp(amount, pieces) FROM events GROUP BY region",
 ];
 
-/// The integers of each group, one per measure, by its keys or its number.
-type Groups = BTreeMap<String, Vec<i128>>;
+/// What each group has of each measure, by its keys or its number: one integer, or sorted values to choose among.
+type Groups = BTreeMap<String, Vec<Vec<i128>>>;
+
+/// By how much two groups differ in a measure: their integers, or the number of values that only one has.
+fn distance(measure: &Measure, a: &[i128], b: &[i128]) -> u128 {
+    let Quantity::Quantile { .. } = measure.of else { return a[0].abs_diff(b[0]) };
+    let count = |of: &[i128]| {
+        let mut counts = BTreeMap::new();
+        of.iter().for_each(|value| *counts.entry(*value).or_insert(0i128) += 1);
+        counts
+    };
+    let (a, b) = (count(a), count(b));
+    let values: BTreeSet<&i128> = a.keys().chain(b.keys()).collect();
+    let of = |counts: &BTreeMap<i128, i128>, value: &i128| counts.get(value).copied().unwrap_or(0);
+    values.into_iter().map(|value| of(&a, value).abs_diff(of(&b, value))).sum()
+}
 
 /// The first release of a question and its exact integers, over the files in `dir`.
 async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Groups) {
@@ -147,11 +164,25 @@ async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Gr
         [] => at.to_string(),
         keys => keys.iter().map(|key| array_value_to_string(key, at).unwrap() + "|").collect(),
     };
+    let columns: Vec<Vec<Vec<i128>>> = columns.into_iter().map(listed).collect();
     let groups = columns.first().map_or(0, Vec::len);
-    let made_of = |at: usize| (name(at), columns.iter().map(|column| column[at]).collect());
+    let made_of = |at: usize| (name(at), columns.iter().map(|column| column[at].clone()).collect());
     let found: Groups = (0..groups).map(made_of).collect();
     assert_eq!(found.len(), groups, "a key stands twice");
     (made, found)
+}
+
+fn listed(exact: Exact) -> Vec<Vec<i128>> {
+    match exact {
+        Exact::Sums(sums) => sums.into_iter().map(|sum| vec![sum]).collect(),
+        Exact::Values(cells) => {
+            let sorted = |mut values: Vec<i64>| {
+                values.sort_unstable();
+                values.into_iter().map(i128::from).collect()
+            };
+            cells.into_iter().map(sorted).collect()
+        }
+    }
 }
 
 fn options(partitions: usize, batch_size: usize) -> ReaderOptions {
@@ -166,7 +197,7 @@ async fn integers_do_not_depend_on_order_partitions_or_batches() {
     for sql in QUESTIONS {
         expected.push(exact(dir.path(), sql, options(1, 8192)).await.1);
     }
-    assert!(expected.iter().all(|groups| groups.values().flatten().any(|v| *v != 0)));
+    assert!(expected.iter().all(|groups| groups.values().flatten().flatten().any(|v| *v != 0)));
     for (seed, (partitions, batch)) in
         [(2, 8192), (3, 1), (8, 64), (1, 1), (5, 333), (6, 7), (7, 1024), (4, 8192)].into_iter().enumerate()
     {
@@ -269,11 +300,15 @@ async fn check_neighbours(sql: &str, rows: &[Event], units: i64) -> bool {
     for unit in 1..=units {
         write(less.path(), &rows.iter().copied().filter(|e| e.0 != unit).collect::<Vec<_>>());
         let without = exact(less.path(), sql, options(2, 512)).await.1;
-        let absent = vec![0; made.clamps.len()];
+        let nothing =
+            |measure: &Measure| if matches!(measure.of, Quantity::Quantile { .. }) { vec![] } else { vec![0] };
+        let absent: Vec<Vec<i128>> = made.release.measures.iter().map(nothing).collect();
         let all: BTreeSet<&String> = with.keys().chain(without.keys()).collect();
         for (measure, clamp) in made.clamps.iter().enumerate() {
-            let value = |groups: &Groups, name: &String| groups.get(name).unwrap_or(&absent)[measure];
-            let moves: Vec<u128> = all.iter().map(|name| value(&with, name).abs_diff(value(&without, name))).collect();
+            let of = |groups: &Groups, name: &String| groups.get(name).unwrap_or(&absent)[measure].clone();
+            let moved =
+                |name: &&String| distance(&made.release.measures[measure], &of(&with, name), &of(&without, name));
+            let moves: Vec<u128> = all.iter().map(moved).collect();
             let changed = moves.iter().filter(|m| **m > 0).count() as u64;
             moved_any |= changed > 0;
             assert!(changed <= groups, "{sql}: {changed} groups moved");

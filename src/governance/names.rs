@@ -34,6 +34,9 @@ impl Names<'_> {
             Quantity::NonNull(of) => format!("count of {}", self.expr(of, &release.input)),
             Quantity::Distinct(of) => format!("count of distinct {}", self.expr(of, &release.input)),
             Quantity::Units => format!("count of units ({})", self.dataset.privacy_unit),
+            Quantity::Quantile { of, at, .. } => {
+                format!("choice of the {} quantile of {}", at.value(), self.expr(of, &release.input))
+            }
             Quantity::Sum { of, centred: false, .. } => format!("sum of {}", self.expr(of, &release.input)),
             Quantity::Sum { of, centred: true, .. } => {
                 format!("sum of {} less the middle of its bounds", self.expr(of, &release.input))
@@ -169,6 +172,11 @@ impl Writer<'_> {
         let of = |measure: &usize| &release.measures[*measure];
         match output {
             Output::Count(measure) | Output::Sum { sum: measure, .. } => self.names.quantity(of(measure), release),
+            Output::Quantile { choice: measure, .. } => self.names.quantity(of(measure), release),
+            Output::Logical { count, all } => {
+                let sign = if *all { "= 0" } else { "> 0" };
+                format!("{} {sign}", self.names.quantity(of(count), release))
+            }
             Output::Mean { sum, .. } => match &of(sum).of {
                 Quantity::Sum { of, .. } => format!("mean of {}", self.expr(of, &release.input)),
                 _ => "mean".into(),
@@ -196,7 +204,12 @@ impl Writer<'_> {
             FoldKind::Mean => "avg",
             FoldKind::Min => "min",
             FoldKind::Max => "max",
+            FoldKind::All => "bool_and",
+            FoldKind::Any => "bool_or",
             FoldKind::Statistic(statistic) => statistic.name(),
+            FoldKind::Quantile(at) => {
+                return format!("percentile_cont({}, {})", self.expr(&fold.of, over), at.value());
+            }
         };
         let arguments = std::iter::once(&fold.of).chain(&fold.on).map(|e| self.expr(e, over)).collect::<Vec<_>>();
         format!("{name}({})", arguments.join(", "))
@@ -220,7 +233,10 @@ impl Writer<'_> {
             WindowFunction::Fold(FoldKind::Mean) => "avg",
             WindowFunction::Fold(FoldKind::Min) => "min",
             WindowFunction::Fold(FoldKind::Max) => "max",
+            WindowFunction::Fold(FoldKind::All) => "bool_and",
+            WindowFunction::Fold(FoldKind::Any) => "bool_or",
             WindowFunction::Fold(FoldKind::Statistic(statistic)) => statistic.name(),
+            WindowFunction::Fold(FoldKind::Quantile(_)) => "percentile_cont",
         };
         let mut within = Vec::new();
         if !call.partition.is_empty() {

@@ -4,7 +4,7 @@ use super::{ALPHA, Names};
 use crate::accounting::Charge;
 use crate::algebra::{Bounds, Clamp, Contribution, Key, Measure, Output, Quantity};
 use crate::engine::Confidence;
-use crate::mechanism::{Calibrated, Selection, UNIT_WEIGHT};
+use crate::mechanism::{Calibrated, Noise, Selection, UNIT_WEIGHT};
 use crate::proto::{NoisyColumn, NoisyNumber, Price, ReleaseKey, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
 
@@ -52,13 +52,18 @@ fn key_column(key: &Key, made: &Calibrated, names: &Names) -> ReleaseKey {
 
 fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
     let (noise, clamp) = (&made.noise[measure], &made.clamps[measure]);
+    // A choice is off by ranks, between the ends of its lattice.
+    let (step, low, high) = match noise {
+        Noise::Exponential(_) => (1.0, clamp.row_low.into(), clamp.row_high.into()),
+        Noise::Laplace { .. } | Noise::Gaussian { .. } => (clamp.lattice.step(), clamp.unit_low, clamp.unit_high),
+    };
     NoisyNumber {
         quantity: names.quantity(&made.release.measures[measure], &made.release),
         mechanism: noise.name().into(),
-        noise_scale: noise.scale() * clamp.lattice.step(),
-        half_width: noise.half_width(ALPHA) * clamp.lattice.step(),
-        lower: clamp.lattice.value(clamp.unit_low),
-        upper: clamp.lattice.value(clamp.unit_high),
+        noise_scale: noise.scale() * step,
+        half_width: noise.half_width(ALPHA) * step,
+        lower: clamp.lattice.value(low),
+        upper: clamp.lattice.value(high),
     }
 }
 
@@ -77,6 +82,11 @@ fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNu
     let number = |number: &NoisyNumber| {
         let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } = number;
         let percent = 100.0 * (1.0 - ALPHA);
+        if mechanism == Noise::EXPONENTIAL {
+            return format!(
+                "{quantity} within [{lower}, {upper}]: by the {mechanism}, whose probability falls e-fold with each {noise_scale:.4} ranks, within {half_width:.4} ranks of the exact one {percent:.0} % of the time"
+            );
+        }
         format!(
             "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: {mechanism} noise of scale {noise_scale:.4}, within {half_width:.4} of the exact one {percent:.0} % of the time"
         )
@@ -146,6 +156,16 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                         ..blank
                     }
                 }
+                Output::Logical { count, .. } => NoisyColumn {
+                    mechanism: format!("whether a {} count is above 0", made.noise[*count].name()),
+                    bounds: bounds(&made.release.measures[*count], &made.clamps[*count], made.contribution),
+                    ..blank
+                },
+                Output::Quantile { choice, .. } => NoisyColumn {
+                    mechanism: made.noise[*choice].name().into(),
+                    bounds: bounds(&made.release.measures[*choice], &made.clamps[*choice], made.contribution),
+                    ..blank
+                },
                 Output::Mean { sum, .. } => NoisyColumn {
                     mechanism: format!("ratio of a {} sum and count", made.noise[*sum].name()),
                     bounds: bounds(&made.release.measures[*sum], &made.clamps[*sum], made.contribution),
@@ -181,6 +201,9 @@ fn bounds(measure: &Measure, clamp: &Clamp, Contribution { rows, total, .. }: Co
         (Quantity::Rows, Some(_)) => format!("rows per unit and group: within [{low}, {high}]"),
         (Quantity::NonNull(_), Some(_)) => format!("values per unit and group: within [{low}, {high}]"),
         (Quantity::Distinct(_), _) => format!("distinct values per unit and group: at most {rows}"),
+        (Quantity::Quantile { bounds, .. }, _) => {
+            format!("{}values per unit and group: at most {rows}", each(&Some(*bounds)))
+        }
         (Quantity::Units, _) => "each unit once per group".into(),
         (Quantity::Sum { bounds, centred: false, .. }, _) => {
             format!("{}each unit's sum per group within [{low}, {high}]", each(bounds))

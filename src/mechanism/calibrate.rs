@@ -1,10 +1,13 @@
 //! From a release and its share of epsilon to clamps, noise and price. Public numbers in, public numbers out.
 
+use super::quantile::Choice;
+use super::sampler::floor_sqrt;
 use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::{Noise, Selection};
 use crate::accounting::Charge;
 use crate::algebra::{Clamp, Contribution, Family, Measure, Quantity, Release, Sensitivity};
 use crate::num::Amount;
+use ruint::aliases::U256;
 
 /// A release with everything that its draw needs, one entry of `clamps` and `noise` per measure.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +40,8 @@ pub enum Uncalibrated {
 /// Laplace: each measure's vector of groups gets its share of epsilon at its L1 sensitivity; the shares add up
 /// (basic composition), and so do their rho. Gaussian: each gets its share of rho(epsilon) at its L2 sensitivity, so that at the
 /// same epsilon either costs the zCDP ledger about the same.
+///
+/// A quantile is chosen by the exponential mechanism in each group, whatever the family: its price is of the family's kind.
 ///
 /// Private keys cost `delta` as well, and what has a delta has no pure epsilon. Keys alone are selected by whichever of two rules
 /// shows more, at one price: the rho of any epsilon-DP mechanism, and delta.
@@ -72,19 +77,25 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         Clamp::of(measure, contribution, noise_per_bound)
     };
     let clamps: Vec<Clamp> = release.measures.iter().zip(&parts.each).map(clamp).collect();
-    let noise = |(clamp, part): (&Clamp, &Part)| {
+    let each = || release.measures.iter().zip(&clamps).zip(&parts.each);
+    let noise = |((measure, clamp), part): ((&Measure, &Clamp), &Part)| {
         let sensitivity = Sensitivity::new(clamp, contribution);
-        match family {
-            Family::Laplace => Noise::laplace(sensitivity.l1, part.epsilon),
-            Family::Gaussian => Noise::gaussian(sensitivity.l2_squared, part.rho),
+        match (&measure.of, family) {
+            (Quantity::Quantile { at, .. }, _) => {
+                let epsilon = part.of_each_group(family, contribution.groups);
+                Choice::new(*at, (clamp.row_low, clamp.row_high), contribution.rows, epsilon).map(Noise::Exponential)
+            }
+            (_, Family::Laplace) => Noise::laplace(sensitivity.l1, part.epsilon),
+            (_, Family::Gaussian) => Noise::gaussian(sensitivity.l2_squared, part.rho),
         }
     };
-    let noise = clamps.iter().zip(&parts.each).map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
-    let price = |part: &Part| match family {
-        Family::Laplace => Charge::pure(part.epsilon),
-        Family::Gaussian => Charge::zcdp(part.rho),
+    let noise = each().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
+    let price = |((measure, _), part): ((&Measure, &Clamp), &Part)| match (&measure.of, family) {
+        (Quantity::Quantile { .. }, Family::Laplace) => part.of_choices(contribution.groups),
+        (_, Family::Laplace) => Charge::pure(part.epsilon),
+        (_, Family::Gaussian) => Charge::zcdp(part.rho),
     };
-    let sum = parts.each.iter().fold(Charge::NOTHING, |sum, part| sum.plus(price(part)));
+    let sum = each().fold(Charge::NOTHING, |sum, one| sum.plus(price(one)));
     // Shares are rounded down; what is charged is what was asked for.
     let charge = Charge { epsilon: sum.epsilon.map(|_| parts.whole), ..sum };
     let units = release.measures.iter().position(|measure| measure.of == Quantity::Units);
@@ -103,6 +114,30 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
 struct Part {
     epsilon: Amount,
     rho: Amount,
+}
+
+impl Part {
+    /// The epsilon of a choice in each of the groups that a unit is in: they add up to the part's epsilon, or their epsilon^2 / 8 to its
+    /// rho.
+    fn of_each_group(&self, family: Family, groups: u64) -> Amount {
+        let groups = U256::from(groups.max(1));
+        let atto = match family {
+            Family::Laplace => U256::from(self.epsilon.atto()) / groups,
+            // In units of 1e-18: epsilon^2 = 8 rho / k.
+            Family::Gaussian => {
+                let squared = U256::from(self.rho.atto()) * U256::from(8_000_000_000_000_000_000u64);
+                floor_sqrt(squared / groups)
+            }
+        };
+        Amount::from_atto(u128::try_from(atto).unwrap_or(u128::MAX))
+    }
+
+    /// Choices of bounded range: k times (epsilon / k)^2 / 8.
+    fn of_choices(&self, groups: u64) -> Charge {
+        let epsilon = self.epsilon.to_f64();
+        let pure = Charge::pure(self.epsilon);
+        Charge { rho: Amount::charge(epsilon * epsilon / (8.0 * groups.max(1) as f64)).min(pure.rho), ..pure }
+    }
 }
 
 struct Parts {

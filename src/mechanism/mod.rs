@@ -7,6 +7,7 @@
 mod calibrate;
 mod interval;
 mod noise;
+mod quantile;
 mod release;
 mod sampler;
 mod selection;
@@ -14,7 +15,7 @@ mod tail;
 
 pub use calibrate::{Calibrated, Uncalibrated, calibrate};
 pub use noise::Noise;
-pub use release::{ExactAggregates, Released, release};
+pub use release::{Exact, ExactAggregates, Released, release};
 pub use sampler::{discrete_gaussian, discrete_laplace};
 pub use selection::{MAX_KEYS, Selection, UNIT_WEIGHT, weight};
 pub use tail::Tail;

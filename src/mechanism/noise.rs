@@ -1,5 +1,6 @@
 //! The noise of one column of a release, calibrated on its lattice.
 
+use super::quantile::Choice;
 use super::sampler::{discrete_gaussian, discrete_laplace};
 use crate::num::{Amount, Ratio};
 use rand::CryptoRng;
@@ -8,16 +9,21 @@ use ruint::aliases::U256;
 /// Units of an [`Amount`] in 1.
 const ATTO: u128 = 1_000_000_000_000_000_000;
 
-/// Additive noise on the integers, in lattice steps.
+/// How a number becomes noisy: by additive noise on the integers, in lattice steps, or because it is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noise {
     /// P[X = x] proportional to exp(-|x| / scale).
     Laplace { scale: Ratio },
     /// P[X = x] proportional to exp(-x^2 / (2 variance)).
     Gaussian { variance: Ratio },
+    /// The exponential mechanism, over the points of the lattice.
+    Exponential(Choice),
 }
 
 impl Noise {
+    /// The name of the mechanism by which numbers are chosen.
+    pub const EXPONENTIAL: &str = "exponential mechanism";
+
     /// Noise that makes a vector of L1 sensitivity `l1` (steps) `epsilon`-DP: scale l1 / epsilon, rounded up.
     /// None where epsilon is zero.
     pub fn laplace(l1: u128, epsilon: Amount) -> Option<Noise> {
@@ -35,19 +41,21 @@ impl Noise {
         fits.then(|| Noise::Gaussian { variance: variance.round_up() })
     }
 
-    /// One exact draw.
+    /// One exact draw of what is added. Nothing is, where the number is chosen.
     pub fn draw(&self, rng: &mut impl CryptoRng) -> i128 {
         match *self {
             Noise::Laplace { scale } => discrete_laplace(rng, scale),
             Noise::Gaussian { variance } => discrete_gaussian(rng, variance),
+            Noise::Exponential(_) => 0,
         }
     }
 
-    /// Scale b of Laplace or standard deviation of Gaussian noise, in steps.
+    /// Scale b of Laplace or standard deviation of Gaussian noise, in steps; of a choice the ranks by which its probability falls e-fold.
     pub fn scale(&self) -> f64 {
         match self {
             Noise::Laplace { scale } => scale.to_f64(),
             Noise::Gaussian { variance } => variance.to_f64().sqrt(),
+            Noise::Exponential(choice) => choice.scale(),
         }
     }
 
@@ -55,6 +63,7 @@ impl Noise {
         match self {
             Noise::Laplace { .. } => "discrete Laplace",
             Noise::Gaussian { .. } => "discrete Gaussian",
+            Noise::Exponential(_) => Noise::EXPONENTIAL,
         }
     }
 }

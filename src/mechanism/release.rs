@@ -1,34 +1,50 @@
 //! The one place where exact aggregates become public.
 
 use super::selection::is_kept;
-use super::{Calibrated, MAX_KEYS, Selection};
+use super::{Calibrated, MAX_KEYS, Noise, Selection};
 use crate::accounting::Token;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use rand::{SeedableRng, rngs::StdRng, rngs::SysRng};
 
-/// Bounded, exact integer aggregates of one release: `columns[measure][cell]`, in lattice steps. Holds
-/// private values, so it cannot be printed or compared, and [`release`] is the only way out.
+/// What one measure is of in each cell, in lattice steps.
+pub enum Exact {
+    Sums(Vec<i128>),
+    /// The bounded values among which a quantile is chosen, in any order.
+    Values(Vec<Vec<i64>>),
+}
+
+impl Exact {
+    fn cells(&self) -> usize {
+        match self {
+            Exact::Sums(cells) => cells.len(),
+            Exact::Values(cells) => cells.len(),
+        }
+    }
+}
+
+/// Bounded, exact aggregates of one release, by measure. Holds private values, so it cannot be printed or compared, and [`release`] is the
+/// only way out.
 pub struct ExactAggregates {
     /// Where keys are private: one array per key, with one value per cell.
     keys: Vec<ArrayRef>,
-    columns: Vec<Vec<i128>>,
+    columns: Vec<Exact>,
 }
 
 impl ExactAggregates {
     /// Shape: one column per measure, each of one value per cell, for all combinations of public keys.
-    pub(crate) fn new(columns: Vec<Vec<i128>>) -> Self {
+    pub(crate) fn new(columns: Vec<Exact>) -> Self {
         ExactAggregates { keys: vec![], columns }
     }
 
     /// The same for the private keys that units have, in an order that follows from the keys alone.
-    pub(crate) fn with_keys(keys: Vec<ArrayRef>, columns: Vec<Vec<i128>>) -> Self {
+    pub(crate) fn with_keys(keys: Vec<ArrayRef>, columns: Vec<Exact>) -> Self {
         ExactAggregates { keys, columns }
     }
 
     /// Private keys and exact integers, for the tests of the engine and of sensitivity: `columns[measure][cell]`.
     #[cfg(test)]
-    pub(crate) fn into_parts(self) -> (Vec<ArrayRef>, Vec<Vec<i128>>) {
+    pub(crate) fn into_parts(self) -> (Vec<ArrayRef>, Vec<Exact>) {
         (self.keys, self.columns)
     }
 }
@@ -58,15 +74,22 @@ pub fn release(exact: ExactAggregates, made: &Calibrated, token: Token) -> Resul
     let Token { .. } = token;
     let mut rng = StdRng::try_from_rng(&mut SysRng)?;
     let ExactAggregates { keys, columns } = exact;
-    let cells = columns.first().map_or(0, Vec::len);
+    let cells = columns.first().map_or(0, Exact::cells);
     if let Selection::KeysOnly { keep } = &made.selection {
-        let units = columns.into_iter().flatten();
+        let units = columns.into_iter().flat_map(|exact| if let Exact::Sums(units) = exact { units } else { vec![] });
         let kept = (0u32..).zip(units).filter(|(_, n)| is_kept(keep, *n, &mut rng)).map(|(cell, _)| cell);
         let kept: Vec<u32> = kept.take(MAX_KEYS).collect();
         return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], cells: kept.len() });
     }
-    let noisy = columns.into_iter().zip(&made.noise).map(|(cells, noise)| {
-        cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
+    let noisy = columns.into_iter().zip(&made.noise).map(|(exact, noise)| match (exact, noise) {
+        (Exact::Sums(cells), noise) => {
+            cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
+        }
+        (Exact::Values(cells), Noise::Exponential(choice)) => {
+            cells.into_iter().map(|mut values| i128::from(choice.draw(&mut values, &mut rng))).collect()
+        }
+        // Values without a choice say nothing.
+        (Exact::Values(cells), _) => vec![0; cells.len()],
     });
     let columns: Vec<Vec<i128>> = noisy.collect();
     let (measure, threshold) = match made.selection {
@@ -120,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_cell_gets_its_own_noise() {
-        let exact = ExactAggregates::new(vec![vec![1000; 200]]);
+        let exact = ExactAggregates::new(vec![Exact::Sums(vec![1000; 200])]);
         let released = release(exact, &made(false, vec![Output::Count(0)], 1), token()).unwrap();
         let distinct: std::collections::BTreeSet<_> = released.columns[0].iter().collect();
         assert!(distinct.len() > 5 && released.cells == 200);
@@ -130,7 +153,9 @@ mod tests {
     fn shown(made: &Calibrated, units: i128) -> f64 {
         const KEYS: usize = 100_000;
         let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..KEYS as i64));
-        let released = release(ExactAggregates::with_keys(vec![keys], vec![vec![units; KEYS]]), made, token()).unwrap();
+        let released =
+            release(ExactAggregates::with_keys(vec![keys], vec![Exact::Sums(vec![units; KEYS])]), made, token())
+                .unwrap();
         let keys = released.keys[0].as_primitive::<Int64Type>().values();
         assert!(keys.len() == released.cells && keys.is_sorted());
         released.cells as f64 / KEYS as f64

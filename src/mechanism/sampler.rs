@@ -10,7 +10,7 @@ use rand::CryptoRng;
 use ruint::aliases::U256;
 
 /// Uniform on 0..bound, by rejection; `bound` > 0.
-fn uniform_below(rng: &mut impl CryptoRng, bound: U256) -> U256 {
+pub(super) fn uniform_below(rng: &mut impl CryptoRng, bound: U256) -> U256 {
     let bits = bound.bit_len();
     loop {
         let mut limbs = [0u64; 4];
@@ -56,6 +56,24 @@ fn bernoulli_exp(rng: &mut impl CryptoRng, n: U256, d: U256) -> bool {
     bernoulli_exp_unit(rng, rest, d)
 }
 
+/// True with probability ln 2, the sum of 1 / (k 2^k): k with probability 2^-k, then one in k.
+fn bernoulli_ln_2(rng: &mut impl CryptoRng) -> bool {
+    let mut k = 1u64;
+    while rng.next_u32() & 1 == 1 {
+        k += 1;
+    }
+    bernoulli(rng, U256::ONE, U256::from(k))
+}
+
+/// True with probability 2^-(n/d) for n < d: the series of exp(-x) (Algorithm 1) at x = (n/d) ln 2, whose factor is a coin of its own.
+pub(super) fn bernoulli_half_power(rng: &mut impl CryptoRng, n: U256, d: U256) -> bool {
+    let mut k = 1u64;
+    while bernoulli(rng, n, d) && bernoulli(rng, U256::ONE, U256::from(k)) && bernoulli_ln_2(rng) {
+        k += 1;
+    }
+    k % 2 == 1
+}
+
 /// The magnitude and sign of one discrete Laplace draw of scale t/s (Algorithm 2).
 fn laplace_parts(rng: &mut impl CryptoRng, t: U256, s: U256) -> (U256, bool) {
     loop {
@@ -76,7 +94,7 @@ fn laplace_parts(rng: &mut impl CryptoRng, t: U256, s: U256) -> (U256, bool) {
 }
 
 /// floor(sqrt(n)), by Newton's method from above.
-fn floor_sqrt(n: U256) -> U256 {
+pub(super) fn floor_sqrt(n: U256) -> U256 {
     if n.is_zero() {
         return n;
     }
@@ -196,6 +214,17 @@ mod tests {
         assert!((laplace_pmf(2.5)(0) - 0.197375320224904).abs() < 1e-14);
         assert!((laplace_pmf(2.5)(10) - 0.00361505509078761).abs() < 1e-14);
         assert!((gaussian_pmf(4.0)(2) - 0.120985362259572).abs() < 1e-13);
+    }
+
+    #[test]
+    fn powers_of_a_half_are_exact_coins() {
+        let mut rng = StdRng::seed_from_u64(5);
+        for (n, d) in [(0u64, 1u64), (1, 3), (1, 2), (9, 10)] {
+            let heads = (0..100_000).filter(|_| bernoulli_half_power(&mut rng, U256::from(n), U256::from(d))).count();
+            let p = (-(n as f64) / d as f64).exp2();
+            let z = (heads as f64 - 1e5 * p) / (1e5 * p * (1.0 - p)).sqrt().max(1e-9);
+            assert!(z.abs() < 5.0, "{n}/{d}: {z}");
+        }
     }
 
     #[test]

@@ -21,6 +21,11 @@ const SUMMED_BELOW: f64 = 300.0;
 impl Tail {
     pub fn of(noise: &Noise) -> Tail {
         Tail(match noise {
+            // Keys are not selected by what is chosen.
+            Noise::Exponential(choice) => {
+                let scale = choice.scale();
+                Law::Laplace { ratio: (-1.0 / scale).exp(), scale }
+            }
             Noise::Laplace { scale } => {
                 let scale = scale.to_f64();
                 Law::Laplace { ratio: (-1.0 / scale).exp(), scale }

@@ -15,6 +15,8 @@ pub struct Lattice {
 const STEPS_PER_SCALE: i32 = 40;
 /// The largest value is at most 2^52 steps: exact in a double, and 2^75 of them fit in an i128.
 const STEPS_PER_BOUND: i32 = 52;
+/// Points among which a value is chosen.
+const LOG_POINTS: i32 = 32;
 /// Powers of two beyond this are not needed for any declared bound and would leave the doubles.
 const LIMIT: i32 = 900;
 
@@ -27,6 +29,12 @@ impl Lattice {
     /// public numbers alone.
     pub fn for_noise(scale: f64, bound: f64, whole: bool) -> Lattice {
         let exponent = (ceil_log2(scale) - STEPS_PER_SCALE).max(ceil_log2(bound) - STEPS_PER_BOUND);
+        Lattice { exponent: if whole { exponent.max(0) } else { exponent } }
+    }
+
+    /// A grid with at most 2^32 points on a range of this width, whose values are at most `bound` in magnitude.
+    pub fn for_points(width: f64, bound: f64, whole: bool) -> Lattice {
+        let exponent = (ceil_log2(width) - LOG_POINTS).max(ceil_log2(bound) - STEPS_PER_BOUND);
         Lattice { exponent: if whole { exponent.max(0) } else { exponent } }
     }
 
@@ -48,6 +56,11 @@ impl Lattice {
     pub fn quantise(self, value: f64) -> i64 {
         const EDGE: f64 = (1u64 << 62) as f64;
         (value / self.step()).round_ties_even().clamp(-EDGE, EDGE) as i64
+    }
+
+    /// The whole number of `steps` grid steps of a lattice whose spacing is 1 or more.
+    pub fn whole(self, steps: i128) -> i128 {
+        steps.saturating_mul(1i128 << self.exponent.clamp(0, 64))
     }
 
     /// The value of `steps` grid steps: exact up to the double's own rounding of a large integer.

@@ -6,8 +6,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::{
-    average::avg_udaf, correlation, count::count_udaf, covariance, grouping::grouping_udaf, min_max, regr, stddev,
-    sum::sum_udaf, variance,
+    average::avg_udaf, bool_and_or, correlation, count::count_udaf, covariance, grouping::grouping_udaf, min_max, regr,
+    stddev, sum::sum_udaf, variance,
 };
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
@@ -28,6 +28,12 @@ pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
         "max" => Some(min_max::max_udaf()),
         "grouping" => Some(grouping_udaf()),
         "variance" => Some(variance::var_samp_udaf()),
+        "bool_and" | "every" => Some(bool_and_or::bool_and_udaf()),
+        "bool_or" => Some(bool_and_or::bool_or_udaf()),
+        name if QUANTILES.contains(&name) => {
+            let signature = Signature::variadic_any(Volatility::Immutable);
+            Some(Arc::new(AggregateUDF::from(Quantile { name: name.to_owned(), signature })))
+        }
         _ => statistics().into_iter().find(|known| known.name() == name || known.aliases().iter().any(|a| a == name)),
     }
 }
@@ -52,6 +58,41 @@ fn statistics() -> [Arc<AggregateUDF>; 16] {
         regr::regr_syy_udaf(),
         regr::regr_sxy_udaf(),
     ]
+}
+
+/// Those that give a quantile of their first argument.
+const QUANTILES: [&str; 6] =
+    ["median", "approx_median", "percentile_cont", "approx_percentile_cont", "quantile_cont", "approx_quantile"];
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Quantile {
+    name: String,
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for Quantile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match types.first() {
+            Some(ty) if !ty.is_numeric() => ty.clone(),
+            _ => DataType::Float64,
+        })
+    }
+
+    fn supports_within_group_clause(&self) -> bool {
+        !self.name.ends_with("median")
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        internal_err!("{} has no meaning before it is lowered", self.name)
+    }
 }
 
 /// An aggregate with a mark in its name. Arguments after the first are the clause's.
@@ -99,10 +140,16 @@ impl AggregateUDFImpl for Marked {
             ("count", _) | (_, None) => DataType::Int64,
             ("regr_count", _) => DataType::Int64,
             ("avg", _) => DataType::Float64,
+            ("bool_and" | "bool_or", _) => DataType::Boolean,
+            (name, Some(of)) if QUANTILES.contains(&name) && of.is_numeric() => DataType::Float64,
             _ if self.numbers() > 0 => DataType::Float64,
             ("sum", Some(of)) if of.is_integer() => DataType::Int64,
             (_, Some(of)) => of.clone(),
         })
+    }
+
+    fn supports_within_group_clause(&self) -> bool {
+        self.of.supports_within_group_clause()
     }
 
     fn is_nullable(&self) -> bool {

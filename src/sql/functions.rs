@@ -47,7 +47,7 @@ fn known() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 /// Aggregates that have a rule.
-pub const AGGREGATES: [&str; 27] = [
+pub const AGGREGATES: [&str; 36] = [
     "count",
     "sum",
     "avg",
@@ -75,6 +75,15 @@ pub const AGGREGATES: [&str; 27] = [
     "regr_sxx",
     "regr_syy",
     "regr_sxy",
+    "median",
+    "approx_median",
+    "percentile_cont",
+    "approx_percentile_cont",
+    "quantile_cont",
+    "approx_quantile",
+    "bool_and",
+    "every",
+    "bool_or",
 ];
 
 /// Functions that have a rule with OVER, beside aggregates.
@@ -100,7 +109,8 @@ pub fn check_function(function: &Function) -> Option<String> {
     if function.filter.is_some() && (function.over.is_some() || !AGGREGATES.contains(&name.as_str())) {
         return Some(format!("{name}(...) takes no FILTER here: write {name}(CASE WHEN ... THEN ... END)"));
     }
-    if !function.within_group.is_empty() || function.null_treatment.is_some() {
+    let is_quantile = name.contains("percentile") || name.contains("quantile");
+    if (!function.within_group.is_empty() && !is_quantile) || function.null_treatment.is_some() {
         return Some(format!("{name} takes no WITHIN GROUP, IGNORE NULLS or RESPECT NULLS"));
     }
     None
@@ -118,9 +128,11 @@ fn instead(name: &str) -> String {
         "random" | "rand" | "uuid" | "gen_random_uuid" => {
             "an answer follows from rows and the engine's own noise alone"
         }
-        "median" | "percentile_cont" | "percentile_disc" | "approx_median" | "quantile" => {
-            "count the values in ranges: width_bucket(x, low, high, n)"
+        "percentile_disc" | "quantile" | "quantile_disc" => "write percentile_cont(0.5) WITHIN GROUP (ORDER BY x)",
+        "mode" | "approx_top_k" | "topk" | "approx_most_frequent" => {
+            "write GROUP BY x ORDER BY count(*) DESC LIMIT k: order and limit are free"
         }
+        "histogram" | "approx_histogram" => "write GROUP BY width_bucket(x, low, high, n) with count(*)",
         "anon_count" | "anon_sum" | "anon_avg" => {
             "write SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (...) and SUM(x, contribution_bounds_per_group => (low, high))"
         }

@@ -81,6 +81,8 @@ pub const ALL: &[Scalar] = &[
     scalar!("to_unixtime", "to_unixtime(moment)", "Whole seconds since 1970-01-01 00:00:00, rounded down.",
         (moment: Date) -> Int [Rises] { units(DateUnit::Second, moment).map(Value::Int) }
         (moment: Timestamp) -> Int [Rises] { units(DateUnit::Second, moment).map(Value::Int) }),
+    scalar!("to_unixmicros" or "epoch_us", "to_unixmicros(timestamp)", "Microseconds since 1970-01-01 00:00:00.",
+        (moment: Timestamp) -> Int [Rises] { Some(Value::Int(*moment)) }),
     scalar!("from_unixtime" or "to_timestamp_seconds", "from_unixtime(seconds)",
         "The timestamp so many seconds after 1970-01-01 00:00:00. NULL outside the years 1 to 9999.",
         (seconds: Int) -> Timestamp [Rises] { timestamp(seconds.checked_mul(SECOND)?) }),

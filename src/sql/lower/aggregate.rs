@@ -2,12 +2,14 @@
 
 use super::super::marks::{MAX_BOUND, Mark};
 use super::Lowering;
+use super::expr::not;
+use super::quantile::named_quantile;
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
 use super::statistic::named_statistic;
 use crate::algebra::{
-    Arithmetic, Bounds, Domain, Expr, Fold, FoldKind, Key, Literal, Measure, Output, Quantity, Relation, Release, Type,
-    bounds,
+    Arithmetic, Bounds, Domain, Expr, Fold, FoldKind, Fraction, Key, Literal, Measure, Output, Quantity, Relation,
+    Release, Type, bounds,
 };
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
@@ -88,6 +90,11 @@ impl Lowering<'_> {
         }
         let Grouping { keys, calls, key_names, output_names, of: _ } = grouping;
         self.check_unmarked(scope, &calls)?;
+        let is_wrong = |call: &&Call| matches!(call.kind, FoldKind::Quantile(_)) && !call.ty.is_numeric();
+        if let Some(call) = calls.iter().find(is_wrong) {
+            let message = format!("a quantile of public rows is of numbers, not of {}", call.ty.sql());
+            return Err(self.unsupported("select", message));
+        }
         let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();
         match scope.private {
             true => self.unit_aggregate(relation, scope, keys, calls, &names),
@@ -116,14 +123,24 @@ impl Lowering<'_> {
         };
         let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = params;
         let (name, mark) = self.asked.mark(func.name());
-        if !order_by.is_empty() || null_treatment.is_some() {
-            return Err(self.unsupported(name, format!("{name} takes no ORDER BY or IGNORE NULLS: use CASE")));
+        let descending = match order_by.as_slice() {
+            [] => false,
+            // WITHIN GROUP (ORDER BY x): x is the first argument as well.
+            [only] if named_quantile(name).is_some() && args.first() == Some(&only.expr) => !only.asc,
+            _ => return Err(self.unsupported(name, format!("{name} takes no ORDER BY here: use CASE"))),
+        };
+        if null_treatment.is_some() {
+            return Err(self.unsupported(name, format!("{name} takes no IGNORE NULLS: NULL is in no aggregate")));
         }
         let mut typed = args.iter().map(|arg| self.expr(arg, schema, scope)).collect::<Result<Vec<_>>>()?;
         if let Some(mark) = mark.filter(|mark| mark.names_unit) {
             self.check_unit(mark, typed.pop(), scope)?;
         }
-        let call = Call { mark: mark.cloned(), ..self.fold_call(name, *distinct, typed)? };
+        let call = match named_quantile(name) {
+            Some(known) => self.quantile_call(name, known, *distinct, typed, descending)?,
+            None => self.fold_call(name, *distinct, typed)?,
+        };
+        let call = Call { mark: mark.cloned(), ..call };
         match filter {
             None => Ok(call),
             Some(filter) => Ok(filtered(call, self.condition(filter, schema, scope)?)),
@@ -145,6 +162,11 @@ impl Lowering<'_> {
             ("count", true) => FoldKind::Distinct,
             ("sum", false) => FoldKind::Sum,
             ("avg", false) => FoldKind::Mean,
+            ("bool_and", _) if ty == Type::Bool => FoldKind::All,
+            ("bool_or", _) if ty == Type::Bool => FoldKind::Any,
+            ("bool_and" | "bool_or", _) => {
+                return Err(self.unsupported(name, format!("{name} needs a condition, not {}", ty.sql())));
+            }
             ("min", _) => FoldKind::Min,
             ("max", _) => FoldKind::Max,
             ("grouping", _) => {
@@ -249,6 +271,10 @@ impl Lowering<'_> {
             }
             (FoldKind::Min | FoldKind::Max, Type::Float) => Err(self
                 .unsupported("group", "a per-unit MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first")),
+            (FoldKind::Quantile(_), _) => {
+                let message = "a quantile within one privacy unit is not supported: take MIN, MAX or AVG per unit";
+                Err(self.unsupported("group", message))
+            }
             (FoldKind::Statistic(statistic), _) => {
                 let message = format!(
                     "{} within one privacy unit is not supported: it follows from SUM(x), SUM(x * x) and COUNT(x) per unit",
@@ -439,10 +465,21 @@ impl Lowering<'_> {
                 let sum = half(Quantity::Sum { of, bounds, whole: false, centred: true }, per_group);
                 Ok(Output::Mean { sum: measure(measures, sum), count })
             }
-            FoldKind::Min | FoldKind::Max => {
-                let name = if kind == FoldKind::Min { "min" } else { "max" };
-                let message = format!("{name} over private rows would show one unit's value: use avg, sum or count");
-                Err(self.unsupported(name, message))
+            FoldKind::All | FoldKind::Any => {
+                let otherwise = if kind == FoldKind::All { not(of) } else { of };
+                let one = Expr::Literal(Literal::Int(1));
+                let rows = Quantity::NonNull(only_where(otherwise, one));
+                Ok(Output::Logical { count: measure(measures, own(rows, None)), all: kind == FoldKind::All })
+            }
+            FoldKind::Min | FoldKind::Max | FoldKind::Quantile(_) => {
+                let (name, at, result) = match kind {
+                    FoldKind::Min => ("min", Fraction::LEAST, ty),
+                    FoldKind::Max => ("max", Fraction::GREATEST, ty),
+                    FoldKind::Quantile(at) => ("percentile_cont", at, quantile_type(ty)),
+                    _ => return Err(Error::internal("a quantile of another kind")),
+                };
+                let choice = own(self.quantile(name, at, (of, ty), scope, mark.as_ref())?, None);
+                Ok(Output::Quantile { choice: measure(measures, choice), ty: result })
             }
         }
     }
@@ -524,17 +561,28 @@ fn released(id: usize, release: &Release, key_names: &[&str], output_names: &[&s
     for (at, (output, name)) in release.outputs.iter().zip(output_names).enumerate() {
         let first = keys + outputs + 6 * at;
         let ends = Ends { own: (first, first + 1), row: (first + 2, first + 3), all: (first + 4, first + 5) };
-        let noise = Noise::Known { output: Some((id, at)), ends };
+        let noise = match output {
+            // No numbers are around it.
+            Output::Logical { .. } => Noise::Withheld,
+            _ => Noise::Known { output: Some((id, at)), ends },
+        };
         slots.push(Slot { noise, ..Slot::plain(keys + at, *name, output.ty()) });
     }
     let scope = Scope { releases: vec![id], ..Scope::public(slots, keys + 7 * outputs, rows) };
     Lowered { relation: Relation::Released(id), scope }
 }
 
+/// A quantile of numbers lies between them.
+fn quantile_type(of: Type) -> Type {
+    if of.is_numeric() { Type::Float } else { of }
+}
+
 pub fn fold_type(call: &Call) -> Type {
     match call.kind {
         FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct => Type::Int,
         FoldKind::Mean | FoldKind::Statistic(_) => Type::Float,
+        FoldKind::Quantile(_) => quantile_type(call.ty),
+        FoldKind::All | FoldKind::Any => Type::Bool,
         FoldKind::Sum | FoldKind::FixedSum(_) | FoldKind::Min | FoldKind::Max => call.ty,
     }
 }

@@ -11,6 +11,7 @@ mod grouping;
 mod interval;
 mod join;
 mod preserved;
+mod quantile;
 mod relation;
 mod scope;
 mod statistic;
