@@ -190,7 +190,7 @@ def test_an_id_stands_for_one_question(ana):
     ("sql", "code"),
     [
         ("SELECT SUM(order_id) AS n FROM orders", "MISSING_BOUNDS"),
-        ("SELECT MAX(amount) AS n FROM orders", "UNSUPPORTED_SQL"),
+        ("SELECT MAX(category) AS n FROM orders", "UNSUPPORTED_SQL"),
     ],
 )
 def test_refusals_point_at_what_is_refused(ana, sql, code):

@@ -1,6 +1,6 @@
 //! Relations, releases and whole questions.
 
-use super::{Bounds, Contribution, Domain, Expr, Fraction, Statistic, Type};
+use super::{Bounds, Contribution, Domain, Expr, Fraction, Literal, Statistic, Type};
 use crate::num::{Amount, Lattice};
 use std::collections::BTreeSet;
 
@@ -59,6 +59,8 @@ pub enum FoldKind {
     Any,
     /// Over public rows only.
     Statistic(Statistic),
+    /// Across units only.
+    Mode,
     /// Over public rows only: between the two nearest values.
     Quantile(Fraction),
 }
@@ -322,6 +324,15 @@ pub enum Quantity {
     /// Not a sum but a choice: a quantile of a numeric expression within `bounds`, of values that are not NULL, of which one unit has at
     /// most as many in a group as it may have rows. `whole`: the expression is an integer.
     Quantile { of: Expr, bounds: Bounds, whole: bool, at: Fraction },
+    /// A choice too: the most frequent of so many values, whose numbers from 0 on the expression gives. Bounded like a quantile's.
+    Mode { of: Expr, values: usize },
+}
+
+impl Quantity {
+    /// Whether it is not a sum, but a list of values to choose among.
+    pub fn is_chosen(&self) -> bool {
+        matches!(self, Quantity::Quantile { .. } | Quantity::Mode { .. })
+    }
 }
 
 impl From<Quantity> for Measure {
@@ -344,6 +355,8 @@ pub enum Output {
     Statistic { statistic: Statistic, count: usize, sums: Vec<usize>, middles: (f64, f64) },
     /// Of a number of rows that would make it otherwise: whether there are none, for `all`, or any. Noise decides where there are few.
     Logical { count: usize, all: bool },
+    /// One of these values, chosen by its number.
+    Mode { choice: usize, values: Domain },
     /// A chosen value, of this type: a number, or a date or timestamp, which the measure has as days or microseconds.
     Quantile { choice: usize, ty: Type },
 }
@@ -354,6 +367,7 @@ impl Output {
             Output::Count(_) | Output::Sum { whole: true, .. } => Type::Int,
             Output::Sum { whole: false, .. } | Output::Mean { .. } | Output::Statistic { .. } => Type::Float,
             Output::Logical { .. } => Type::Bool,
+            Output::Mode { values, .. } => values.first().map_or(Type::Text, Literal::ty),
             Output::Quantile { ty, .. } => *ty,
         }
     }

@@ -69,9 +69,11 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     let mut row = named_row.clone();
     for (i, measure) in measures() {
         row.push(match &measure.of {
-            Quantity::Rows | Quantity::Units | Quantity::Distinct(_) | Quantity::Quantile { .. } => {
-                lit(1i64).alias(value(i))
-            }
+            Quantity::Rows
+            | Quantity::Units
+            | Quantity::Distinct(_)
+            | Quantity::Quantile { .. }
+            | Quantity::Mode { .. } => lit(1i64).alias(value(i)),
             // Not the value itself: a batch would hold all of them.
             Quantity::NonNull(of) => when(scalar(of, &column).is_not_null(), lit(1i64)).end()?.alias(value(i)),
             Quantity::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
@@ -140,7 +142,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
                 let union = kept.aggregate(group().chain([named("x")]).collect::<Vec<_>>(), Vec::<Expr>::new())?;
                 union.aggregate(group().collect::<Vec<_>>(), vec![count(named("x")).alias("d")])?
             }
-            Quantity::Quantile { of, .. } => {
+            Quantity::Quantile { of, .. } | Quantity::Mode { of, .. } => {
                 let of = quantise(&calibrated.clamps[i], scalar(of, &column));
                 let kept =
                     kept_values(calibrated, sources, named_row.clone(), &group_names, Values { of, each_once: false })?;
@@ -154,9 +156,9 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         let (left, right) = (Arc::new(summed.build()?), Arc::new(values.build()?));
         let (left_join, by, nulls) = (JoinType::Left, JoinConstraint::On, NullEquality::NullEqualsNull);
         let joined = Join::try_new(left, right, on, None, left_join, by, nulls, false)?;
-        let found = match measure.of {
-            Quantity::Quantile { .. } => named("d"),
-            _ => {
+        let found = match measure.of.is_chosen() {
+            true => named("d"),
+            false => {
                 let counted = when(named("d").is_null(), lit(0i64)).otherwise(named("d"))?;
                 Expr::TryCast(TryCast::new(Box::new(counted), STEPS))
             }

@@ -257,6 +257,8 @@ pub fn folded(kind: FoldKind, ty: Type, value: DfExpr, on: Option<DfExpr>) -> Df
         FoldKind::Mean => avg(try_cast(value, DataType::Float64)),
         FoldKind::Min => min(value),
         FoldKind::Max => max(value),
+        // Lowering gives it to releases alone.
+        FoldKind::Mode => max(value),
         FoldKind::All => bool_and(value),
         FoldKind::Any => bool_or(value),
         FoldKind::Quantile(fraction) => {

@@ -6,6 +6,7 @@ use crate::catalog::{arrow_type, literal_value};
 use crate::mechanism::{Calibrated, Released, Selection, Tail};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+    new_empty_array,
 };
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result;
@@ -50,14 +51,17 @@ pub fn released_table(made: &Calibrated, released: &Released, confidence: Confid
     };
     let mut ends = Vec::new();
     for output in &made.release.outputs {
-        let ty = output.ty();
+        let column = |numbers: &mut dyn Iterator<Item = Number>| match output {
+            Output::Mode { values, .. } => chosen(values, numbers),
+            _ => Ok(column(output.ty(), numbers)),
+        };
         for (at, alpha) in [confidence.own, confidence.row, confidence.all].into_iter().enumerate() {
             let estimates = estimates(output, alpha);
             if at == 0 {
-                arrays.push(column(ty, estimates.iter().map(|e| e.value)));
+                arrays.push(column(&mut estimates.iter().map(|e| e.value))?);
             }
-            ends.push(column(ty, estimates.iter().map(|e| e.lower)));
-            ends.push(column(ty, estimates.iter().map(|e| e.upper)));
+            ends.push(column(&mut estimates.iter().map(|e| e.lower))?);
+            ends.push(column(&mut estimates.iter().map(|e| e.upper))?);
         }
     }
     arrays.extend(ends);
@@ -87,6 +91,23 @@ struct Estimate {
 enum Number {
     Whole(i128),
     Float(f64),
+}
+
+/// Values by their numbers.
+fn chosen(values: &[Literal], numbers: &mut dyn Iterator<Item = Number>) -> Result<ArrayRef> {
+    let value = |number| {
+        let at = match number {
+            Number::Whole(at) => usize::try_from(at).ok(),
+            Number::Float(_) => None,
+        };
+        let none = || literal_value(&Literal::Null(values.first().map_or(Type::Text, Literal::ty)));
+        at.and_then(|at| values.get(at)).map_or_else(none, literal_value)
+    };
+    let mut found = numbers.map(value).peekable();
+    match found.peek() {
+        Some(_) => ScalarValue::iter_to_array(found),
+        None => Ok(new_empty_array(&arrow_type(values.first().map_or(Type::Text, Literal::ty)))),
+    }
 }
 
 fn column(ty: Type, numbers: impl Iterator<Item = Number>) -> ArrayRef {
@@ -143,7 +164,9 @@ impl Widths {
             },
             Output::Logical { .. } => Widths { first: 0.0, second: 0.0, others: vec![], selected: None },
             // What is off is its rank, and which values have which rank is not known: the interval is all that it can be.
-            Output::Quantile { .. } => Widths { first: 0.0, second: 0.0, others: vec![], selected: None },
+            Output::Quantile { .. } | Output::Mode { .. } => {
+                Widths { first: 0.0, second: 0.0, others: vec![], selected: None }
+            }
             Output::Statistic { count, sums, .. } => {
                 let alpha = alpha / (sums.len() + 1) as f64;
                 Widths {
@@ -234,6 +257,12 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             let value = Number::Whole(i128::from(any != *all));
             Estimate { value, lower: Number::Whole(0), upper: Number::Whole(1) }
         }
+        // By its number; all others are its interval.
+        Output::Mode { choice, values } => Estimate {
+            value: Number::Whole(released.columns[*choice][cell]),
+            lower: Number::Whole(0),
+            upper: Number::Whole(values.len() as i128 - 1),
+        },
         Output::Quantile { choice, ty } => {
             let clamp = &made.clamps[*choice];
             let number = |steps: i128| match ty {

@@ -34,6 +34,7 @@ impl Names<'_> {
             Quantity::NonNull(of) => format!("count of {}", self.expr(of, &release.input)),
             Quantity::Distinct(of) => format!("count of distinct {}", self.expr(of, &release.input)),
             Quantity::Units => format!("count of units ({})", self.dataset.privacy_unit),
+            Quantity::Mode { of, .. } => format!("choice of the most frequent of {}", self.expr(of, &release.input)),
             Quantity::Quantile { of, at, .. } => {
                 format!("choice of the {} quantile of {}", at.value(), self.expr(of, &release.input))
             }
@@ -172,7 +173,9 @@ impl Writer<'_> {
         let of = |measure: &usize| &release.measures[*measure];
         match output {
             Output::Count(measure) | Output::Sum { sum: measure, .. } => self.names.quantity(of(measure), release),
-            Output::Quantile { choice: measure, .. } => self.names.quantity(of(measure), release),
+            Output::Quantile { choice: measure, .. } | Output::Mode { choice: measure, .. } => {
+                self.names.quantity(of(measure), release)
+            }
             Output::Logical { count, all } => {
                 let sign = if *all { "= 0" } else { "> 0" };
                 format!("{} {sign}", self.names.quantity(of(count), release))
@@ -204,6 +207,7 @@ impl Writer<'_> {
             FoldKind::Mean => "avg",
             FoldKind::Min => "min",
             FoldKind::Max => "max",
+            FoldKind::Mode => "mode",
             FoldKind::All => "bool_and",
             FoldKind::Any => "bool_or",
             FoldKind::Statistic(statistic) => statistic.name(),
@@ -233,6 +237,7 @@ impl Writer<'_> {
             WindowFunction::Fold(FoldKind::Mean) => "avg",
             WindowFunction::Fold(FoldKind::Min) => "min",
             WindowFunction::Fold(FoldKind::Max) => "max",
+            WindowFunction::Fold(FoldKind::Mode) => "mode",
             WindowFunction::Fold(FoldKind::All) => "bool_and",
             WindowFunction::Fold(FoldKind::Any) => "bool_or",
             WindowFunction::Fold(FoldKind::Statistic(statistic)) => statistic.name(),

@@ -84,7 +84,7 @@ fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNu
         let percent = 100.0 * (1.0 - ALPHA);
         if mechanism == Noise::EXPONENTIAL {
             return format!(
-                "{quantity} within [{lower}, {upper}]: by the {mechanism}, whose probability falls e-fold with each {noise_scale:.4} ranks, within {half_width:.4} ranks of the exact one {percent:.0} % of the time"
+                "{quantity}, numbered within [{lower}, {upper}]: by the {mechanism}, whose probability falls e-fold with each {noise_scale:.4} rows, within {half_width:.4} rows of the exact rank or count {percent:.0} % of the time"
             );
         }
         format!(
@@ -161,7 +161,7 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                     bounds: bounds(&made.release.measures[*count], &made.clamps[*count], made.contribution),
                     ..blank
                 },
-                Output::Quantile { choice, .. } => NoisyColumn {
+                Output::Quantile { choice, .. } | Output::Mode { choice, .. } => NoisyColumn {
                     mechanism: made.noise[*choice].name().into(),
                     bounds: bounds(&made.release.measures[*choice], &made.clamps[*choice], made.contribution),
                     ..blank
@@ -201,6 +201,7 @@ fn bounds(measure: &Measure, clamp: &Clamp, Contribution { rows, total, .. }: Co
         (Quantity::Rows, Some(_)) => format!("rows per unit and group: within [{low}, {high}]"),
         (Quantity::NonNull(_), Some(_)) => format!("values per unit and group: within [{low}, {high}]"),
         (Quantity::Distinct(_), _) => format!("distinct values per unit and group: at most {rows}"),
+        (Quantity::Mode { .. }, _) => format!("values per unit and group: at most {rows}"),
         (Quantity::Quantile { bounds, .. }, _) => {
             format!("{}values per unit and group: at most {rows}", each(&Some(*bounds)))
         }

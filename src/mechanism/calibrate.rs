@@ -1,6 +1,6 @@
 //! From a release and its share of epsilon to clamps, noise and price. Public numbers in, public numbers out.
 
-use super::quantile::Choice;
+use super::choice::{Choice, Wanted};
 use super::sampler::floor_sqrt;
 use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::{Noise, Selection};
@@ -41,7 +41,7 @@ pub enum Uncalibrated {
 /// (basic composition), and so do their rho. Gaussian: each gets its share of rho(epsilon) at its L2 sensitivity, so that at the
 /// same epsilon either costs the zCDP ledger about the same.
 ///
-/// A quantile is chosen by the exponential mechanism in each group, whatever the family: its price is of the family's kind.
+/// A quantile or a most frequent value is chosen by the exponential mechanism in each group, whatever the family: its price is of the family's kind.
 ///
 /// Private keys cost `delta` as well, and what has a delta has no pure epsilon. Keys alone are selected by whichever of two rules
 /// shows more, at one price: the rho of any epsilon-DP mechanism, and delta.
@@ -77,21 +77,25 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         Clamp::of(measure, contribution, noise_per_bound)
     };
     let clamps: Vec<Clamp> = release.measures.iter().zip(&parts.each).map(clamp).collect();
+    let chosen = |wanted, part: &Part| {
+        let epsilon = part.of_each_group(family, contribution.groups);
+        Choice::new(wanted, contribution.rows, epsilon).map(Noise::Exponential)
+    };
     let each = || release.measures.iter().zip(&clamps).zip(&parts.each);
     let noise = |((measure, clamp), part): ((&Measure, &Clamp), &Part)| {
         let sensitivity = Sensitivity::new(clamp, contribution);
         match (&measure.of, family) {
             (Quantity::Quantile { at, .. }, _) => {
-                let epsilon = part.of_each_group(family, contribution.groups);
-                Choice::new(*at, (clamp.row_low, clamp.row_high), contribution.rows, epsilon).map(Noise::Exponential)
+                chosen(Wanted::Quantile { at: *at, low: clamp.row_low, high: clamp.row_high }, part)
             }
+            (Quantity::Mode { values, .. }, _) => chosen(Wanted::Mode { values: *values as i64 }, part),
             (_, Family::Laplace) => Noise::laplace(sensitivity.l1, part.epsilon),
             (_, Family::Gaussian) => Noise::gaussian(sensitivity.l2_squared, part.rho),
         }
     };
     let noise = each().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
     let price = |((measure, _), part): ((&Measure, &Clamp), &Part)| match (&measure.of, family) {
-        (Quantity::Quantile { .. }, Family::Laplace) => part.of_choices(contribution.groups),
+        (Quantity::Quantile { .. } | Quantity::Mode { .. }, Family::Laplace) => part.of_choices(contribution.groups),
         (_, Family::Laplace) => Charge::pure(part.epsilon),
         (_, Family::Gaussian) => Charge::zcdp(part.rho),
     };

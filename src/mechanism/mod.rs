@@ -5,9 +5,9 @@
 //! afresh for every release. No float takes part in sampling.
 
 mod calibrate;
+mod choice;
 mod interval;
 mod noise;
-mod quantile;
 mod release;
 mod sampler;
 mod selection;

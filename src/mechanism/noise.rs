@@ -1,6 +1,6 @@
 //! The noise of one column of a release, calibrated on its lattice.
 
-use super::quantile::Choice;
+use super::choice::Choice;
 use super::sampler::{discrete_gaussian, discrete_laplace};
 use crate::num::{Amount, Ratio};
 use rand::CryptoRng;

@@ -60,9 +60,16 @@ fn statistics() -> [Arc<AggregateUDF>; 16] {
     ]
 }
 
-/// Those that give a quantile of their first argument.
-const QUANTILES: [&str; 6] =
-    ["median", "approx_median", "percentile_cont", "approx_percentile_cont", "quantile_cont", "approx_quantile"];
+/// Those that choose a value of their first argument.
+const QUANTILES: [&str; 7] = [
+    "mode",
+    "median",
+    "approx_median",
+    "percentile_cont",
+    "approx_percentile_cont",
+    "quantile_cont",
+    "approx_quantile",
+];
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Quantile {
@@ -81,7 +88,7 @@ impl AggregateUDFImpl for Quantile {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(match types.first() {
-            Some(ty) if !ty.is_numeric() => ty.clone(),
+            Some(ty) if !ty.is_numeric() || self.name == "mode" => ty.clone(),
             _ => DataType::Float64,
         })
     }
@@ -141,7 +148,7 @@ impl AggregateUDFImpl for Marked {
             ("regr_count", _) => DataType::Int64,
             ("avg", _) => DataType::Float64,
             ("bool_and" | "bool_or", _) => DataType::Boolean,
-            (name, Some(of)) if QUANTILES.contains(&name) && of.is_numeric() => DataType::Float64,
+            (name, Some(of)) if QUANTILES.contains(&name) && name != "mode" && of.is_numeric() => DataType::Float64,
             _ if self.numbers() > 0 => DataType::Float64,
             ("sum", Some(of)) if of.is_integer() => DataType::Int64,
             (_, Some(of)) => of.clone(),

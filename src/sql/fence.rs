@@ -507,7 +507,7 @@ mod tests {
             ("SELECT 1; SELECT 2", Code::UnsupportedSql, Some((1, 11))),
             ("DROP TABLE t", Code::UnsupportedSql, Some((1, 1))),
             ("SELECT count(*) FROM t FOR UPDATE", Code::UnsupportedSql, Some((1, 24))),
-            ("SELECT\n  mode(x) FROM t", Code::UnsupportedSql, Some((2, 3))),
+            ("SELECT\n  array_agg(x) FROM t", Code::UnsupportedSql, Some((2, 3))),
             ("SELECT count(*) FROM t TABLESAMPLE (10 PERCENT)", Code::UnsupportedSql, Some((1, 24))),
         ] {
             let e = refused(text);

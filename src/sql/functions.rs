@@ -47,7 +47,7 @@ fn known() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 /// Aggregates that have a rule.
-pub const AGGREGATES: [&str; 36] = [
+pub const AGGREGATES: [&str; 37] = [
     "count",
     "sum",
     "avg",
@@ -81,6 +81,7 @@ pub const AGGREGATES: [&str; 36] = [
     "approx_percentile_cont",
     "quantile_cont",
     "approx_quantile",
+    "mode",
     "bool_and",
     "every",
     "bool_or",
@@ -109,7 +110,7 @@ pub fn check_function(function: &Function) -> Option<String> {
     if function.filter.is_some() && (function.over.is_some() || !AGGREGATES.contains(&name.as_str())) {
         return Some(format!("{name}(...) takes no FILTER here: write {name}(CASE WHEN ... THEN ... END)"));
     }
-    let is_quantile = name.contains("percentile") || name.contains("quantile");
+    let is_quantile = name.contains("percentile") || name.contains("quantile") || name == "mode";
     if (!function.within_group.is_empty() && !is_quantile) || function.null_treatment.is_some() {
         return Some(format!("{name} takes no WITHIN GROUP, IGNORE NULLS or RESPECT NULLS"));
     }
@@ -129,7 +130,7 @@ fn instead(name: &str) -> String {
             "an answer follows from rows and the engine's own noise alone"
         }
         "percentile_disc" | "quantile" | "quantile_disc" => "write percentile_cont(0.5) WITHIN GROUP (ORDER BY x)",
-        "mode" | "approx_top_k" | "topk" | "approx_most_frequent" => {
+        "approx_top_k" | "topk" | "approx_most_frequent" => {
             "write GROUP BY x ORDER BY count(*) DESC LIMIT k: order and limit are free"
         }
         "histogram" | "approx_histogram" => "write GROUP BY width_bucket(x, low, high, n) with count(*)",

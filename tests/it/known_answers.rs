@@ -76,6 +76,10 @@ fn interval_widths_agree_with_other_tools() {
     }
 }
 
+/// Attacks whose SQL has a total and private meaning here, where others must refuse it: padding to a length that is too long and
+/// division by zero are NULL, BOOL_OR is a noisy count, quantiles are chosen with noise, and bounds follow from a constant.
+const MEANT: [&str; 7] = ["ERR-26", "ERR-29", "ERR-31", "RAW-08", "RAW-10", "RAW-11", "SENS-24"];
+
 /// Every SQL attack on two neighbours, with and without the target: refused alike for nothing, or answered with the same
 /// schema and number of rows for the same charge.
 #[tokio::test(flavor = "multi_thread")]
@@ -104,6 +108,9 @@ async fn attacks_look_the_same_with_and_without_the_target() {
                 }
                 (Ok(x), Ok(y)) => {
                     answered += 1;
+                    let of_the_language = ["ERR", "SENS", "RAW"].iter().any(|class| id.starts_with(class));
+                    let allowed = mark != "REJECT_PLAN" || !of_the_language || MEANT.contains(&id);
+                    assert!(allowed, "{id} is answered: {sql}");
                     let (x, y) = (batch(&x.table), batch(&y.table));
                     // The metadata is the receipt, with its own query id and time.
                     let shape = |b: &RecordBatch| (b.schema().fields().clone(), b.num_rows());

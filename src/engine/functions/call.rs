@@ -109,7 +109,7 @@ impl ScalarUDFImpl for ByRow {
 mod tests {
     use super::super::tests::evaluated;
     use super::*;
-    use crate::algebra::{Bounds, Literal, MAX_TEXT_BYTES, Scalar};
+    use crate::algebra::{Arithmetic, Bounds, Comparison, Expr as BoundExpr, Literal, MAX_TEXT_BYTES, Scalar};
     use crate::catalog::literal_value;
     use datafusion::arrow::array::UInt32Array;
     use datafusion::arrow::compute::take;
@@ -256,5 +256,105 @@ mod tests {
             3,
         );
         assert_eq!(made.unwrap().as_string::<i32>(), &StringArray::from(vec![Some(" ab"), None, Some("  c")]));
+    }
+
+    /// An expression of a type over the columns 0 to 3: two whole numbers, a fraction and a date.
+    fn random_expr(ty: Type, depth: u32, rng: &mut StdRng) -> BoundExpr {
+        let number = |rng: &mut StdRng| match ty {
+            Type::Int => BoundExpr::Literal(Literal::Int(rng.random_range(-9..10))),
+            Type::Float => BoundExpr::Literal(Literal::float(rng.random_range(-40..40) as f64 / 8.0)),
+            _ => BoundExpr::Literal(Literal::Date(rng.random_range(0..20_000))),
+        };
+        let column = |rng: &mut StdRng| match ty {
+            Type::Int => BoundExpr::Column(rng.random_range(0..2)),
+            Type::Float => BoundExpr::Column(2),
+            _ => BoundExpr::Column(3),
+        };
+        if depth == 0 {
+            return if rng.random_bool(0.7) { column(rng) } else { number(rng) };
+        }
+        let numeric = ty.is_numeric();
+        match rng.random_range(0..10) {
+            0 => column(rng),
+            1 | 2 => {
+                let when = BoundExpr::compare(Comparison::Less, random_expr(ty, 0, rng), random_expr(ty, 0, rng));
+                let otherwise = rng.random_bool(0.7).then(|| Box::new(random_expr(ty, depth - 1, rng)));
+                BoundExpr::Case { branches: vec![(when, random_expr(ty, depth - 1, rng))], otherwise }
+            }
+            3 if ty == Type::Int => random_expr(Type::Float, depth - 1, rng).cast(Type::Int),
+            3 if ty == Type::Float => random_expr(Type::Int, depth - 1, rng).cast(Type::Float),
+            4..=6 if numeric => {
+                let ops = match ty {
+                    Type::Int => [
+                        Arithmetic::Add,
+                        Arithmetic::Subtract,
+                        Arithmetic::Multiply,
+                        Arithmetic::Quotient,
+                        Arithmetic::Remainder,
+                    ],
+                    _ => [
+                        Arithmetic::Add,
+                        Arithmetic::Subtract,
+                        Arithmetic::Multiply,
+                        Arithmetic::Divide,
+                        Arithmetic::Remainder,
+                    ],
+                };
+                let op = ops[rng.random_range(0..ops.len())];
+                BoundExpr::arithmetic(op, random_expr(ty, depth - 1, rng), random_expr(ty, depth - 1, rng))
+            }
+            _ => {
+                let known = |ty: &Type| matches!(ty, Type::Int | Type::Float | Type::Date);
+                let fit = |overload: &&crate::algebra::scalars::Overload| {
+                    overload.gives == ty && overload.takes.iter().all(known)
+                };
+                let all: Vec<_> = Scalar::all()
+                    .flat_map(|scalar| scalar.overloads.iter().filter(fit).map(move |overload| (scalar, overload)))
+                    .collect();
+                let (scalar, overload) = all[rng.random_range(0..all.len())];
+                let types: Vec<_> = overload.takes.iter().map(|ty| Some(*ty)).collect();
+                let args = overload.takes.iter().map(|ty| random_expr(*ty, depth - 1, rng)).collect();
+                BoundExpr::Call(scalar.overload(&types).unwrap(), args)
+            }
+        }
+    }
+
+    /// The bounds that are worked out for an expression hold all of its values over columns within theirs.
+    #[test]
+    fn random_expressions_are_within_their_bounds() {
+        const ROWS: usize = 400;
+        const DAY: f64 = 86_400_000_000.0;
+        let mut rng = StdRng::seed_from_u64(9);
+        let declared = [(-5.0, 12.0), (1.0, 40.0), (-2.5, 7.25), (100.0 * DAY, 15_000.0 * DAY)];
+        let ends = |(low, high): (f64, f64), rng: &mut StdRng| {
+            // The ends themselves are there too.
+            (0..ROWS)
+                .map(|row| if row < 2 { [low, high][row] } else { rng.random_range(low..=high) })
+                .collect::<Vec<_>>()
+        };
+        let whole = |values: Vec<f64>| Arc::new(values.iter().map(|v| Some(v.floor() as i64)).collect::<Int64Array>());
+        let columns: Vec<ArrayRef> = vec![
+            whole(ends(declared[0], &mut rng)),
+            whole(ends(declared[1], &mut rng)),
+            Arc::new(Float64Array::from(ends(declared[2], &mut rng))),
+            Arc::new(ends(declared[3], &mut rng).iter().map(|v| Some((v / DAY) as i32)).collect::<Date32Array>()),
+        ];
+        let (mut bounded, mut made) = (0, 0);
+        for _ in 0..1_500 {
+            let ty = [Type::Int, Type::Float, Type::Date][rng.random_range(0..3)];
+            let expr = random_expr(ty, 3, &mut rng);
+            made += 1;
+            let column = |i: usize| declared.get(i).and_then(|(low, high)| Bounds::new(*low, *high));
+            let Some(Bounds { low, high }) = crate::algebra::bounds(&expr, &column) else { continue };
+            bounded += 1;
+            let planned = |args: Vec<Expr>| crate::engine::build::scalar(&expr, &|i| args[i].clone());
+            let results = evaluated(planned, &columns, ROWS).unwrap();
+            // Whole numbers beyond 2^53 are rounded where bounds are.
+            let slack = low.abs().max(high.abs()) * 1e-12;
+            for value in (0..ROWS).filter_map(|at| measure(&results, at)).filter(|value| !value.is_nan()) {
+                assert!((low - slack..=high + slack).contains(&value), "{value} is not in [{low}, {high}]: {expr:?}");
+            }
+        }
+        assert!(bounded > made / 3, "{bounded} of {made} have bounds");
     }
 }

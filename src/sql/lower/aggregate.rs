@@ -3,7 +3,7 @@
 use super::super::marks::{MAX_BOUND, Mark};
 use super::Lowering;
 use super::expr::not;
-use super::quantile::named_quantile;
+use super::quantile::{is_ordered, named_quantile};
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
 use super::statistic::named_statistic;
@@ -90,6 +90,10 @@ impl Lowering<'_> {
         }
         let Grouping { keys, calls, key_names, output_names, of: _ } = grouping;
         self.check_unmarked(scope, &calls)?;
+        if calls.iter().any(|call| call.kind == FoldKind::Mode) && !scope.private {
+            let message = "mode of public rows is not supported: write GROUP BY x ORDER BY count(*) DESC LIMIT 1";
+            return Err(self.unsupported("mode", message));
+        }
         let is_wrong = |call: &&Call| matches!(call.kind, FoldKind::Quantile(_)) && !call.ty.is_numeric();
         if let Some(call) = calls.iter().find(is_wrong) {
             let message = format!("a quantile of public rows is of numbers, not of {}", call.ty.sql());
@@ -126,7 +130,7 @@ impl Lowering<'_> {
         let descending = match order_by.as_slice() {
             [] => false,
             // WITHIN GROUP (ORDER BY x): x is the first argument as well.
-            [only] if named_quantile(name).is_some() && args.first() == Some(&only.expr) => !only.asc,
+            [only] if is_ordered(name) && args.first() == Some(&only.expr) => !only.asc,
             _ => return Err(self.unsupported(name, format!("{name} takes no ORDER BY here: use CASE"))),
         };
         if null_treatment.is_some() {
@@ -162,6 +166,7 @@ impl Lowering<'_> {
             ("count", true) => FoldKind::Distinct,
             ("sum", false) => FoldKind::Sum,
             ("avg", false) => FoldKind::Mean,
+            ("mode", false) => FoldKind::Mode,
             ("bool_and", _) if ty == Type::Bool => FoldKind::All,
             ("bool_or", _) if ty == Type::Bool => FoldKind::Any,
             ("bool_and" | "bool_or", _) => {
@@ -271,6 +276,7 @@ impl Lowering<'_> {
             }
             (FoldKind::Min | FoldKind::Max, Type::Float) => Err(self
                 .unsupported("group", "a per-unit MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first")),
+            (FoldKind::Mode, _) => Err(self.unsupported("mode", "mode within one privacy unit is not supported")),
             (FoldKind::Quantile(_), _) => {
                 let message = "a quantile within one privacy unit is not supported: take MIN, MAX or AVG per unit";
                 Err(self.unsupported("group", message))
@@ -471,6 +477,10 @@ impl Lowering<'_> {
                 let rows = Quantity::NonNull(only_where(otherwise, one));
                 Ok(Output::Logical { count: measure(measures, own(rows, None)), all: kind == FoldKind::All })
             }
+            FoldKind::Mode => {
+                let (mode, values) = self.mode((of, ty), scope)?;
+                Ok(Output::Mode { choice: measure(measures, own(mode, None)), values })
+            }
             FoldKind::Min | FoldKind::Max | FoldKind::Quantile(_) => {
                 let (name, at, result) = match kind {
                     FoldKind::Min => ("min", Fraction::LEAST, ty),
@@ -563,7 +573,7 @@ fn released(id: usize, release: &Release, key_names: &[&str], output_names: &[&s
         let ends = Ends { own: (first, first + 1), row: (first + 2, first + 3), all: (first + 4, first + 5) };
         let noise = match output {
             // No numbers are around it.
-            Output::Logical { .. } => Noise::Withheld,
+            Output::Logical { .. } | Output::Mode { .. } => Noise::Withheld,
             _ => Noise::Known { output: Some((id, at)), ends },
         };
         slots.push(Slot { noise, ..Slot::plain(keys + at, *name, output.ty()) });
@@ -583,7 +593,7 @@ pub fn fold_type(call: &Call) -> Type {
         FoldKind::Mean | FoldKind::Statistic(_) => Type::Float,
         FoldKind::Quantile(_) => quantile_type(call.ty),
         FoldKind::All | FoldKind::Any => Type::Bool,
-        FoldKind::Sum | FoldKind::FixedSum(_) | FoldKind::Min | FoldKind::Max => call.ty,
+        FoldKind::Sum | FoldKind::FixedSum(_) | FoldKind::Min | FoldKind::Max | FoldKind::Mode => call.ty,
     }
 }
 

@@ -1,13 +1,16 @@
-//! Quantiles, the least and the greatest: from calls to choices among a group's values.
+//! Quantiles, the least, the greatest and the most frequent: from calls to choices among a group's values.
 
 use super::Lowering;
 use super::aggregate::{Call, only_where};
 use super::expr::{Typed, not};
 use super::scope::Scope;
 use crate::algebra::calendar::DAY;
-use crate::algebra::{Bounds, Expr, FoldKind, Fraction, Literal, Quantity, Scalar, Type, bounds};
+use crate::algebra::{Bounds, Comparison, Domain, Expr, FoldKind, Fraction, Literal, Quantity, Scalar, Type, bounds};
 use crate::error::{Code, Error, Result};
 use crate::sql::marks::Mark;
+
+/// Most values of which one is the most frequent.
+const MAX_MODES: usize = 1_000;
 
 /// Whether a function gives a quantile, and which one where it says.
 pub fn named_quantile(name: &str) -> Option<Option<Fraction>> {
@@ -16,6 +19,11 @@ pub fn named_quantile(name: &str) -> Option<Option<Fraction>> {
         "percentile_cont" | "approx_percentile_cont" | "quantile_cont" | "approx_quantile" => None,
         _ => return None,
     })
+}
+
+/// Whether a function has WITHIN GROUP.
+pub fn is_ordered(name: &str) -> bool {
+    named_quantile(name).is_some() || name == "mode"
 }
 
 impl Lowering<'_> {
@@ -100,5 +108,23 @@ impl Lowering<'_> {
                 Err(self.unsupported(name, message))
             }
         }
+    }
+
+    /// The most frequent of public values: these, and the number of the row's one.
+    pub fn mode(&self, (of, ty): Typed, scope: &Scope) -> Result<(Quantity, Domain)> {
+        let known =
+            scope.image(&of, ty).map(|values| values.iter().filter(|v| !v.is_null()).cloned().collect::<Domain>());
+        let values = known.filter(|values| (1..=MAX_MODES).contains(&values.len())).ok_or_else(|| {
+            let message = format!(
+                "mode over private rows is of values that are public, at most {MAX_MODES}: of a column with a declared domain, or CASE with constant results. Else write GROUP BY x ORDER BY count(*) DESC LIMIT 1"
+            );
+            self.refuse(Code::PrivateKeys, "mode", message)
+        })?;
+        self.spend((of.size() + 3) * values.len())?;
+        let is = |value: &Literal| Expr::compare(Comparison::Eq, of.clone(), Expr::Literal(value.clone()));
+        let number = |at| Expr::Literal(Literal::Int(at));
+        let branches = (0i64..).zip(values.iter()).map(|(at, value)| (is(value), number(at))).collect();
+        let numbered = Expr::Case { branches, otherwise: None };
+        Ok((Quantity::Mode { of: numbered, values: values.len() }, values))
     }
 }

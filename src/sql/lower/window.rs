@@ -6,7 +6,7 @@
 
 use super::Lowering;
 use super::aggregate::fold_type;
-use super::quantile::named_quantile;
+use super::quantile::is_ordered;
 use super::scope::{Lowered, Noise, Scope, Slot};
 use crate::algebra::{
     Direction, Expr, FoldKind, Frame, FrameEnd, FrameUnits, Literal, Relation, SortKey, Type, WindowCall,
@@ -84,7 +84,7 @@ impl Lowering<'_> {
         let mut of = typed.first().cloned();
         let (function, ty) = match &window.fun {
             WindowFunctionDefinition::AggregateUDF(_) => {
-                if named_quantile(name).is_some() {
+                if is_ordered(name) {
                     return Err(
                         self.unsupported(name, format!("{name} with OVER is not supported: aggregate with GROUP BY"))
                     );
