@@ -333,6 +333,16 @@ impl Quantity {
     pub fn is_chosen(&self) -> bool {
         matches!(self, Quantity::Quantile { .. } | Quantity::Mode { .. })
     }
+
+    /// Whether a unit has one value in a group, its own least or greatest: those of all units are the least and the greatest of all rows.
+    pub fn is_extreme(&self) -> bool {
+        matches!(self, Quantity::Quantile { at: Fraction::LEAST | Fraction::GREATEST, .. })
+    }
+
+    /// Values that a unit which may have so many rows in a group has there to choose among.
+    pub fn most_values(&self, rows: u64) -> u64 {
+        if self.is_extreme() { 1 } else { rows }
+    }
 }
 
 impl From<Quantity> for Measure {

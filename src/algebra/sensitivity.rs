@@ -84,7 +84,8 @@ impl Clamp {
                 let lattice =
                     Lattice::for_points(bounds.high - bounds.low, bounds.low.abs().max(bounds.high.abs()), *whole);
                 let (row_low, row_high) = row_limits(Some(*bounds), lattice);
-                Clamp { lattice, row_low, row_high, per_row: Some(1), ..Clamp::count(contribution.rows) }
+                let most = measure.of.most_values(contribution.rows);
+                Clamp { lattice, row_low, row_high, per_row: Some(1), ..Clamp::count(most) }
             }
             (Quantity::Rows | Quantity::NonNull(_) | Quantity::Distinct(_), Some(Bounds { low, high })) => {
                 let per_row = if low > 0.0 { None } else { Some(1) };

@@ -18,7 +18,8 @@
 //! to or takes from the union of a cell's values is among its own, so k cells move, each by at most m.
 //!
 //! *Values among which a quantile is chosen* are bounded in the same way, but for equal ones: each of a unit's rows is one, so that m of
-//! them are a uniform sample of its rows, and a group has a list of values.
+//! them are a uniform sample of its rows, and a group has a list of values. The least and the greatest are those of each unit's own,
+//! of which it has one.
 //!
 //! *Private keys* have no cells: rows are grouped by the keys themselves, those of a key with public values only where they are
 //! among them, and the canonical bytes of the keys are hashed. Step 3 is always done. Where keys are selected by weight, a unit adds
@@ -27,12 +28,12 @@
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use super::window::with_window;
-use crate::algebra::{Contribution, Measure, Quantity};
+use crate::algebra::{Fraction, Measure, Quantity};
 use crate::mechanism::{Calibrated, Selection};
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_all_window;
-use datafusion::functions_aggregate::expr_fn::{array_agg, count, sum};
+use datafusion::functions_aggregate::expr_fn::{array_agg, count, max, min, sum};
 use datafusion::functions_window::rank::dense_rank;
 use datafusion::functions_window::row_number::row_number;
 use datafusion::logical_expr::logical_plan::Join;
@@ -137,15 +138,21 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     for (i, measure) in measures() {
         let values = match &measure.of {
             Quantity::Distinct(of) => {
-                let values = Values { of: scalar(of, &column), each_once: true };
+                let values =
+                    Values { of: scalar(of, &column), take: Take::Distinct, most: calibrated.contribution.rows };
                 let kept = kept_values(calibrated, sources, named_row.clone(), &group_names, values)?;
                 let union = kept.aggregate(group().chain([named("x")]).collect::<Vec<_>>(), Vec::<Expr>::new())?;
                 union.aggregate(group().collect::<Vec<_>>(), vec![count(named("x")).alias("d")])?
             }
             Quantity::Quantile { of, .. } | Quantity::Mode { of, .. } => {
+                let take = match measure.of {
+                    Quantity::Quantile { at: Fraction::LEAST, .. } => Take::Least,
+                    Quantity::Quantile { at: Fraction::GREATEST, .. } => Take::Greatest,
+                    _ => Take::Rows,
+                };
                 let of = quantise(&calibrated.clamps[i], scalar(of, &column));
-                let kept =
-                    kept_values(calibrated, sources, named_row.clone(), &group_names, Values { of, each_once: false })?;
+                let values = Values { of, take, most: measure.of.most_values(calibrated.contribution.rows) };
+                let kept = kept_values(calibrated, sources, named_row.clone(), &group_names, values)?;
                 kept.aggregate(group().collect::<Vec<_>>(), vec![array_agg(named("x")).alias("d")])?
             }
             _ => continue,
@@ -181,8 +188,19 @@ fn is_sampled(calibrated: &Calibrated) -> bool {
 /// An expression over a release's input.
 struct Values {
     of: Expr,
-    /// Equal ones of a unit in a group are one.
-    each_once: bool,
+    take: Take,
+    /// Values of one unit in one group.
+    most: u64,
+}
+
+/// Which of a unit's values in a group there are to choose from.
+enum Take {
+    /// Each different one.
+    Distinct,
+    /// That of each row.
+    Rows,
+    Least,
+    Greatest,
 }
 
 /// The values `x` of each group that count: of a unit in the groups that it keeps, so many as it may have rows. `row` has the unit, the
@@ -194,7 +212,7 @@ fn kept_values(
     group: &[String],
     values: Values,
 ) -> Result<LogicalPlanBuilder> {
-    let Contribution { groups: most_groups, rows: most_values, .. } = calibrated.contribution;
+    let most_groups = calibrated.contribution.groups;
     let group = || group.iter().map(|name| named(name));
     let unit_and_group = || std::iter::once(column(0)).chain(group());
     // `o` tells equal values apart.
@@ -203,17 +221,24 @@ fn kept_values(
     let ascending = |e: Expr| e.sort(true, true);
     let rows = sources.plan(&calibrated.release.input)?;
     let rows = rows.project(row.into_iter().chain([values.of.alias("x")]))?.filter(named("cell").is_not_null())?;
-    let values = match values.each_once {
-        true => rows
-            .aggregate(of_one(), Vec::<Expr>::new())?
-            .project(unit_and_group().chain([named("x"), lit(0u64).alias("o")]))?,
-        false => {
+    let one = |value: Expr| [value.alias("x"), lit(0u64).alias("o")];
+    let of_unit = |rows: LogicalPlanBuilder, value: Expr| {
+        let reduced = rows.aggregate(unit_and_group().collect::<Vec<_>>(), vec![value.alias("e")])?;
+        reduced.project(unit_and_group().chain(one(named("e"))))
+    };
+    let listed = match values.take {
+        Take::Least => of_unit(rows, min(named("x")))?,
+        Take::Greatest => of_unit(rows, max(named("x")))?,
+        Take::Distinct => {
+            rows.aggregate(of_one(), Vec::<Expr>::new())?.project(unit_and_group().chain(one(named("x"))))?
+        }
+        Take::Rows => {
             let place = row_number().partition_by(of_one()).order_by(vec![ascending(named("x"))]).build()?;
             let (numbered, place) = with_window(rows, place)?;
             numbered.project(unit_and_group().chain([named("x"), place.alias("o")]))?
         }
     };
-    let ranked = values.project(all().chain([
+    let ranked = listed.project(all().chain([
         rank(sources.secret, unit_and_group().collect()).alias("of_group"),
         rank(sources.secret, all().collect()).alias("of_value"),
     ]))?;
@@ -228,5 +253,5 @@ fn kept_values(
     let order = ["of_value", "x", "o"].map(|name| ascending(named(name))).to_vec();
     let place = row_number().partition_by(unit_and_group().collect()).order_by(order).build()?;
     let (placed, place) = with_window(sampled.filter(named("x").is_not_null())?, place)?;
-    placed.filter(place.lt_eq(lit(most_values)))?.project(group().chain([named("x")]))
+    placed.filter(place.lt_eq(lit(values.most)))?.project(group().chain([named("x")]))
 }

@@ -203,7 +203,8 @@ fn bounds(measure: &Measure, clamp: &Clamp, Contribution { rows, total, .. }: Co
         (Quantity::Distinct(_), _) => format!("distinct values per unit and group: at most {rows}"),
         (Quantity::Mode { .. }, _) => format!("values per unit and group: at most {rows}"),
         (Quantity::Quantile { bounds, .. }, _) => {
-            format!("{}values per unit and group: at most {rows}", each(&Some(*bounds)))
+            let most = measure.of.most_values(rows);
+            format!("{}values per unit and group: at most {most}", each(&Some(*bounds)))
         }
         (Quantity::Units, _) => "each unit once per group".into(),
         (Quantity::Sum { bounds, centred: false, .. }, _) => {

@@ -77,18 +77,18 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         Clamp::of(measure, contribution, noise_per_bound)
     };
     let clamps: Vec<Clamp> = release.measures.iter().zip(&parts.each).map(clamp).collect();
-    let chosen = |wanted, part: &Part| {
+    let chosen = |wanted, measure: &Measure, part: &Part| {
         let epsilon = part.of_each_group(family, contribution.groups);
-        Choice::new(wanted, contribution.rows, epsilon).map(Noise::Exponential)
+        Choice::new(wanted, measure.of.most_values(contribution.rows), epsilon).map(Noise::Exponential)
     };
     let each = || release.measures.iter().zip(&clamps).zip(&parts.each);
     let noise = |((measure, clamp), part): ((&Measure, &Clamp), &Part)| {
         let sensitivity = Sensitivity::new(clamp, contribution);
         match (&measure.of, family) {
             (Quantity::Quantile { at, .. }, _) => {
-                chosen(Wanted::Quantile { at: *at, low: clamp.row_low, high: clamp.row_high }, part)
+                chosen(Wanted::Quantile { at: *at, low: clamp.row_low, high: clamp.row_high }, measure, part)
             }
-            (Quantity::Mode { values, .. }, _) => chosen(Wanted::Mode { values: *values as i64 }, part),
+            (Quantity::Mode { values, .. }, _) => chosen(Wanted::Mode { values: *values as i64 }, measure, part),
             (_, Family::Laplace) => Noise::laplace(sensitivity.l1, part.epsilon),
             (_, Family::Gaussian) => Noise::gaussian(sensitivity.l2_squared, part.rho),
         }
