@@ -4,8 +4,10 @@
 //! returned and rows whose key is not in it are dropped. So a key can neither appear nor vanish
 //! on account of anyone.
 
+use super::calendar::DAY;
 use super::scalars::Value;
 use super::{Bounds, Expr, Function, Literal, ScalarCall, Type, bounds};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The public values of a key, each once, in the order in which they are returned.
@@ -15,7 +17,10 @@ pub type Domain = Arc<[Literal]>;
 const MAX_IMAGE: usize = 100_000;
 
 /// Most evaluations of a function for its set of results.
-const MAX_EVALUATED: usize = 10_000;
+const MAX_EVALUATED: usize = 4_000;
+
+/// Most texts that a regular expression is looked for in, for its set of results.
+const MAX_SEARCHED: usize = 500;
 
 /// Most results that are known by their bounds alone: not all of them need be there.
 const MAX_NUMBERS: usize = 1_100;
@@ -32,12 +37,12 @@ pub fn image(
         Expr::Column(i) => column(*i).or_else(|| (ty == Type::Bool).then(truth_values)),
         Expr::Literal(value) => Some([value.clone()].into()),
         Expr::Case { branches, otherwise } => {
-            let mut values = Vec::new();
+            let mut values = Distinct::default();
             for result in branches.iter().map(|(_, then)| then).chain(otherwise.as_deref()) {
-                image(result, ty, column, bounds_of)?.iter().for_each(|v| add(&mut values, v));
+                image(result, ty, column, bounds_of)?.iter().for_each(|v| values.add(v.clone()));
             }
             if otherwise.is_none() {
-                add(&mut values, &Literal::Null(ty));
+                values.add(Literal::Null(ty));
             }
             Some(values.into())
         }
@@ -45,21 +50,27 @@ pub fn image(
         Expr::Cast(_, Type::Bool) => Some(truth_values()),
         Expr::Call(call, args) => {
             let values_of = |(arg, ty): (&Expr, &Type)| {
-                image(arg, *ty, column, bounds_of).or_else(|| whole_numbers(bounds(arg, bounds_of), *ty))
+                image(arg, *ty, column, bounds_of).or_else(|| counted_through(bounds(arg, bounds_of), *ty))
             };
             let of: Option<Vec<Domain>> = args.iter().zip(call.overload().takes).map(values_of).collect();
             let computed = of.and_then(|of| results(*call, &of));
-            computed.or_else(|| whole_numbers(bounds(expr, bounds_of), ty).filter(|values| values.len() <= MAX_NUMBERS))
+            computed.or_else(|| {
+                counted_through(bounds(expr, bounds_of), ty)
+                    .filter(|values| ty == Type::Int && values.len() <= MAX_NUMBERS)
+            })
         }
         Expr::Apply(Function::Search(search), of) if search.result() != Type::Bool => {
             let (search, of) = (search.function()?, image(of, Type::Text, column, bounds_of)?);
-            let mut values = Vec::new();
+            if of.len() > MAX_SEARCHED {
+                return None;
+            }
+            let mut values = Distinct::default();
             for value in of.iter() {
                 let found = match value {
                     Literal::Text(text) => search(text),
                     _ => None,
                 };
-                add(&mut values, &found.map_or(Literal::Null(ty), Value::literal));
+                values.add(found.map_or(Literal::Null(ty), Value::literal));
             }
             Some(values.into())
         }
@@ -71,10 +82,12 @@ pub fn image(
 /// The results over all combinations of arguments, where these are not too many.
 fn results(call: ScalarCall, of: &[Domain]) -> Option<Domain> {
     let count = of.iter().try_fold(1usize, |n, domain| n.checked_mul(domain.len()))?;
-    if count > MAX_EVALUATED {
+    // Of two texts a number takes time for each pair of their characters.
+    let texts = call.overload().takes.iter().filter(|ty| **ty == Type::Text).count();
+    if count > MAX_EVALUATED || (texts > 1 && call.overload().gives == Type::Int) {
         return None;
     }
-    let mut values = Vec::new();
+    let mut values = Distinct::default();
     for at in 0..count {
         let mut rest = at;
         let argument = |domain: &'_ Domain| {
@@ -84,15 +97,24 @@ fn results(call: ScalarCall, of: &[Domain]) -> Option<Domain> {
         };
         let chosen: Vec<usize> = of.iter().map(argument).collect();
         let arguments: Vec<&Literal> = of.iter().zip(chosen).map(|(domain, value)| &domain[value]).collect();
-        add(&mut values, &call.of_literals(&arguments));
+        values.add(call.of_literals(&arguments));
     }
     Some(values.into())
 }
 
-/// The whole numbers within these bounds, and NULL.
-fn whole_numbers(within: Option<Bounds>, ty: Type) -> Option<Domain> {
-    let Bounds { low, high } = within.filter(|b| ty == Type::Int && b.high - b.low < MAX_IMAGE as f64)?;
-    counted((low.ceil() as i64..=high.floor() as i64).map(Literal::Int), ty)
+/// The whole numbers or the dates within these bounds, and NULL.
+fn counted_through(within: Option<Bounds>, ty: Type) -> Option<Domain> {
+    let Bounds { low, high } = within?;
+    let (unit, literal): (f64, fn(i64) -> Literal) = match ty {
+        Type::Int => (1.0, Literal::Int),
+        Type::Date => (DAY as f64, |day| i32::try_from(day).map_or(Literal::Null(Type::Date), Literal::Date)),
+        _ => return None,
+    };
+    let (low, high) = ((low / unit).ceil(), (high / unit).floor());
+    if high - low >= MAX_IMAGE as f64 {
+        return None;
+    }
+    counted((low as i64..=high as i64).map(literal), ty)
 }
 
 /// The values, and NULL.
@@ -105,9 +127,24 @@ fn truth_values() -> Domain {
     [Literal::Bool(false), Literal::Bool(true), Literal::Null(Type::Bool)].into()
 }
 
-fn add(values: &mut Vec<Literal>, value: &Literal) {
-    if !values.contains(value) {
-        values.push(value.clone());
+/// Values in the order in which they are found, each once.
+#[derive(Default)]
+struct Distinct {
+    values: Vec<Literal>,
+    seen: HashSet<String>,
+}
+
+impl Distinct {
+    fn add(&mut self, value: Literal) {
+        if self.seen.insert(format!("{value:?}")) {
+            self.values.push(value);
+        }
+    }
+}
+
+impl From<Distinct> for Domain {
+    fn from(found: Distinct) -> Domain {
+        found.values.into()
     }
 }
 

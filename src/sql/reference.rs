@@ -61,7 +61,7 @@ const CONDITIONAL: &[Form] = &[
     ("LEAST(a, ...)", "The least value that is not NULL; NULL where all are."),
     (
         "CAST(a AS type)",
-        "The value as another type; `TRY_CAST` is the same. NULL where the type cannot hold it. TINYINT to BIGINT, their unsigned kinds, REAL, DOUBLE, DECIMAL(p, s) (a DOUBLE rounded to `s` digits), VARCHAR, BOOLEAN, DATE and TIMESTAMP. Text is read as SQL writes it.",
+        "The value as another type; `TRY_CAST` is the same. NULL where the type cannot hold it. TINYINT to BIGINT, their unsigned kinds, REAL, DOUBLE, DECIMAL(p, s) (a DOUBLE rounded to `s` digits), VARCHAR, BOOLEAN, DATE and TIMESTAMP. A fraction becomes a whole number without its digits after the point. Text is read as SQL writes it.",
     ),
 ];
 

@@ -65,10 +65,10 @@ impl Lowering<'_> {
             let named = named_keys(group_expr, input.schema())?;
             let used = self.used_above(&LogicalPlan::Aggregate(aggregate.clone()))?;
             // A column that only follows from the named keys is one more key where the question uses it and its values are public.
-            let is_key = |at: usize, (expr, ty): &(Expr, Type)| {
-                at < named || (used.contains(key_names[at]) && scope.image(expr, *ty).is_some())
+            let is_key = |(at, (expr, ty)): (usize, &(Expr, Type))| {
+                Ok(at < named || (used.contains(key_names[at]) && self.image(&scope, expr, *ty)?.is_some()))
             };
-            let kept: Vec<bool> = keys.iter().enumerate().map(|(at, key)| is_key(at, key)).collect();
+            let kept = keys.iter().enumerate().map(is_key).collect::<Result<Vec<bool>>>()?;
             let types: Vec<Type> = keys.iter().map(|(_, ty)| *ty).collect();
             let of_kept = |at: &usize| kept[*at];
             let kept_names: Vec<&str> = (0..keys.len()).filter(of_kept).map(|at| key_names[at]).collect();
@@ -240,7 +240,7 @@ impl Lowering<'_> {
         for (expr, ty) in &keys {
             let plain = Slot {
                 bounds: bounds(expr, &|i| scope.bounds_at(i)),
-                domain: scope.image(expr, *ty),
+                domain: self.image(scope, expr, *ty)?,
                 ..Slot::plain(0, names[slots.len()], *ty)
             };
             slots.push(Slot { index: slots.len() + 1, ..scope.slot_of(expr).cloned().unwrap_or(plain) });
@@ -337,7 +337,7 @@ impl Lowering<'_> {
         let Grouping { keys, calls, key_names, output_names, of } = grouping;
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(key_names) {
-            let domain = scope.image(&expr, ty);
+            let domain = self.image(scope, &expr, ty)?;
             if domain.is_none() && self.dataset.rules.max_delta.is_zero() {
                 let what = match &expr {
                     Expr::Column(_) => format!("'{name}'"),

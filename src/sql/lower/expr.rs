@@ -243,7 +243,6 @@ impl Scalars<'_> {
         let function = match op {
             Operator::BitwiseAnd => Some("bitwise_and"),
             Operator::BitwiseOr => Some("bitwise_or"),
-            Operator::BitwiseXor => Some("bitwise_xor"),
             Operator::BitwiseShiftLeft => Some("shift_left"),
             Operator::BitwiseShiftRight => Some("shift_right"),
             _ => None,
@@ -252,6 +251,12 @@ impl Scalars<'_> {
             return self.called(function, vec![left, right]);
         }
         match op {
+            // A power in PostgreSQL, and this in MySQL.
+            Operator::BitwiseXor => {
+                return Err(
+                    self.unsupported("^", "operator ^ has two meanings: write power(a, b) or bitwise_xor(a, b)")
+                );
+            }
             Operator::StringConcat => return self.called("text_concat", vec![self.text(left)?, self.text(right)?]),
             Operator::RegexMatch | Operator::RegexIMatch => {
                 return Ok((self.matches(&op.to_string(), left, right)?, Type::Bool));

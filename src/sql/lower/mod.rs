@@ -22,7 +22,7 @@ mod window;
 use super::locate::Locator;
 use super::marks::Asked;
 use super::{OutputColumn, OutputNoise, Statement};
-use crate::algebra::{Expr, Query, Relation, Release};
+use crate::algebra::{Domain, Expr, Query, Relation, Release, Type};
 use crate::catalog::Dataset;
 use crate::error::{Code, Error, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -58,6 +58,8 @@ const MAX_TEXT_COLUMNS: usize = 40;
 /// Most nodes of operators, their columns and expressions, each copy counted, that a question may become: some meanings name an
 /// operand twice and a WITH query is written out at each use, so a short text could become a huge plan.
 const MAX_NODES: usize = 50_000;
+/// What the set of results of a function counts for.
+const NODES_PER_IMAGE: usize = 100;
 /// Deepest nesting of operators.
 const MAX_DEPTH: usize = 200;
 
@@ -72,6 +74,12 @@ impl Lowering<'_> {
         })?;
         self.nodes_left.set(left);
         Ok(())
+    }
+
+    /// The finite set of values of an expression, where there is one. Evaluating functions for it is work as well.
+    fn image(&self, scope: &Scope, expr: &Expr, ty: Type) -> Result<Option<Domain>> {
+        self.spend(expr.calls() * NODES_PER_IMAGE)?;
+        Ok(scope.image(expr, ty))
     }
 
     /// A refusal that points at the first place of `word` in the text.

@@ -112,8 +112,9 @@ impl Lowering<'_> {
 
     /// The most frequent of public values: these, and the number of the row's one.
     pub fn mode(&self, (of, ty): Typed, scope: &Scope) -> Result<(Quantity, Domain)> {
-        let known =
-            scope.image(&of, ty).map(|values| values.iter().filter(|v| !v.is_null()).cloned().collect::<Domain>());
+        let known = self
+            .image(scope, &of, ty)?
+            .map(|values| values.iter().filter(|v| !v.is_null()).cloned().collect::<Domain>());
         let values = known.filter(|values| (1..=MAX_MODES).contains(&values.len())).ok_or_else(|| {
             let message = format!(
                 "mode over private rows is of values that are public, at most {MAX_MODES}: of a column with a declared domain, or CASE with constant results. Else write GROUP BY x ORDER BY count(*) DESC LIMIT 1"

@@ -142,7 +142,7 @@ impl Lowering<'_> {
                 origin: same.and_then(|s| s.origin),
                 repeats: same.map_or(u64::MAX, |s| s.repeats),
                 bounds: bounds(expr, &|i| scope.bounds_at(i)),
-                domain: scope.image(expr, *ty),
+                domain: self.image(&scope, expr, *ty)?,
                 ..Slot::plain(first + slots.len(), field.name(), *ty)
             });
         }
