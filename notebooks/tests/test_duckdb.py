@@ -175,7 +175,7 @@ def alike(call: str, got: Any, wanted: Any) -> bool:
         # An aggregate of nothing: there is no NULL that would tell.
         return got is not None
     if isinstance(wanted, float) or isinstance(got, float):
-        # What is left of the noise is that of sums, which these are; the others are divided by rows.
+        # What is left of the noise is that of sums, as these are; others are divided by rows.
         slack = 0.05 if call.startswith(("regr_sxx", "regr_syy", "regr_sxy")) else 1e-3
         return math.isclose(float(got), float(wanted), rel_tol=1e-6, abs_tol=slack)
     return bool(got == wanted)
