@@ -15,6 +15,8 @@ pub enum DatePart {
     Day,
     /// 0 is Sunday.
     DayOfWeek,
+    /// 1 is Monday, 7 is Sunday.
+    IsoDayOfWeek,
     DayOfYear,
     Hour,
     Minute,
@@ -77,6 +79,7 @@ impl DatePart {
             "week" => DatePart::Week,
             "day" => DatePart::Day,
             "dow" => DatePart::DayOfWeek,
+            "isodow" => DatePart::IsoDayOfWeek,
             "doy" => DatePart::DayOfYear,
             "hour" => DatePart::Hour,
             "minute" => DatePart::Minute,
@@ -97,6 +100,7 @@ impl DatePart {
             DatePart::Week => (day_of_year(date - weekday(date) + 3) - 1) / 7 + 1,
             DatePart::Day => day,
             DatePart::DayOfWeek => (weekday(date) + 1) % 7,
+            DatePart::IsoDayOfWeek => weekday(date) + 1,
             DatePart::DayOfYear => day_of_year(date),
             DatePart::Hour => time / 3_600,
             DatePart::Minute => time / 60 % 60,
@@ -113,6 +117,7 @@ impl DatePart {
             DatePart::Week => (1, 53),
             DatePart::Day => (1, 31),
             DatePart::DayOfWeek => (0, 6),
+            DatePart::IsoDayOfWeek => (1, 7),
             DatePart::DayOfYear => (1, 366),
             DatePart::Hour => (0, 23),
             DatePart::Minute | DatePart::Second => (0, 59),

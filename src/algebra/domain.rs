@@ -7,6 +7,7 @@
 use super::calendar::DAY;
 use super::scalars::Value;
 use super::{Bounds, Expr, Function, Literal, ScalarCall, Type, bounds};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -22,88 +23,122 @@ const MAX_EVALUATED: usize = 4_000;
 /// Most texts that a regular expression is looked for in, for its set of results.
 const MAX_SEARCHED: usize = 500;
 
+/// What looking for a regular expression in a text counts for.
+const EVALUATIONS_PER_SEARCH: usize = 100;
+
+/// Values listed in the time of an evaluation.
+const COUNTED_PER_EVALUATION: usize = 16;
+
 /// Most results that are known by their bounds alone: not all of them need be there.
 const MAX_NUMBERS: usize = 1_100;
 
-/// The finite set of values that an expression can take, or None where no such set follows. `column` gives the
-/// domain of a position, `bounds_of` its bounds.
-pub fn image(
-    expr: &Expr,
-    ty: Type,
-    column: &impl Fn(usize) -> Option<Domain>,
-    bounds_of: &impl Fn(usize) -> Option<Bounds>,
-) -> Option<Domain> {
-    match expr {
-        Expr::Column(i) => column(*i).or_else(|| (ty == Type::Bool).then(truth_values)),
-        Expr::Literal(value) => Some([value.clone()].into()),
-        Expr::Case { branches, otherwise } => {
-            let mut values = Distinct::default();
-            for result in branches.iter().map(|(_, then)| then).chain(otherwise.as_deref()) {
-                image(result, ty, column, bounds_of)?.iter().for_each(|v| values.add(v.clone()));
-            }
-            if otherwise.is_none() {
-                values.add(Literal::Null(ty));
-            }
-            Some(values.into())
-        }
-        Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::Compare(..) => Some(truth_values()),
-        Expr::Cast(_, Type::Bool) => Some(truth_values()),
-        Expr::Call(call, args) => {
-            let values_of = |(arg, ty): (&Expr, &Type)| {
-                image(arg, *ty, column, bounds_of).or_else(|| counted_through(bounds(arg, bounds_of), *ty))
-            };
-            let of: Option<Vec<Domain>> = args.iter().zip(call.overload().takes).map(values_of).collect();
-            let computed = of.and_then(|of| results(*call, &of));
-            computed.or_else(|| {
-                counted_through(bounds(expr, bounds_of), ty)
-                    .filter(|values| ty == Type::Int && values.len() <= MAX_NUMBERS)
-            })
-        }
-        Expr::Apply(Function::Search(search), of) if search.result() != Type::Bool => {
-            let (search, of) = (search.function()?, image(of, Type::Text, column, bounds_of)?);
-            if of.len() > MAX_SEARCHED {
-                return None;
-            }
-            let mut values = Distinct::default();
-            for value in of.iter() {
-                let found = match value {
-                    Literal::Text(text) => search(text),
-                    _ => None,
-                };
-                values.add(found.map_or(Literal::Null(ty), Value::literal));
-            }
-            Some(values.into())
-        }
-        Expr::Apply(function, of) => counted(function.image(bounds(of, bounds_of))?, ty),
-        Expr::Cast(..) | Expr::Arithmetic(..) => None,
+/// What is left of the evaluations that a question may need for sets of results: they are done before anything is charged.
+pub struct Work(Cell<usize>);
+
+impl Work {
+    pub fn new(evaluations: usize) -> Work {
+        Work(Cell::new(evaluations))
+    }
+
+    pub fn is_used_up(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    /// None where nothing is left.
+    fn take(&self, evaluations: usize) -> Option<()> {
+        self.0.set(self.0.get().saturating_sub(evaluations));
+        (!self.is_used_up()).then_some(())
     }
 }
 
-/// The results over all combinations of arguments, where these are not too many.
-fn results(call: ScalarCall, of: &[Domain]) -> Option<Domain> {
-    let count = of.iter().try_fold(1usize, |n, domain| n.checked_mul(domain.len()))?;
-    // Of two texts a number takes time for each pair of their characters.
-    let texts = call.overload().takes.iter().filter(|ty| **ty == Type::Text).count();
-    if count > MAX_EVALUATED || (texts > 1 && call.overload().gives == Type::Int) {
-        return None;
+/// What is known of the columns that expressions read.
+pub struct Known<'a> {
+    /// The public values of a position.
+    pub domain: &'a dyn Fn(usize) -> Option<Domain>,
+    pub bounds: &'a dyn Fn(usize) -> Option<Bounds>,
+    pub work: &'a Work,
+}
+
+impl Known<'_> {
+    /// The finite set of values that an expression can take, or None where no such set follows or no work is left.
+    pub fn image(&self, expr: &Expr, ty: Type) -> Option<Domain> {
+        match expr {
+            Expr::Column(i) => (self.domain)(*i).or_else(|| (ty == Type::Bool).then(truth_values)),
+            Expr::Literal(value) => Some([value.clone()].into()),
+            Expr::Case { branches, otherwise } => {
+                let mut values = Distinct::default();
+                for result in branches.iter().map(|(_, then)| then).chain(otherwise.as_deref()) {
+                    let of_branch = self.image(result, ty)?;
+                    self.work.take(of_branch.len())?;
+                    of_branch.iter().for_each(|v| values.add(v.clone()));
+                }
+                if otherwise.is_none() {
+                    values.add(Literal::Null(ty));
+                }
+                Some(values.into())
+            }
+            Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::Compare(..) => Some(truth_values()),
+            Expr::Cast(_, Type::Bool) => Some(truth_values()),
+            Expr::Call(call, args) => {
+                let values_of = |(arg, ty): (&Expr, &Type)| {
+                    self.image(arg, *ty).or_else(|| counted_through(bounds(arg, &self.bounds), *ty, self.work))
+                };
+                let of: Option<Vec<Domain>> = args.iter().zip(call.overload().takes).map(values_of).collect();
+                of.and_then(|of| self.results(*call, &of)).or_else(|| self.numbers(expr, ty))
+            }
+            Expr::Apply(Function::Search(search), of) if search.result() != Type::Bool => {
+                let of = self.image(of, Type::Text)?;
+                if of.len() > MAX_SEARCHED {
+                    return None;
+                }
+                self.work.take(of.len() * EVALUATIONS_PER_SEARCH)?;
+                let mut values = Distinct::default();
+                for value in of.iter() {
+                    let found = match value {
+                        Literal::Text(text) => search.of(text),
+                        _ => None,
+                    };
+                    values.add(found.map_or(Literal::Null(ty), Value::literal));
+                }
+                Some(values.into())
+            }
+            Expr::Apply(function, of) => counted(function.image(bounds(of, &self.bounds))?, ty, self.work),
+            Expr::Cast(..) | Expr::Arithmetic(..) => None,
+        }
     }
-    let mut values = Distinct::default();
-    for at in 0..count {
-        let mut rest = at;
-        let argument = |domain: &'_ Domain| {
-            let value = rest % domain.len();
-            rest /= domain.len();
-            value
-        };
-        let chosen: Vec<usize> = of.iter().map(argument).collect();
-        let arguments: Vec<&Literal> = of.iter().zip(chosen).map(|(domain, value)| &domain[value]).collect();
-        values.add(call.of_literals(&arguments));
+
+    /// The whole numbers within the bounds of an expression, where these are few.
+    fn numbers(&self, expr: &Expr, ty: Type) -> Option<Domain> {
+        let within = bounds(expr, &self.bounds).filter(|_| ty == Type::Int)?;
+        let few = within.high - within.low < MAX_NUMBERS as f64;
+        counted_through(Some(within).filter(|_| few), ty, self.work)
     }
-    Some(values.into())
+
+    /// The results over all combinations of arguments, where these are not too many.
+    fn results(&self, call: ScalarCall, of: &[Domain]) -> Option<Domain> {
+        let count = of.iter().try_fold(1usize, |n, domain| n.checked_mul(domain.len()))?;
+        if count > MAX_EVALUATED || call.is_slow() {
+            return None;
+        }
+        self.work.take(count)?;
+        let mut values = Distinct::default();
+        for at in 0..count {
+            let mut rest = at;
+            let argument = |domain: &'_ Domain| {
+                let value = rest % domain.len();
+                rest /= domain.len();
+                value
+            };
+            let chosen: Vec<usize> = of.iter().map(argument).collect();
+            let arguments: Vec<&Literal> = of.iter().zip(chosen).map(|(domain, value)| &domain[value]).collect();
+            values.add(call.of_literals(&arguments));
+        }
+        Some(values.into())
+    }
 }
 
 /// The whole numbers or the dates within these bounds, and NULL.
-fn counted_through(within: Option<Bounds>, ty: Type) -> Option<Domain> {
+fn counted_through(within: Option<Bounds>, ty: Type, work: &Work) -> Option<Domain> {
     let Bounds { low, high } = within?;
     let (unit, literal): (f64, fn(i64) -> Literal) = match ty {
         Type::Int => (1.0, Literal::Int),
@@ -114,12 +149,13 @@ fn counted_through(within: Option<Bounds>, ty: Type) -> Option<Domain> {
     if high - low >= MAX_IMAGE as f64 {
         return None;
     }
-    counted((low as i64..=high as i64).map(literal), ty)
+    counted((low as i64..=high as i64).map(literal), ty, work)
 }
 
 /// The values, and NULL.
-fn counted(values: impl Iterator<Item = Literal>, ty: Type) -> Option<Domain> {
+fn counted(values: impl Iterator<Item = Literal>, ty: Type, work: &Work) -> Option<Domain> {
     let values: Vec<Literal> = values.take(MAX_IMAGE + 1).collect();
+    work.take(values.len() / COUNTED_PER_EVALUATION)?;
     (values.len() <= MAX_IMAGE).then(|| values.into_iter().chain([Literal::Null(ty)]).collect())
 }
 
@@ -165,7 +201,8 @@ mod tests {
         // 1970-01-01 to 1970-03-02.
         let bounds_of = |i| if i == 2 { Bounds::new(0.0, 60.0 * DAY as f64) } else { None };
         let check = |expr: Expr, ty, expected: Option<Vec<Literal>>| {
-            assert_eq!(image(&expr, ty, &column, &bounds_of).as_deref(), expected.as_deref(), "{expr:?}");
+            let known = Known { domain: &column, bounds: &bounds_of, work: &Work::new(1_000) };
+            assert_eq!(known.image(&expr, ty).as_deref(), expected.as_deref(), "{expr:?}");
         };
         check(Expr::Column(0), Type::Text, Some(vec![text("north"), text("south")]));
         check(Expr::Column(1), Type::Text, None);

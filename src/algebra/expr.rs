@@ -236,13 +236,6 @@ impl Expr {
         1 + self.children().into_iter().map(Expr::size).sum::<usize>()
     }
 
-    /// Number of functions in it.
-    pub fn calls(&self) -> usize {
-        let mut calls = 0;
-        self.visit(&mut |e| calls += usize::from(matches!(e, Expr::Call(..) | Expr::Apply(..))));
-        calls
-    }
-
     /// The positions that this expression reads, in the order of their first use.
     pub fn columns(&self) -> Vec<usize> {
         let mut found = Vec::new();

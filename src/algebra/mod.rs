@@ -19,16 +19,16 @@ mod sensitivity;
 mod statistic;
 
 pub use calendar::{DatePart, DateUnit};
-pub use domain::{Domain, image};
+pub use domain::{Domain, Known, Work};
 pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
 pub use fraction::Fraction;
 pub use function::{Buckets, Function, MAX_TEXT_BYTES, Pattern};
 pub use interval::{Bounds, bounds};
 pub use regular::{Find, Search, replacement};
 pub use relation::{
-    Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Measure, Output, Quantity,
-    Query, Relation, Release, SortKey, TableId, Terms, WindowCall, WindowFunction,
+    Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Listed, Measure, Output,
+    Quantity, Query, Relation, Release, SortKey, TableId, Take, Terms, WindowCall, WindowFunction,
 };
-pub use scalars::{Scalar, ScalarCall};
+pub use scalars::{Scalar, ScalarCall, is_format};
 pub use sensitivity::{Clamp, Contribution, Sensitivity};
 pub use statistic::{Moment, Moments, Range, Statistic};

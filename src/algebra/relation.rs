@@ -339,10 +339,44 @@ impl Quantity {
         matches!(self, Quantity::Quantile { at: Fraction::LEAST | Fraction::GREATEST, .. })
     }
 
+    /// The values that are listed, where it is no sum over units.
+    pub fn listed(&self) -> Option<Listed<'_>> {
+        let (of, bounds, take) = match self {
+            Quantity::Distinct(of) => (of, None, Take::Distinct),
+            Quantity::Quantile { of, bounds, at, .. } => match *at {
+                Fraction::LEAST => (of, Some(*bounds), Take::Least),
+                Fraction::GREATEST => (of, Some(*bounds), Take::Greatest),
+                _ => (of, Some(*bounds), Take::Rows),
+            },
+            Quantity::Mode { of, .. } => (of, None, Take::Rows),
+            Quantity::Rows | Quantity::NonNull(_) | Quantity::Units | Quantity::Sum { .. } => return None,
+        };
+        Some(Listed { of, bounds, take })
+    }
+
     /// Values that a unit which may have so many rows in a group has there to choose among.
     pub fn most_values(&self, rows: u64) -> u64 {
         if self.is_extreme() { 1 } else { rows }
     }
+}
+
+/// Values of a group; the same ones serve all measures that need them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Listed<'a> {
+    pub of: &'a Expr,
+    pub bounds: Option<Bounds>,
+    pub take: Take,
+}
+
+/// Which of a unit's values in a group are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Each different one.
+    Distinct,
+    /// That of each row.
+    Rows,
+    Least,
+    Greatest,
 }
 
 impl From<Quantity> for Measure {

@@ -28,7 +28,7 @@
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use super::window::with_window;
-use crate::algebra::{Fraction, Measure, Quantity};
+use crate::algebra::{Measure, Quantity, Take};
 use crate::mechanism::{Calibrated, Selection};
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::error::Result;
@@ -135,27 +135,25 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     let mut summed = bounded
         .aggregate(group().collect::<Vec<_>>(), sums)?
         .project(group().chain(measures().map(|(i, _)| steps(i))).collect::<Vec<_>>())?;
-    for (i, measure) in measures() {
-        let values = match &measure.of {
-            Quantity::Distinct(of) => {
-                let values =
-                    Values { of: scalar(of, &column), take: Take::Distinct, most: calibrated.contribution.rows };
+    let mut done = Vec::new();
+    for (first, measure) in measures() {
+        let Some(listed) = measure.of.listed().filter(|listed| !done.contains(listed)) else { continue };
+        done.push(listed);
+        let of = scalar(listed.of, &column);
+        let values = match measure.of.is_chosen() {
+            true => {
+                let of = quantise(&calibrated.clamps[first], of);
+                let most = measure.of.most_values(calibrated.contribution.rows);
+                let values = Values { of, take: listed.take, most };
+                let kept = kept_values(calibrated, sources, named_row.clone(), &group_names, values)?;
+                kept.aggregate(group().collect::<Vec<_>>(), vec![array_agg(named("x")).alias("d")])?
+            }
+            false => {
+                let values = Values { of, take: listed.take, most: calibrated.contribution.rows };
                 let kept = kept_values(calibrated, sources, named_row.clone(), &group_names, values)?;
                 let union = kept.aggregate(group().chain([named("x")]).collect::<Vec<_>>(), Vec::<Expr>::new())?;
                 union.aggregate(group().collect::<Vec<_>>(), vec![count(named("x")).alias("d")])?
             }
-            Quantity::Quantile { of, .. } | Quantity::Mode { of, .. } => {
-                let take = match measure.of {
-                    Quantity::Quantile { at: Fraction::LEAST, .. } => Take::Least,
-                    Quantity::Quantile { at: Fraction::GREATEST, .. } => Take::Greatest,
-                    _ => Take::Rows,
-                };
-                let of = quantise(&calibrated.clamps[i], scalar(of, &column));
-                let values = Values { of, take, most: measure.of.most_values(calibrated.contribution.rows) };
-                let kept = kept_values(calibrated, sources, named_row.clone(), &group_names, values)?;
-                kept.aggregate(group().collect::<Vec<_>>(), vec![array_agg(named("x")).alias("d")])?
-            }
-            _ => continue,
         };
         let values =
             values.project(group().enumerate().map(|(at, e)| e.alias(format!("g{at}"))).chain([named("d")]))?;
@@ -171,7 +169,8 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             }
         };
         let column = |j: usize| {
-            let value = if i == j { found.clone() } else { named(&format!("m{j}")) };
+            let same = release.measures[j].of.listed() == Some(listed);
+            let value = if same { found.clone() } else { named(&format!("m{j}")) };
             value.alias(format!("m{j}"))
         };
         summed = LogicalPlanBuilder::new(LogicalPlan::Join(joined))
@@ -191,16 +190,6 @@ struct Values {
     take: Take,
     /// Values of one unit in one group.
     most: u64,
-}
-
-/// Which of a unit's values in a group there are to choose from.
-enum Take {
-    /// Each different one.
-    Distinct,
-    /// That of each row.
-    Rows,
-    Least,
-    Greatest,
 }
 
 /// The values `x` of each group that count: of a unit in the groups that it keeps, so many as it may have rows. `row` has the unit, the

@@ -61,7 +61,7 @@ fn statistics() -> [Arc<AggregateUDF>; 16] {
 }
 
 /// Those that choose a value of their first argument.
-const QUANTILES: [&str; 7] = [
+pub const QUANTILES: [&str; 7] = [
     "mode",
     "median",
     "approx_median",

@@ -429,7 +429,13 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
     if let Some((_, call)) = text.split_once("Failed to coerce arguments to satisfy a call to '")
         && let Some((function, _)) = call.split_once('\'')
     {
-        let message = format!("{function} does not take arguments of these types, or so many: add a CAST to a number");
+        let message = match function {
+            "bool_and" | "bool_or" => format!("{function} takes a condition"),
+            name if name == "corr" || name.starts_with("covar") || name.starts_with("regr") => {
+                format!("{name} takes two numbers, y and x")
+            }
+            name => format!("{name} does not take arguments of these types, or so many: add a CAST to a number"),
+        };
         return Error::new(Code::UnsupportedSql, message).or_at(locator.find(function));
     }
     let error = match e.find_root() {

@@ -42,7 +42,7 @@ const OPERATORS: &[Form] = &[
     ),
     (
         "text ~ expression",
-        "Whether a constant regular expression is found in the text; `~*` in either case, `!~` and `!~*` whether it is not. Time is linear: there are no back references.",
+        "Whether a constant regular expression is found in the text; `~*` in either case, `!~` and `!~*` whether it is not; see `regexp_like`.",
     ),
     (
         "moment + INTERVAL '...'",
@@ -73,9 +73,12 @@ const CONSTANT_ARGUMENTS: &[Form] = &[
     ("concat_ws(separator, a, ...)", "The texts with a constant separator between those that are not NULL."),
     (
         "regexp_like(text, expression [, flags])",
-        "Whether a constant regular expression is found. Flags: `i` either case, `m` lines, `s` dot for line ends, `x` white space means nothing. Time is linear in the text.",
+        "Whether a constant regular expression is found. Flags: `i` either case, `m` lines, `s` dot for line ends, `x` white space means nothing. `\\d`, `\\w`, `\\s` and `\\b` are of ASCII. There are no back references and no look-around, and the size of an expression is limited, so that no text takes long.",
     ),
-    ("regexp_count(text, expression [, flags])", "How often it is found, without overlaps."),
+    (
+        "regexp_count(text, expression [, flags])",
+        "How often it is found, without overlaps. NULL where finding all reads the text more than eight times over, as `a+b|a` does in many `a`.",
+    ),
     (
         "regexp_instr(text, expression [, flags])",
         "The position of the first match in characters, from 1; 0 where there is none.",
@@ -83,7 +86,7 @@ const CONSTANT_ARGUMENTS: &[Form] = &[
     ("regexp_substr(text, expression [, flags])", "The first match. NULL where there is none."),
     (
         "regexp_replace(text, expression, replacement [, flags])",
-        "The text with the first match replaced, with the flag `g` all of them; `\\1` to `\\9` are its groups and `\\&` is all of it. NULL where that is too long a text.",
+        "The text with the first match replaced, with the flag `g` all of them; `\\1` to `\\9` are its groups and `\\&` is all of it. NULL where that is too long a text, or as in `regexp_count`.",
     ),
     (
         "EXTRACT(field FROM moment)",

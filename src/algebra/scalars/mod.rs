@@ -10,6 +10,8 @@ mod math;
 mod text;
 mod time;
 
+pub use time::is_format;
+
 use super::{Bounds, Literal, MAX_TEXT_BYTES, Type};
 use std::borrow::Cow;
 use std::fmt;
@@ -131,6 +133,12 @@ impl ScalarCall {
         &self.scalar.overloads[self.at]
     }
 
+    /// Whether it may take time for each pair of characters of two texts.
+    pub fn is_slow(self) -> bool {
+        let overload = self.overload();
+        overload.gives == Type::Int && overload.takes.iter().filter(|ty| **ty == Type::Text).count() > 1
+    }
+
     /// Of constants.
     pub fn of_literals(self, arguments: &[&Literal]) -> Literal {
         let overload = self.overload();
@@ -166,7 +174,7 @@ fn number(result: f64, arguments: &[f64]) -> Option<Value<'static>> {
 }
 
 /// A text that is not too long.
-fn short(text: String) -> Option<Value<'static>> {
+pub(super) fn short(text: String) -> Option<Value<'static>> {
     (text.len() <= MAX_TEXT_BYTES).then_some(Value::Text(Cow::Owned(text)))
 }
 

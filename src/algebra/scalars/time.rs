@@ -299,6 +299,15 @@ fn written(moment: &impl Moment, format: &str) -> Option<String> {
     Some(text)
 }
 
+/// Whether the format of a function that writes or reads moments has fields, and knows all of them: then it tells moments apart, and
+/// reads what it writes.
+pub fn is_format(function: &str, format: &str) -> bool {
+    let moments = [981_173_106_789_012i64, 1_385_573_929_123_456];
+    let [first, second] = moments.map(|moment| written(&moment, format));
+    let reads = matches!(function, "to_date" | "strptime");
+    first != second && first.is_some_and(|text| !reads || read(&text, format).is_some())
+}
+
 /// Microseconds since 1970. A field that is there twice has to say the same.
 fn read(mut text: &str, format: &str) -> Option<i64> {
     let mut fields = [None; 7];

@@ -71,10 +71,7 @@ impl ScalarUDFImpl for Apply {
             }
             (Function::Like(pattern), ..) if texts.is_some() => like_pattern(&values, pattern)?,
             (Function::Search(search), ..) if texts.is_some() => {
-                let Some(function) = search.function() else {
-                    return internal_err!("a regular expression is not valid");
-                };
-                let found = texts.into_iter().flatten().map(|text| function(text?));
+                let found = texts.into_iter().flatten().map(|text| search.of(text?));
                 collected(found, search.result())
             }
             _ => return internal_err!("a function is asked about a value of another type"),

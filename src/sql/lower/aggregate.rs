@@ -1,5 +1,6 @@
 //! Aggregates: over public rows, per unit, and across units. The last is a release, the only way out of privacy.
 
+use super::super::aggregates::QUANTILES;
 use super::super::marks::{MAX_BOUND, Mark};
 use super::Lowering;
 use super::expr::not;
@@ -23,6 +24,9 @@ use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 /// Most groups of one release.
 const MAX_CELLS: usize = 1_000_000;
 
+/// Most lists of values that are made for one release: planning it takes time for each pair of them.
+const MAX_LISTS: usize = 12;
+
 /// Most measures behind one output.
 const MAX_PARTS: usize = 6;
 
@@ -45,6 +49,8 @@ pub struct Grouping<'a> {
     pub output_names: &'a [&'a str],
     /// Number of groupings that share what the text asks for.
     pub of: usize,
+    /// What making the input counted for.
+    pub nodes: usize,
 }
 
 impl Lowering<'_> {
@@ -53,13 +59,15 @@ impl Lowering<'_> {
         if let [DfExpr::GroupingSet(set)] = group_expr.as_slice() {
             return self.grouping_sets(aggregate, set);
         }
+        let before = self.nodes_left.get();
         let Lowered { relation, scope } = self.relation(input)?;
+        let nodes = before - self.nodes_left.get();
         let keys = group_expr.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let calls = aggr_expr.iter().map(|e| self.call(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let (key_names, output_names) = names.split_at(keys.len());
         if !self.is_released(&scope, &keys) {
-            self.grouped(relation, &scope, Grouping { keys, calls, key_names, output_names, of: 1 })
+            self.grouped(relation, &scope, Grouping { keys, calls, key_names, output_names, of: 1, nodes })
         } else {
             self.check_over_optional(&scope, &keys, &calls)?;
             let named = named_keys(group_expr, input.schema())?;
@@ -73,7 +81,7 @@ impl Lowering<'_> {
             let of_kept = |at: &usize| kept[*at];
             let kept_names: Vec<&str> = (0..keys.len()).filter(of_kept).map(|at| key_names[at]).collect();
             let kept_keys = keys.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(key, _)| key).collect();
-            let grouping = Grouping { keys: kept_keys, calls, key_names: &kept_names, output_names, of: 1 };
+            let grouping = Grouping { keys: kept_keys, calls, key_names: &kept_names, output_names, of: 1, nodes };
             let mut released = self.release(relation, &scope, grouping)?;
             for at in (0..kept.len()).filter(|at| !kept[*at]) {
                 released.scope.columns.insert(at, Slot::plain(UNREAD, key_names[at], types[at]));
@@ -88,7 +96,7 @@ impl Lowering<'_> {
         if self.is_released(scope, &grouping.keys) {
             return self.release(relation, scope, grouping);
         }
-        let Grouping { keys, calls, key_names, output_names, of: _ } = grouping;
+        let Grouping { keys, calls, key_names, output_names, .. } = grouping;
         self.check_unmarked(scope, &calls)?;
         if calls.iter().any(|call| call.kind == FoldKind::Mode) && !scope.private {
             let message = "mode of public rows is not supported: write GROUP BY x ORDER BY count(*) DESC LIMIT 1";
@@ -334,7 +342,7 @@ impl Lowering<'_> {
 
     /// Across units: a release.
     pub fn release(&mut self, relation: Relation, scope: &Scope, grouping: Grouping) -> Result<Lowered> {
-        let Grouping { keys, calls, key_names, output_names, of } = grouping;
+        let Grouping { keys, calls, key_names, output_names, of, nodes } = grouping;
         let mut release_keys = Vec::new();
         for ((expr, ty), name) in keys.into_iter().zip(key_names) {
             let domain = self.image(scope, &expr, ty)?;
@@ -373,6 +381,20 @@ impl Lowering<'_> {
             // By which keys are selected; it is one draw with COUNT(DISTINCT unit).
             measures.push(Quantity::Units.into());
         }
+        let mut lists = Vec::new();
+        for listed in measures.iter().filter_map(|measure| measure.of.listed()) {
+            if !lists.contains(&listed) {
+                lists.push(listed);
+            }
+        }
+        if lists.len() > MAX_LISTS {
+            let message = format!(
+                "one SELECT has COUNT(DISTINCT), MIN, MAX, MODE and quantiles of at most {MAX_LISTS} different expressions: ask for some of them in another question"
+            );
+            return Err(self.unsupported("select", message));
+        }
+        // Each has the input for itself.
+        self.spend(nodes.saturating_mul(lists.len()))?;
         let contribution = self.dataset.rules.contribution;
         let release = Release { input, keys: release_keys, measures, outputs, contribution, terms };
         let id = match self.releases.iter().position(|known| *known == release) {
@@ -485,7 +507,11 @@ impl Lowering<'_> {
                 let (name, at, result) = match kind {
                     FoldKind::Min => ("min", Fraction::LEAST, ty),
                     FoldKind::Max => ("max", Fraction::GREATEST, ty),
-                    FoldKind::Quantile(at) => ("percentile_cont", at, quantile_type(ty)),
+                    FoldKind::Quantile(at) => {
+                        let written =
+                            QUANTILES.into_iter().find(|name| *name != "mode" && self.locator.find(name).is_some());
+                        (written.unwrap_or("quantile"), at, quantile_type(ty))
+                    }
                     _ => return Err(Error::internal("a quantile of another kind")),
                 };
                 let choice = own(self.quantile(name, at, (of, ty), scope, mark.as_ref())?, None);

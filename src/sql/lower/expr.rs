@@ -36,7 +36,7 @@ impl Lowering<'_> {
 
 /// The expressions of one operator.
 pub struct Scalars<'a> {
-    lowering: &'a Lowering<'a>,
+    pub lowering: &'a Lowering<'a>,
     schema: &'a DFSchema,
     scope: &'a Scope,
 }
@@ -385,6 +385,7 @@ impl Scalars<'_> {
                 Err(self.unsupported("cast", message))
             }
             (Expr::Literal(l), _) if l.is_null() => Ok((Expr::Literal(Literal::Null(ty)), ty)),
+            (expr, from @ (Type::Date | Type::Timestamp)) if ty == Type::Text => self.text((expr, from)),
             // A literal that does not fit is a mistake in the text, and is told now.
             (Expr::Literal(literal), from) if from != ty => {
                 let cast = crate::catalog::literal_value(&literal).cast_to(&arrow_type(ty));
@@ -397,7 +398,6 @@ impl Scalars<'_> {
                 }
             }
             (expr, from) if from == ty => Ok((expr, ty)),
-            (expr, from @ (Type::Date | Type::Timestamp)) if ty == Type::Text => self.text((expr, from)),
             (_, from) if !can_cast_types(&arrow_type(from), &arrow_type(ty)) => {
                 Err(self.unsupported("cast", format!("{} cannot be CAST to {}", from.sql(), ty.sql())))
             }

@@ -1,9 +1,10 @@
 //! Scalar functions, patterns and moments: their arguments are checked here, and what they mean is in [`crate::algebra::Function`].
 
+use super::NODES_PER_SLOW;
 use super::expr::{Scalars, Typed, is_interval, is_null, not};
 use crate::algebra::calendar::DAY;
 use crate::algebra::{
-    Buckets, DatePart, DateUnit, Expr, Find, Function, Literal, Pattern, Scalar, Search, Type, replacement,
+    Buckets, DatePart, DateUnit, Expr, Find, Function, Literal, Pattern, Scalar, Search, Type, is_format, replacement,
 };
 use crate::error::{Error, Result};
 use crate::sql::analyse::wrong_arguments;
@@ -35,7 +36,7 @@ impl Scalars<'_> {
                 self.case(vec![(equal, (Expr::Literal(Literal::Null(ty)), ty))], Some((value, ty)))
             }
             ("concat", 1..) => {
-                let texts = args.into_iter().map(|arg| self.or_empty(self.text(arg)?)).collect::<Result<Vec<_>>>()?;
+                let texts = args.into_iter().map(|arg| self.or_empty(arg)).collect::<Result<Vec<_>>>()?;
                 self.joined(texts)
             }
             ("concat_ws", 2..) => self.concat_with(args),
@@ -47,12 +48,20 @@ impl Scalars<'_> {
                 let known = DatePart::parse(part).ok_or_else(|| Error::internal("a field without a name"))?;
                 Ok(applied(Function::Part(known), self.moment(part, of)?))
             }
+            ("date_part", 2) if matches!(&args[0].0, Expr::Literal(Literal::Text(field)) if field.eq_ignore_ascii_case("epoch")) => {
+                self.called("to_unixtime", args.into_iter().skip(1).collect())
+            }
+            ("to_char" | "date_format" | "strftime" | "to_date" | "strptime", 2)
+                if matches!(&args[1].0, Expr::Literal(Literal::Text(format)) if !is_format(name, format)) =>
+            {
+                Err(self.unsupported(name, format!("the format of {name} has fields such as '%Y-%m-%d %H:%M:%S', and this one has none, or others than it knows")))
+            }
             ("date_part", 2) => {
                 let (part, of) = self.calendar(
                     name,
                     &args,
                     DatePart::parse,
-                    "year, quarter, month, week, day, dow, doy, hour, minute or second",
+                    "year, quarter, month, week, day, dow, isodow, doy, hour, minute, second or epoch",
                 )?;
                 Ok(applied(Function::Part(part), of))
             }
@@ -97,6 +106,9 @@ impl Scalars<'_> {
         let is_null = |e: &Expr| matches!(e, Expr::Literal(l) if l.is_null());
         let types: Vec<_> = args.iter().map(|(e, ty)| (!is_null(e)).then_some(*ty)).collect();
         let call = scalar.overload(&types).ok_or_else(|| self.unsupported(scalar.name, wrong_arguments(scalar)))?;
+        if call.is_slow() {
+            self.lowering.spend(NODES_PER_SLOW)?;
+        }
         let fit = |((e, from), to): (Typed, &Type)| match e {
             Expr::Literal(literal) => Expr::Literal(widened(literal, *to)),
             e if from == *to => e,
@@ -128,9 +140,14 @@ impl Scalars<'_> {
         }
     }
 
-    fn or_empty(&self, text: Typed) -> Result<Typed> {
+    /// A value as a text, of which NULL is an empty one.
+    fn or_empty(&self, value: Typed) -> Result<Typed> {
         let empty = (Expr::Literal(Literal::Text(String::new())), Type::Text);
-        self.function("coalesce", vec![text, empty])
+        match self.text(value)? {
+            (Expr::Literal(literal), _) if literal.is_null() => Ok(empty),
+            (Expr::Literal(literal), ty) => Ok((Expr::Literal(literal), ty)),
+            text => self.function("coalesce", vec![text, empty]),
+        }
     }
 
     /// Texts one after the other.
@@ -177,15 +194,18 @@ impl Scalars<'_> {
             _ => (Find::Any, flags),
         };
         let of = args.first().cloned().ok_or_else(|| Error::internal("a search in nothing"))?;
-        self.search(name, of, Search::new(&pattern, &flags, find))
+        self.search(name, of, || Search::new(&pattern, &flags, find))
     }
 
     /// What an expression finds in a text.
-    fn search(&self, word: &str, (of, ty): Typed, search: Option<Search>) -> Result<Typed> {
-        let search = search.ok_or_else(|| {
-            let message = "this regular expression or its flags are not valid, or it is too large: flags are i, m, s, x, and g of regexp_replace; there are no back references and no look-around";
-            self.unsupported(word, message)
-        })?;
+    fn search(
+        &self,
+        word: &str,
+        (of, ty): Typed,
+        search: impl FnOnce() -> std::result::Result<Search, &'static str>,
+    ) -> Result<Typed> {
+        self.lowering.spend(NODES_PER_SLOW)?;
+        let search = search().map_err(|why| self.unsupported(word, why))?;
         if ty != Type::Text {
             return Err(self.unsupported(word, format!("{word} needs a VARCHAR, not {}: add a CAST", ty.sql())));
         }
@@ -199,7 +219,7 @@ impl Scalars<'_> {
             Expr::Literal(l) if l.is_null() => return Ok(Expr::Literal(Literal::Null(Type::Bool))),
             _ => return Err(self.unsupported(word, "the pattern must be a literal")),
         };
-        let search = match word {
+        let search = || match word {
             "similar" => Search::similar(&pattern),
             _ => Search::new(&pattern, if word.contains('*') { "i" } else { "" }, Find::Any),
         };

@@ -23,8 +23,9 @@ impl Lowering<'_> {
         let all: Vec<&DfExpr> = grouping_set_to_exprlist(group_expr).map_err(internal)?;
         let before = self.nodes_left.get();
         let Lowered { relation, scope } = self.relation(input)?;
+        let nodes = before - self.nodes_left.get();
         // Each grouping has the input for itself.
-        self.spend((before - self.nodes_left.get()).saturating_mul(sets.len() - 1))?;
+        self.spend(nodes.saturating_mul(sets.len() - 1))?;
         let keys = all.iter().map(|e| self.expr(e, input.schema(), &scope)).collect::<Result<Vec<_>>>()?;
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         // After the keys comes DataFusion's number of the grouping, which nothing here reads.
@@ -56,7 +57,7 @@ impl Lowering<'_> {
             let own_names: Vec<&str> = within.iter().map(|at| key_names[*at]).collect();
             let part = {
                 let (key_names, of) = (own_names.as_slice(), sets.len());
-                let grouping = Grouping { keys: own_keys, calls, key_names, output_names, of };
+                let grouping = Grouping { keys: own_keys, calls, key_names, output_names, of, nodes };
                 self.grouped(relation.clone(), &scope, grouping)?
             };
             parts.push(with_levels(with_absent_keys(part, &within, &keys), keys.len(), &levels));

@@ -22,7 +22,7 @@ mod window;
 use super::locate::Locator;
 use super::marks::Asked;
 use super::{OutputColumn, OutputNoise, Statement};
-use crate::algebra::{Domain, Expr, Query, Relation, Release, Type};
+use crate::algebra::{Domain, Expr, Query, Relation, Release, Type, Work};
 use crate::catalog::Dataset;
 use crate::error::{Code, Error, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -51,6 +51,8 @@ struct Lowering<'a> {
     marks: usize,
     /// What is left of [`MAX_NODES`].
     nodes_left: Cell<usize>,
+    /// What is left of [`MAX_EVALUATED`].
+    evaluations: Work,
 }
 
 /// Most text columns of one relation: a batch holds all of them at once.
@@ -58,8 +60,10 @@ const MAX_TEXT_COLUMNS: usize = 40;
 /// Most nodes of operators, their columns and expressions, each copy counted, that a question may become: some meanings name an
 /// operand twice and a WITH query is written out at each use, so a short text could become a huge plan.
 const MAX_NODES: usize = 50_000;
-/// What the set of results of a function counts for.
-const NODES_PER_IMAGE: usize = 100;
+/// Most evaluations of functions for the sets of their results.
+const MAX_EVALUATED: usize = 200_000;
+/// What a regular expression counts for, which is compiled, and a function that takes time for pairs of characters.
+const NODES_PER_SLOW: usize = 1_000;
 /// Deepest nesting of operators.
 const MAX_DEPTH: usize = 200;
 
@@ -76,10 +80,16 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// The finite set of values of an expression, where there is one. Evaluating functions for it is work as well.
+    /// The finite set of values of an expression, where there is one.
     fn image(&self, scope: &Scope, expr: &Expr, ty: Type) -> Result<Option<Domain>> {
-        self.spend(expr.calls() * NODES_PER_IMAGE)?;
-        Ok(scope.image(expr, ty))
+        let domain = scope.image(expr, ty, &self.evaluations);
+        if self.evaluations.is_used_up() {
+            let message = format!(
+                "the results that functions can have are worked out before anything is asked, and here these are more than {MAX_EVALUATED}: ask by fewer keys, or by columns as they are"
+            );
+            return Err(Error::new(Code::SqlTooLong, message));
+        }
+        Ok(domain)
     }
 
     /// A refusal that points at the first place of `word` in the text.
@@ -113,6 +123,7 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator, asked: &A
         caps: 0,
         marks: 0,
         nodes_left: Cell::new(MAX_NODES),
+        evaluations: Work::new(MAX_EVALUATED),
     };
     let lowered = lowering.relation(plan)?;
     if lowered.scope.private {

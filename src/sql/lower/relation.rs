@@ -235,7 +235,7 @@ impl Lowering<'_> {
             // The keys of a release, and nothing else.
             let keys = scope.columns.iter().map(|slot| (slot.expr(), slot.ty)).collect();
             let names: Vec<&str> = scope.columns.iter().map(|slot| slot.name.as_str()).collect();
-            let grouping = Grouping { keys, calls: vec![], key_names: &names, output_names: &[], of: 1 };
+            let grouping = Grouping { keys, calls: vec![], key_names: &names, output_names: &[], of: 1, nodes: 0 };
             let released = self.release(relation, &scope, grouping);
             return released.map_err(|e| match e.code {
                 Code::PrivateKeys => Error { at: self.locator.find("distinct"), ..e },

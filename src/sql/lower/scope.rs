@@ -1,6 +1,6 @@
 //! What is known of each column of a relation while it is lowered.
 
-use crate::algebra::{Bounds, Domain, Expr, Relation, TableId, Type, image};
+use crate::algebra::{Bounds, Domain, Expr, Known, Relation, TableId, Type, Work};
 use std::collections::BTreeSet;
 
 /// A relation and its columns. `scope.columns` follows the plan's schema one by one.
@@ -131,8 +131,9 @@ impl Scope {
     }
 
     /// The finite set of public values that an expression can take, if there is one.
-    pub fn image(&self, expr: &Expr, ty: Type) -> Option<Domain> {
-        image(expr, ty, &|i| self.domain_at(i), &|i| self.bounds_at(i))
+    pub fn image(&self, expr: &Expr, ty: Type, work: &Work) -> Option<Domain> {
+        let known = Known { domain: &|i| self.domain_at(i), bounds: &|i| self.bounds_at(i), work };
+        known.image(expr, ty)
     }
 
     /// Whether an expression reads a noisy value.
