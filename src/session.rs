@@ -354,8 +354,10 @@ async fn answer(run: Run) -> Result<Vec<u8>> {
         let exact = planned.engine.exact(query, made, &prepared, &tables, &mut fixed).await?;
         // A million draws take a while, in which this thread serves nobody else.
         let table = tokio::task::block_in_place(|| {
-            let released = mechanism::release(exact, made, token).map_err(|e| Error::internal(e.to_string()))?;
-            let confidence = Confidence::new(ALPHA, releases, made, released.cells as u64);
+            let confidence = |cells: usize| Confidence::new(ALPHA, releases, made, cells as u64);
+            let released = mechanism::release(exact, made, token, |cells| confidence(cells).alphas())
+                .map_err(|e| Error::internal(e.to_string()))?;
+            let confidence = confidence(released.cells);
             released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))
         });
         tables.push(table?);

@@ -1,9 +1,10 @@
 //! Answers, quotes, balances and datasets as text for people.
 
 use crate::error::{Error, Result};
+use crate::governance::number_in_words;
 use crate::proto::{
-    AccountState, Answer, Balance, Column, Dataset, NoisyColumn, NoisyNumber, Price, QuoteResponse, Receipt,
-    ReleaseNote, Step, Visibility,
+    AccountState, Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote, Step,
+    Visibility,
 };
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -142,14 +143,8 @@ pub fn explanation(quote: &QuoteResponse) -> String {
             text += &format!("    {}: {values}\n", key.expression);
         }
         text += "  noise\n";
-        for NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } in &release.numbers {
-            text += &format!(
-                "    {quantity}: {mechanism} of scale {}, ± {}; one unit adds {} to {} to a group\n",
-                number(*noise_scale),
-                number(*half_width),
-                number(*lower),
-                number(*upper)
-            );
+        for number in &release.numbers {
+            text += &format!("    {}\n", number_in_words(number));
         }
         text += &format!("  limits {}\n", limits(release));
         text += &format!("  price  epsilon {epsilon}, rho {}, delta {}\n", price.rho, price.delta);

@@ -3,7 +3,7 @@
 
 use crate::algebra::{Clamp, Literal, Moment, Moments, Output, Range, Release, Type};
 use crate::catalog::{arrow_type, literal_value};
-use crate::mechanism::{Calibrated, Released, Selection, Tail};
+use crate::mechanism::{Calibrated, LEVELS, Released, Selection, Tail};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
     new_empty_array,
@@ -32,6 +32,10 @@ impl Confidence {
         let values = releases.len() as f64 * of.release.outputs.len() as f64 * cells as f64;
         Confidence { own: alpha, row: alpha / outputs.max(1.0), all: alpha / values.max(1.0) }
     }
+
+    pub fn alphas(&self) -> [f64; LEVELS] {
+        [self.own, self.row, self.all]
+    }
 }
 
 /// Keys, outputs, and six interval ends per output: lower and upper for itself, for its row and for all.
@@ -45,8 +49,8 @@ pub fn released_schema(release: &Release) -> SchemaRef {
 /// The table of a release, one row per cell in the order of cells.
 pub fn released_table(made: &Calibrated, released: &Released, confidence: Confidence) -> Result<RecordBatch> {
     let mut arrays = if made.cells.is_some() { key_columns(made, released.cells)? } else { released.keys.clone() };
-    let estimates = |output: &Output, alpha: f64| -> Vec<Estimate> {
-        let widths = Widths::of(output, made, alpha);
+    let estimates = |output: &Output, level: usize, alpha: f64| -> Vec<Estimate> {
+        let widths = Widths { level, ..Widths::of(output, made, alpha) };
         (0..released.cells).map(|cell| estimate(output, made, released, cell, &widths)).collect()
     };
     let mut ends = Vec::new();
@@ -55,8 +59,8 @@ pub fn released_table(made: &Calibrated, released: &Released, confidence: Confid
             Output::Mode { values, .. } => chosen(values, numbers),
             _ => Ok(column(output.ty(), numbers)),
         };
-        for (at, alpha) in [confidence.own, confidence.row, confidence.all].into_iter().enumerate() {
-            let estimates = estimates(output, alpha);
+        for (at, alpha) in confidence.alphas().into_iter().enumerate() {
+            let estimates = estimates(output, at, alpha);
             if at == 0 {
                 arrays.push(column(&mut estimates.iter().map(|e| e.value))?);
             }
@@ -136,7 +140,10 @@ fn column(ty: Type, numbers: impl Iterator<Item = Number>) -> ArrayRef {
 }
 
 /// How far from the noisy values behind an output the exact ones can be.
+#[derive(Default)]
 struct Widths {
+    /// Which of the three confidences they are for.
+    level: usize,
     /// Half-width, in steps, of the first measure.
     first: f64,
     /// That of a mean's count: a mean needs its sum and its count to hold together.
@@ -149,31 +156,25 @@ struct Widths {
 
 impl Widths {
     fn of(output: &Output, made: &Calibrated, alpha: f64) -> Widths {
+        let half_width = |measure: &usize, alpha| made.noise[*measure].half_width(alpha);
         match output {
-            Output::Count(m) | Output::Sum { sum: m, .. } => Widths {
-                first: made.noise[*m].half_width(alpha),
-                second: 0.0,
-                others: vec![],
-                selected: Selected::of(*m, made, alpha),
-            },
-            Output::Mean { sum, count } => Widths {
-                first: made.noise[*sum].half_width(alpha / 2.0),
-                second: made.noise[*count].half_width(alpha / 2.0),
-                others: vec![],
-                selected: None,
-            },
-            Output::Logical { .. } => Widths { first: 0.0, second: 0.0, others: vec![], selected: None },
-            // What is off is its rank, and which values have which rank is not known: the interval is all that it can be.
-            Output::Quantile { .. } | Output::Mode { .. } => {
-                Widths { first: 0.0, second: 0.0, others: vec![], selected: None }
+            Output::Count(m) | Output::Sum { sum: m, .. } => {
+                Widths { first: half_width(m, alpha), selected: Selected::of(*m, made, alpha), ..Widths::default() }
             }
+            Output::Mean { sum, count } => Widths {
+                first: half_width(sum, alpha / 2.0),
+                second: half_width(count, alpha / 2.0),
+                ..Widths::default()
+            },
+            // A tree has intervals of its own. What is off of a choice is its rank, and which values have which rank is not known: the
+            // interval is all that it can be.
+            Output::Logical { .. } | Output::Quantile { .. } | Output::Mode { .. } => Widths::default(),
             Output::Statistic { count, sums, .. } => {
                 let alpha = alpha / (sums.len() + 1) as f64;
                 Widths {
-                    first: 0.0,
-                    second: made.noise[*count].half_width(alpha),
-                    others: sums.iter().map(|sum| made.noise[*sum].half_width(alpha)).collect(),
-                    selected: None,
+                    second: half_width(count, alpha),
+                    others: sums.iter().map(|sum| half_width(sum, alpha)).collect(),
+                    ..Widths::default()
                 }
             }
         }
@@ -269,10 +270,12 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
                 Type::Float => Number::Float(clamp.lattice.value(steps)),
                 _ => Number::Whole(clamp.lattice.whole(steps)),
             };
+            let known = released.ends[*choice].get(cell).map(|ends| ends[widths.level]);
+            let (lower, upper) = known.unwrap_or((clamp.row_low, clamp.row_high));
             Estimate {
                 value: number(released.columns[*choice][cell]),
-                lower: number(clamp.row_low.into()),
-                upper: number(clamp.row_high.into()),
+                lower: number(lower.into()),
+                upper: number(upper.into()),
             }
         }
         Output::Mean { sum, count } => {

@@ -10,7 +10,7 @@ pub use balance::balance_message;
 pub use explain::steps;
 pub use names::Names;
 pub use pricing::{Ask, Priced, price};
-pub use receipt::{columns, price_message, releases};
+pub use receipt::{columns, number_in_words, price_message, releases};
 
 /// Probability that an interval misses the exact value.
 pub const ALPHA: f64 = 0.05;

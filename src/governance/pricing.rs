@@ -4,7 +4,7 @@ use crate::accounting::Charge;
 use crate::algebra::{Contribution, Family, Release, Terms};
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, Uncalibrated, calibrate};
+use crate::mechanism::{Calibrated, Noise, Uncalibrated, calibrate};
 use crate::num::{Amount, ParseAmountError};
 use crate::sql::{Parameter, Statement};
 
@@ -32,7 +32,7 @@ pub struct Priced {
     pub charge: Charge,
 }
 
-/// Most noisy values of one question, groups times measures.
+/// Most draws for one question: groups times measures, and more for quantiles.
 const MAX_DRAWS: u64 = 1_000_000;
 
 /// Calibrates every release of `statement`: each with what its text asks for, where it does, and the others with equal shares of the
@@ -72,7 +72,7 @@ pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> 
         let release = Release { terms: Terms::default(), ..made.release };
         releases.push(Calibrated { release, ..made });
     }
-    let draws = |made: &Calibrated| made.cells.unwrap_or(0).saturating_mul(made.release.measures.len() as u64);
+    let draws = |made: &Calibrated| made.cells.unwrap_or(0).saturating_mul(made.noise.iter().map(Noise::draws).sum());
     if releases.iter().map(draws).fold(0, u64::saturating_add) > MAX_DRAWS {
         let message = format!(
             "the question has more than {MAX_DRAWS} noisy values: group by fewer keys, or ask for fewer aggregates"

@@ -54,7 +54,7 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
     let (noise, clamp) = (&made.noise[measure], &made.clamps[measure]);
     // A choice is off by ranks, between the ends of its lattice.
     let (step, low, high) = match noise {
-        Noise::Exponential(_) => (1.0, clamp.row_low.into(), clamp.row_high.into()),
+        Noise::Exponential(_) | Noise::Tree(_) => (1.0, clamp.row_low.into(), clamp.row_high.into()),
         Noise::Laplace { .. } | Noise::Gaussian { .. } => (clamp.lattice.step(), clamp.unit_low, clamp.unit_high),
     };
     NoisyNumber {
@@ -79,19 +79,7 @@ fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNu
             }
         }
     };
-    let number = |number: &NoisyNumber| {
-        let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } = number;
-        let percent = 100.0 * (1.0 - ALPHA);
-        if mechanism == Noise::EXPONENTIAL {
-            return format!(
-                "{quantity}, numbered within [{lower}, {upper}]: by the {mechanism}, whose probability falls e-fold with each {noise_scale:.4} rows, within {half_width:.4} rows of the exact rank or count {percent:.0} % of the time"
-            );
-        }
-        format!(
-            "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: {mechanism} noise of scale {noise_scale:.4}, within {half_width:.4} of the exact one {percent:.0} % of the time"
-        )
-    };
-    let numbers: Vec<String> = numbers.iter().map(number).collect();
+    let numbers: Vec<String> = numbers.iter().map(number_in_words).collect();
     let Contribution { groups: most, rows, total } = made.contribution;
     let limits = match (keys.is_empty(), total) {
         (_, Some(total)) => format!("each unit has at most {total} rows in all"),
@@ -100,6 +88,24 @@ fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNu
     };
     let parts = [vec![format!("release {id}: {groups}")], numbers, vec![limits]].concat();
     parts.join("; ")
+}
+
+/// A noisy number with its noise.
+pub fn number_in_words(number: &NoisyNumber) -> String {
+    let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } = number;
+    let percent = 100.0 * (1.0 - ALPHA);
+    let [noise_scale, half_width] = [noise_scale, half_width].map(|number| (number * 1e4).round() / 1e4);
+    match mechanism.as_str() {
+        Noise::EXPONENTIAL => format!(
+            "{quantity}, numbered within [{lower}, {upper}]: by the {mechanism}, whose probability falls e-fold with each {noise_scale} rows, within {half_width} rows of the exact rank or count {percent:.0} % of the time"
+        ),
+        tree if Noise::TREES.contains(&tree) => format!(
+            "{quantity}, within [{lower}, {upper}]: from a {tree} with noise of scale {noise_scale} in each, within {half_width} rows of the exact rank {percent:.0} % of the time"
+        ),
+        added => format!(
+            "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: {added} noise of scale {noise_scale}, within {half_width} of the exact one {percent:.0} % of the time"
+        ),
+    }
 }
 
 /// How the keys are made public, in words.

@@ -5,12 +5,13 @@ use super::tail::Tail;
 
 impl Noise {
     /// The least whole number a of steps with P[|X| > a] <= alpha, for 0 < alpha < 1: the exact value lies
-    /// within a of the noisy one with probability at least 1 - alpha. Of a choice it is of ranks.
+    /// within a of the noisy one with probability at least 1 - alpha. Of a choice and of a tree it is of ranks.
     pub fn half_width(&self, alpha: f64) -> f64 {
         match self {
             Noise::Laplace { scale } => laplace_half_width(scale.to_f64(), alpha),
             Noise::Gaussian { variance } => gaussian_half_width(self, variance.to_f64().sqrt(), alpha),
             Noise::Exponential(choice) => choice.half_width(alpha),
+            Noise::Tree(tree) => tree.half_width(alpha),
         }
     }
 }

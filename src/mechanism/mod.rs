@@ -11,11 +11,13 @@ mod noise;
 mod release;
 mod sampler;
 mod selection;
+mod sums;
 mod tail;
+mod tree;
 
 pub use calibrate::{Calibrated, Uncalibrated, calibrate};
 pub use noise::Noise;
-pub use release::{Exact, ExactAggregates, Released, release};
+pub use release::{Exact, ExactAggregates, LEVELS, Released, release};
 pub use sampler::{discrete_gaussian, discrete_laplace};
 pub use selection::{MAX_KEYS, Selection, UNIT_WEIGHT, weight};
 pub use tail::Tail;

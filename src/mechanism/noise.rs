@@ -2,6 +2,7 @@
 
 use super::choice::Choice;
 use super::sampler::{discrete_gaussian, discrete_laplace};
+use super::tree::Tree;
 use crate::num::{Amount, Ratio};
 use rand::CryptoRng;
 use ruint::aliases::U256;
@@ -18,11 +19,15 @@ pub enum Noise {
     Gaussian { variance: Ratio },
     /// The exponential mechanism, over the points of the lattice.
     Exponential(Choice),
+    /// It is read from a tree of counts, each of which has additive noise.
+    Tree(Tree),
 }
 
 impl Noise {
     /// The name of the mechanism by which numbers are chosen.
     pub const EXPONENTIAL: &str = "exponential mechanism";
+    /// The names of trees, by the noise of their counts.
+    pub const TREES: [&str; 2] = ["tree of discrete Laplace counts", "tree of discrete Gaussian counts"];
 
     /// Noise that makes a vector of L1 sensitivity `l1` (steps) `epsilon`-DP: scale l1 / epsilon, rounded up.
     /// None where epsilon is zero.
@@ -41,21 +46,31 @@ impl Noise {
         fits.then(|| Noise::Gaussian { variance: variance.round_up() })
     }
 
-    /// One exact draw of what is added. Nothing is, where the number is chosen.
+    /// One exact draw of what is added. Nothing is, where the number is chosen or read.
     pub fn draw(&self, rng: &mut impl CryptoRng) -> i128 {
         match *self {
             Noise::Laplace { scale } => discrete_laplace(rng, scale),
             Noise::Gaussian { variance } => discrete_gaussian(rng, variance),
-            Noise::Exponential(_) => 0,
+            Noise::Exponential(_) | Noise::Tree(_) => 0,
         }
     }
 
-    /// Scale b of Laplace or standard deviation of Gaussian noise, in steps; of a choice the ranks by which its probability falls e-fold.
+    /// Scale b of Laplace or standard deviation of Gaussian noise, in steps; of a choice the ranks by which its probability falls e-fold, of a
+    /// tree that of each count.
     pub fn scale(&self) -> f64 {
         match self {
             Noise::Laplace { scale } => scale.to_f64(),
             Noise::Gaussian { variance } => variance.to_f64().sqrt(),
             Noise::Exponential(choice) => choice.scale(),
+            Noise::Tree(tree) => tree.noise().scale(),
+        }
+    }
+
+    /// Draws for one group, at most.
+    pub fn draws(&self) -> u64 {
+        match self {
+            Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Exponential(_) => 1,
+            Noise::Tree(tree) => tree.draws(),
         }
     }
 
@@ -64,6 +79,7 @@ impl Noise {
             Noise::Laplace { .. } => "discrete Laplace",
             Noise::Gaussian { .. } => "discrete Gaussian",
             Noise::Exponential(_) => Noise::EXPONENTIAL,
+            Noise::Tree(tree) => Noise::TREES[usize::from(matches!(tree.noise(), Noise::Gaussian { .. }))],
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The one place where exact aggregates become public.
 
 use super::selection::is_kept;
+use super::tree::{Counts, Reading};
 use super::{Calibrated, MAX_KEYS, Noise, Selection};
 use crate::accounting::Token;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use rand::{SeedableRng, rngs::StdRng, rngs::SysRng};
+use std::collections::BTreeMap;
 
 /// What one measure is of in each cell, in lattice steps.
 pub enum Exact {
@@ -55,9 +57,14 @@ pub struct Released {
     /// Where keys were private: those that are shown.
     pub keys: Vec<ArrayRef>,
     pub columns: Vec<Vec<i128>>,
+    /// Of measures that are read from a tree the intervals of each group, for each of the probabilities that were asked for; of others nothing.
+    pub ends: Vec<Vec<[(i64, i64); LEVELS]>>,
     /// Number of groups that are shown.
     pub cells: usize,
 }
+
+/// How many intervals a value has.
+pub const LEVELS: usize = 3;
 
 /// Why nothing was released.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +76,14 @@ pub enum ReleaseError {
 }
 
 /// Adds noise, one independent draw per measure and cell, picks the private keys that may be shown, and consumes the proof of
-/// payment. Without randomness it fails before anything is drawn.
-pub fn release(exact: ExactAggregates, made: &Calibrated, token: Token) -> Result<Released, ReleaseError> {
+/// payment. Without randomness it fails before anything is drawn. `alphas` are the probabilities that intervals may miss, by the number of
+/// groups.
+pub fn release(
+    exact: ExactAggregates,
+    made: &Calibrated,
+    token: Token,
+    alphas: impl Fn(usize) -> [f64; LEVELS],
+) -> Result<Released, ReleaseError> {
     let Token { .. } = token;
     let mut rng = StdRng::try_from_rng(&mut SysRng)?;
     let ExactAggregates { keys, columns } = exact;
@@ -79,14 +92,26 @@ pub fn release(exact: ExactAggregates, made: &Calibrated, token: Token) -> Resul
         let units = columns.into_iter().flat_map(|exact| if let Exact::Sums(units) = exact { units } else { vec![] });
         let kept = (0u32..).zip(units).filter(|(_, n)| is_kept(keep, *n, &mut rng)).map(|(cell, _)| cell);
         let kept: Vec<u32> = kept.take(MAX_KEYS).collect();
-        return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], cells: kept.len() });
+        return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], ends: vec![], cells: kept.len() });
     }
-    let noisy = columns.into_iter().zip(&made.noise).map(|(exact, noise)| match (exact, noise) {
+    let (mut trees, mut ends) = (BTreeMap::new(), vec![vec![]; columns.len()]);
+    let noisy = columns.into_iter().zip(&made.noise).enumerate().map(|(at, (exact, noise))| match (exact, noise) {
         (Exact::Sums(cells), noise) => {
             cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
         }
         (Exact::Values(cells), Noise::Exponential(choice)) => {
             cells.into_iter().map(|mut values| i128::from(choice.draw(&mut values, &mut rng))).collect()
+        }
+        (Exact::Values(cells), Noise::Tree(tree)) => {
+            let cells = cells.into_iter().map(|values| Counts::new(tree, values));
+            let counts: &mut Vec<Counts> = trees.entry(tree.first).or_insert_with(|| cells.collect());
+            let widths = alphas(counts.len()).map(|alpha| tree.half_width(alpha));
+            let read = |counts| {
+                let Reading { value, ends: of_cell } = tree.read(counts, widths, &mut rng);
+                ends[at].push(of_cell);
+                i128::from(value)
+            };
+            counts.iter_mut().map(read).collect()
         }
         // Values without a choice say nothing.
         (Exact::Values(cells), _) => vec![0; cells.len()],
@@ -95,7 +120,7 @@ pub fn release(exact: ExactAggregates, made: &Calibrated, token: Token) -> Resul
     let (measure, threshold) = match made.selection {
         Selection::Threshold { measure, threshold } => (measure, threshold),
         Selection::Weighted { threshold } => (0, threshold),
-        Selection::Public | Selection::KeysOnly { .. } => return Ok(Released { keys, columns, cells }),
+        Selection::Public | Selection::KeysOnly { .. } => return Ok(Released { keys, columns, ends, cells }),
     };
     let units = &columns[measure];
     let mut kept: Vec<u32> = (0u32..).zip(units).filter(|(_, n)| **n >= threshold).map(|(cell, _)| cell).collect();
@@ -105,7 +130,8 @@ pub fn release(exact: ExactAggregates, made: &Calibrated, token: Token) -> Resul
         kept.sort_unstable();
     }
     let shown = |column: &Vec<i128>| kept.iter().map(|cell| column[*cell as usize]).collect();
-    Ok(Released { keys: taken(&keys, &kept)?, columns: columns.iter().map(shown).collect(), cells: kept.len() })
+    // Only groups of public keys have trees.
+    Ok(Released { keys: taken(&keys, &kept)?, columns: columns.iter().map(shown).collect(), ends, cells: kept.len() })
 }
 
 fn taken(keys: &[ArrayRef], cells: &[u32]) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {
@@ -144,7 +170,7 @@ mod tests {
     #[test]
     fn every_cell_gets_its_own_noise() {
         let exact = ExactAggregates::new(vec![Exact::Sums(vec![1000; 200])]);
-        let released = release(exact, &made(false, vec![Output::Count(0)], 1), token()).unwrap();
+        let released = release(exact, &made(false, vec![Output::Count(0)], 1), token(), |_| [0.05; LEVELS]).unwrap();
         let distinct: std::collections::BTreeSet<_> = released.columns[0].iter().collect();
         assert!(distinct.len() > 5 && released.cells == 200);
     }
@@ -153,9 +179,13 @@ mod tests {
     fn shown(made: &Calibrated, units: i128) -> f64 {
         const KEYS: usize = 100_000;
         let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..KEYS as i64));
-        let released =
-            release(ExactAggregates::with_keys(vec![keys], vec![Exact::Sums(vec![units; KEYS])]), made, token())
-                .unwrap();
+        let released = release(
+            ExactAggregates::with_keys(vec![keys], vec![Exact::Sums(vec![units; KEYS])]),
+            made,
+            token(),
+            |_| [0.05; LEVELS],
+        )
+        .unwrap();
         let keys = released.keys[0].as_primitive::<Int64Type>().values();
         assert!(keys.len() == released.cells && keys.is_sorted());
         released.cells as f64 / KEYS as f64

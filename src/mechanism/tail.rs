@@ -21,7 +21,8 @@ const SUMMED_BELOW: f64 = 300.0;
 impl Tail {
     pub fn of(noise: &Noise) -> Tail {
         Tail(match noise {
-            // Keys are not selected by what is chosen.
+            // Keys are not selected by what is chosen or read.
+            Noise::Tree(tree) => return Tail::of(&tree.noise()),
             Noise::Exponential(choice) => {
                 let scale = choice.scale();
                 Law::Laplace { ratio: (-1.0 / scale).exp(), scale }

@@ -264,6 +264,50 @@ async fn intervals_hold_as_often_as_they_say() {
     running.stop().await.unwrap();
 }
 
+/// Those cells of each row that are numbers.
+fn numbers(table: &[u8]) -> Vec<Vec<f64>> {
+    let of_row = |row: Vec<String>| row.iter().filter_map(|v| v.parse().ok()).collect();
+    rows(&batch(table)).into_iter().map(of_row).collect()
+}
+
+/// Quantiles of one column are one draw: however many there are, each is as near, for one price, and its interval holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn quantiles_of_one_tree_have_intervals() {
+    let world = World::new(&Recipe { patients: 2_000, ..Recipe::default() });
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let quartiles = [25, 50, 75].map(|q| format!("percentile_cont(0.{q}) WITHIN GROUP (ORDER BY age) AS q{q}"));
+    let both = format!("SELECT {} FROM visits", quartiles.join(", "));
+    let grouped = "SELECT hospital, median(age) AS m FROM visits GROUP BY hospital ORDER BY hospital";
+    let (mut held, mut of, mut widths) = (0, 0, 0.0);
+    for sql in [both.as_str(), grouped] {
+        let exact = numbers(&ana.ask(sql, "1e9").await.unwrap().table);
+        for _ in 0..40 {
+            let mut asked = crate::world::request(sql, "2");
+            asked.fresh = true;
+            let answer = ana.execute(asked).await.unwrap();
+            let release = &answer.receipt.as_ref().unwrap().releases[0];
+            assert!(release.numbers.iter().all(|n| n.mechanism == "tree of discrete Laplace counts"), "{release:?}");
+            assert_eq!(release.price.as_ref().unwrap().epsilon, "2");
+            for (exact, ends) in exact.iter().zip(numbers(&answer.intervals)) {
+                // One without a hospital has none to miss.
+                for (exact, ends) in exact.iter().zip(ends.chunks(2)).filter(|_| exact[0] > 0.0) {
+                    held += usize::from((ends[0]..=ends[1]).contains(exact));
+                    of += 1;
+                    widths += ends[1] - ends[0];
+                }
+            }
+        }
+    }
+    assert!(held * 100 >= of * 95, "{held} of {of}");
+    assert!(widths / (of as f64) < 40.0, "{widths} in {of}");
+    // The noise is that of one quantile: a third one is free.
+    let scale = async |sql: &str| ana.ask(sql, "1").await.unwrap().receipt.unwrap().releases[0].numbers[0].noise_scale;
+    let two = format!("SELECT {} FROM visits", quartiles[..2].join(", "));
+    assert_eq!(scale(&two).await, scale(&both).await);
+    running.stop().await.unwrap();
+}
+
 /// Keys that are private are those of the data where many units have them, and the count of units that selected a key is the count
 /// that is shown.
 #[tokio::test(flavor = "multi_thread")]

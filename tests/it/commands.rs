@@ -91,8 +91,8 @@ async fn answers_come_as_tables_and_as_data() {
           keys   public keys: every combination of their declared values, empty groups too; rows with other values are in no group; 4 groups
             hospital: 4 public values
           noise
-            count of cost: discrete Laplace of scale 16,000, ± 47,932; one unit adds 0 to 1,000 to a group
-            sum of cost less the middle of its bounds: discrete Laplace of scale 40,000,000, ± 119,829,291; one unit adds -2,500,000 to 2,500,000 to a group
+            count of cost, of which one unit adds within [0, 1000] to a group: discrete Laplace noise of scale 16000, within 47932 of the exact one 95 % of the time
+            sum of cost less the middle of its bounds, of which one unit adds within [-2500000, 2500000] to a group: discrete Laplace noise of scale 40000000, within 119829290.8223 of the exact one 95 % of the time
           limits one unit is in at most 4 groups, with at most 1000 rows in each
           price  epsilon 0.5, rho 0.06217650088579872, delta 0
 

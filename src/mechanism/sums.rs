@@ -1,0 +1,100 @@
+//! Tails of sums of noise.
+
+use super::Noise;
+
+/// A number that the sum of independent noises exceeds with at most this probability, each of `weights` being a weight and how many
+/// noises have at most it. The noises are symmetric, so it holds of the other side as well.
+///
+/// Chernoff: P[S >= w] <= exp(-s w) E[exp(s S)] for every s > 0, so w = (ln(1 / p) + ln E[exp(s S)]) / s will do, and the best s is searched for.
+pub fn sum_half_width(noise: &Noise, weights: &[(f64, f64)], probability: f64) -> f64 {
+    let heaviest = weights.iter().filter(|(_, count)| *count > 0.0).map(|(weight, _)| *weight).fold(0.0, f64::max);
+    if heaviest == 0.0 {
+        return 0.0;
+    }
+    let width = |s: f64| {
+        let moments: f64 = weights.iter().map(|(weight, count)| count * log_moment(noise, weight * s)).sum();
+        ((1.0 / probability).ln() + moments) / s
+    };
+    // The logarithm of s; the width falls, then rises.
+    let scale = noise.scale() * heaviest;
+    let (mut low, mut high) = ((1e-6 / scale).ln(), (1e3 / scale).ln());
+    if let Noise::Laplace { .. } = noise {
+        high = (1.0 / scale).ln();
+    }
+    for _ in 0..200 {
+        let third = (high - low) / 3.0;
+        let (a, b) = (low + third, high - third);
+        if width(a.exp()) <= width(b.exp()) { high = b } else { low = a }
+    }
+    width(low.exp())
+}
+
+/// ln E[exp(s X)]. Discrete Laplace with a = 1 / scale, for |s| < a: (cosh a - 1) / (cosh a - cosh s), by its own geometric series. A
+/// discrete Gaussian is subgaussian: at most s^2 variance / 2 (Canonne, Kamath and Steinke 2020, arXiv:2004.00010).
+fn log_moment(noise: &Noise, s: f64) -> f64 {
+    match noise {
+        Noise::Laplace { scale } => {
+            let a = 1.0 / scale.to_f64();
+            let half = |x: f64| (x / 2.0).sinh();
+            match s < a {
+                // sinh would overflow, where the noise is next to nothing.
+                true if a > 600.0 => -(-(s - a).exp()).ln_1p(),
+                true => 2.0 * half(a).ln() - half(a + s).ln() - half(a - s).ln(),
+                false => f64::INFINITY,
+            }
+        }
+        Noise::Gaussian { variance } => s * s * variance.to_f64() / 2.0,
+        Noise::Exponential(_) | Noise::Tree(_) => f64::INFINITY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Ratio;
+    use rand::{SeedableRng, rngs::StdRng};
+    use ruint::aliases::U256;
+
+    fn ratio(n: u64, d: u64) -> Ratio {
+        Ratio::new(U256::from(n), U256::from(d)).unwrap()
+    }
+
+    #[test]
+    fn moments_are_those_of_the_distribution() {
+        for scale in [0.5, 2.0, 7.5] {
+            let noise = Noise::Laplace { scale: ratio((scale * 2.0) as u64, 2) };
+            let (ratio, s) = ((-1.0f64 / scale).exp(), 0.6 / scale);
+            let sum: f64 = (-2_000..2_000).map(f64::from).map(|x| (s * x - x.abs() / scale).exp()).sum();
+            let exact = (sum * (1.0 - ratio) / (1.0 + ratio)).ln();
+            assert!((log_moment(&noise, s) - exact).abs() < 1e-9, "{scale}");
+        }
+    }
+
+    #[test]
+    fn widths_of_gaussian_sums_are_known() {
+        let noise = Noise::Gaussian { variance: ratio(25, 1) };
+        // sqrt(2 V ln(1 / p)) for the variance V of the sum.
+        let width = sum_half_width(&noise, &[(0.5, 16.0), (1.0, 30.0)], 0.01);
+        let variance = 25.0 * (16.0 * 0.25 + 30.0);
+        assert!((width / (2.0f64 * variance * 100f64.ln()).sqrt() - 1.0).abs() < 1e-9, "{width}");
+        assert_eq!(sum_half_width(&noise, &[(1.0, 0.0)], 0.01), 0.0);
+    }
+
+    #[test]
+    fn sums_exceed_their_width_as_rarely_as_is_said() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for noise in [Noise::Laplace { scale: ratio(4, 1) }, Noise::Gaussian { variance: ratio(9, 1) }] {
+            for (count, probability) in [(1, 0.1), (20, 0.1), (20, 0.01)] {
+                let width = sum_half_width(&noise, &[(1.0, f64::from(count))], probability);
+                let draw = |_| (0..count).map(|_| noise.draw(&mut rng)).sum::<i128>() as f64 > width;
+                let exceeded = (0..4_000).map(draw).filter(|e| *e).count() as f64 / 4_000.0;
+                assert!(exceeded <= probability, "{noise:?} {count}: {exceeded}");
+                // Nor is it far too wide.
+                assert!(count == 1 || exceeded > probability / 30.0, "{noise:?} {count}: {exceeded}");
+            }
+        }
+        // Next to no noise.
+        let width = sum_half_width(&Noise::Laplace { scale: ratio(1, 1 << 40) }, &[(1.0, 64.0)], 1e-6);
+        assert!((0.0..1.0).contains(&width), "{width}");
+    }
+}
