@@ -61,8 +61,30 @@ pub enum FoldKind {
     Statistic(Statistic),
     /// Across units only.
     Mode,
+    /// Across units only: how often each of public values is there; where there is a number, of so many of the most frequent ones.
+    Histogram(Option<u64>),
     /// Over public rows only: between the two nearest values.
     Quantile(Fraction),
+}
+
+impl FoldKind {
+    /// The function's name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct => "count",
+            FoldKind::Sum | FoldKind::FixedSum(_) => "sum",
+            FoldKind::Mean => "avg",
+            FoldKind::Min => "min",
+            FoldKind::Max => "max",
+            FoldKind::Mode => "mode",
+            FoldKind::Histogram(None) => "histogram",
+            FoldKind::Histogram(Some(_)) => "approx_top_k",
+            FoldKind::All => "bool_and",
+            FoldKind::Any => "bool_or",
+            FoldKind::Statistic(statistic) => statistic.name(),
+            FoldKind::Quantile(_) => "percentile_cont",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -326,12 +348,14 @@ pub enum Quantity {
     Quantile { of: Expr, bounds: Bounds, whole: bool, at: Fraction },
     /// A choice too: the most frequent of so many values, whose numbers from 0 on the expression gives. Bounded like a quantile's.
     Mode { of: Expr, values: usize },
+    /// How often each of so many public values is there, whose numbers the expression gives. Bounded like a quantile's.
+    Histogram { of: Expr, values: usize },
 }
 
 impl Quantity {
-    /// Whether it is not a sum, but a list of values to choose among.
-    pub fn is_chosen(&self) -> bool {
-        matches!(self, Quantity::Quantile { .. } | Quantity::Mode { .. })
+    /// Whether it is not one sum, but a list of values: to choose among, or to count each.
+    pub fn is_list(&self) -> bool {
+        matches!(self, Quantity::Quantile { .. } | Quantity::Mode { .. } | Quantity::Histogram { .. })
     }
 
     /// Whether a unit has one value in a group, its own least or greatest: those of all units are the least and the greatest of all rows.
@@ -348,7 +372,7 @@ impl Quantity {
                 Fraction::GREATEST => (of, Some(*bounds), Take::Greatest),
                 _ => (of, Some(*bounds), Take::Rows),
             },
-            Quantity::Mode { of, .. } => (of, None, Take::Rows),
+            Quantity::Mode { of, .. } | Quantity::Histogram { of, .. } => (of, None, Take::Rows),
             Quantity::Rows | Quantity::NonNull(_) | Quantity::Units | Quantity::Sum { .. } => return None,
         };
         Some(Listed { of, bounds, take })
@@ -401,6 +425,8 @@ pub enum Output {
     Logical { count: usize, all: bool },
     /// One of these values, chosen by its number.
     Mode { choice: usize, values: Domain },
+    /// These values with their numbers, as a text; where there is a number, so many of the most frequent ones.
+    Histogram { counts: usize, values: Domain, most: Option<u64> },
     /// A chosen value, of this type: a number, or a date or timestamp, which the measure has as days or microseconds.
     Quantile { choice: usize, ty: Type },
 }
@@ -411,6 +437,7 @@ impl Output {
             Output::Count(_) | Output::Sum { whole: true, .. } => Type::Int,
             Output::Sum { whole: false, .. } | Output::Mean { .. } | Output::Statistic { .. } => Type::Float,
             Output::Logical { .. } => Type::Bool,
+            Output::Histogram { .. } => Type::Text,
             Output::Mode { values, .. } => values.first().map_or(Type::Text, Literal::ty),
             Output::Quantile { ty, .. } => *ty,
         }

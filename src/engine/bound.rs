@@ -74,7 +74,8 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             | Quantity::Units
             | Quantity::Distinct(_)
             | Quantity::Quantile { .. }
-            | Quantity::Mode { .. } => lit(1i64).alias(value(i)),
+            | Quantity::Mode { .. }
+            | Quantity::Histogram { .. } => lit(1i64).alias(value(i)),
             // Not the value itself: a batch would hold all of them.
             Quantity::NonNull(of) => when(scalar(of, &column).is_not_null(), lit(1i64)).end()?.alias(value(i)),
             Quantity::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
@@ -140,7 +141,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         let Some(listed) = measure.of.listed().filter(|listed| !done.contains(listed)) else { continue };
         done.push(listed);
         let of = scalar(listed.of, &column);
-        let values = match measure.of.is_chosen() {
+        let values = match measure.of.is_list() {
             true => {
                 let of = quantise(&calibrated.clamps[first], of);
                 let most = measure.of.most_values(calibrated.contribution.rows);
@@ -161,7 +162,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
         let (left, right) = (Arc::new(summed.build()?), Arc::new(values.build()?));
         let (left_join, by, nulls) = (JoinType::Left, JoinConstraint::On, NullEquality::NullEqualsNull);
         let joined = Join::try_new(left, right, on, None, left_join, by, nulls, false)?;
-        let found = match measure.of.is_chosen() {
+        let found = match measure.of.is_list() {
             true => named("d"),
             false => {
                 let counted = when(named("d").is_null(), lit(0i64)).otherwise(named("d"))?;

@@ -258,7 +258,7 @@ pub fn folded(kind: FoldKind, ty: Type, value: DfExpr, on: Option<DfExpr>) -> Df
         FoldKind::Min => min(value),
         FoldKind::Max => max(value),
         // Lowering gives it to releases alone.
-        FoldKind::Mode => max(value),
+        FoldKind::Mode | FoldKind::Histogram(_) => max(value),
         FoldKind::All => bool_and(value),
         FoldKind::Any => bool_or(value),
         FoldKind::Quantile(fraction) => {

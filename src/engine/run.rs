@@ -243,7 +243,7 @@ fn is_elsewhere(release: &Calibrated, measure: usize) -> bool {
 
 fn nothing(noise: &Noise, cells: usize) -> Exact {
     match noise {
-        Noise::Exponential(_) | Noise::Tree(_) => Exact::Values(vec![vec![]; cells]),
+        Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => Exact::Values(vec![vec![]; cells]),
         Noise::Laplace { .. } | Noise::Gaussian { .. } => Exact::Sums(vec![0; cells]),
     }
 }

@@ -1,11 +1,11 @@
 //! The released table: every cell's keys, its outputs computed from noisy integers, and the ends of their intervals.
 //! Whatever is here follows from released integers and public numbers; nothing is NULL for want of data.
 
-use crate::algebra::{Clamp, Literal, Moment, Moments, Output, Range, Release, Type};
+use crate::algebra::{Clamp, Literal, Moment, Moments, Output, Range, Release, Scalar, Type};
 use crate::catalog::{arrow_type, literal_value};
-use crate::mechanism::{Calibrated, LEVELS, Released, Selection, Tail};
+use crate::mechanism::{Calibrated, Detail, LEVELS, Released, Selection, Tail};
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     new_empty_array,
 };
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
@@ -57,6 +57,7 @@ pub fn released_table(made: &Calibrated, released: &Released, confidence: Confid
     for output in &made.release.outputs {
         let column = |numbers: &mut dyn Iterator<Item = Number>| match output {
             Output::Mode { values, .. } => chosen(values, numbers),
+            Output::Histogram { counts, values, most } => Ok(histograms(&released.details[*counts], values, *most)),
             _ => Ok(column(output.ty(), numbers)),
         };
         for (at, alpha) in confidence.alphas().into_iter().enumerate() {
@@ -114,6 +115,39 @@ fn chosen(values: &[Literal], numbers: &mut dyn Iterator<Item = Number>) -> Resu
     }
 }
 
+/// Each group's values with their numbers, as a JSON array of pairs: all in their order, or so many from the most frequent on.
+fn histograms(counts: &Detail, values: &[Literal], most: Option<u64>) -> ArrayRef {
+    let text = |counts: &Vec<i128>| {
+        let mut pairs: Vec<(&Literal, i128)> = values.iter().zip(counts.iter().copied()).collect();
+        if let Some(most) = most {
+            pairs.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            pairs.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        }
+        let pair = |(value, count): &(&Literal, i128)| {
+            serde_json::json!([json(value), (*count).clamp(i64::MIN.into(), i64::MAX.into()) as i64])
+        };
+        serde_json::Value::from(pairs.iter().map(pair).collect::<Vec<_>>()).to_string()
+    };
+    let texts = if let Detail::Counts(cells) = counts { cells.iter().map(text).collect() } else { vec![] };
+    Arc::new(StringArray::from(texts))
+}
+
+/// Moments are as in CAST to VARCHAR.
+fn json(value: &Literal) -> serde_json::Value {
+    match value {
+        Literal::Null(_) => serde_json::Value::Null,
+        Literal::Int(v) => (*v).into(),
+        Literal::Float(v) => (*v).into(),
+        Literal::Bool(v) => (*v).into(),
+        Literal::Text(v) => v.as_str().into(),
+        moment @ (Literal::Date(_) | Literal::Timestamp(_)) => {
+            let name = if moment.ty() == Type::Date { "date_text" } else { "timestamp_text" };
+            let call = Scalar::find(name).and_then(|scalar| scalar.overload(&[Some(moment.ty())]));
+            call.map_or(serde_json::Value::Null, |call| json(&call.of_literals(&[moment])))
+        }
+    }
+}
+
 fn column(ty: Type, numbers: impl Iterator<Item = Number>) -> ArrayRef {
     match ty {
         Type::Int => Arc::new(Int64Array::from_iter_values(numbers.map(|n| match n {
@@ -168,7 +202,9 @@ impl Widths {
             },
             // A tree has intervals of its own. What is off of a choice is its rank, and which values have which rank is not known: the
             // interval is all that it can be.
-            Output::Logical { .. } | Output::Quantile { .. } | Output::Mode { .. } => Widths::default(),
+            Output::Logical { .. } | Output::Quantile { .. } | Output::Mode { .. } | Output::Histogram { .. } => {
+                Widths::default()
+            }
             Output::Statistic { count, sums, .. } => {
                 let alpha = alpha / (sums.len() + 1) as f64;
                 Widths {
@@ -258,6 +294,11 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             let value = Number::Whole(i128::from(any != *all));
             Estimate { value, lower: Number::Whole(0), upper: Number::Whole(1) }
         }
+        // It is made of more than one number.
+        Output::Histogram { .. } => {
+            let none = Number::Whole(0);
+            Estimate { value: none, lower: none, upper: none }
+        }
         // By its number; all others are its interval.
         Output::Mode { choice, values } => Estimate {
             value: Number::Whole(released.columns[*choice][cell]),
@@ -270,8 +311,10 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
                 Type::Float => Number::Float(clamp.lattice.value(steps)),
                 _ => Number::Whole(clamp.lattice.whole(steps)),
             };
-            let known = released.ends[*choice].get(cell).map(|ends| ends[widths.level]);
-            let (lower, upper) = known.unwrap_or((clamp.row_low, clamp.row_high));
+            let (lower, upper) = match &released.details[*choice] {
+                Detail::Ends(ends) => ends[cell][widths.level],
+                Detail::Nothing | Detail::Counts(_) => (clamp.row_low, clamp.row_high),
+            };
             Estimate {
                 value: number(released.columns[*choice][cell]),
                 lower: number(lower.into()),

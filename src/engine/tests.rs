@@ -126,7 +126,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT region, count(DISTINCT pieces), count(DISTINCT amount), var_pop(amount), corr(amount, pieces) FROM events GROUP BY region",
     "SELECT pieces % 5 AS k, count(DISTINCT amount), stddev(pieces), count(DISTINCT region) FROM events GROUP BY k",
     "SELECT count(DISTINCT pieces % 9) FILTER (WHERE amount > 3), count(DISTINCT unit) FILTER (WHERE pieces > 0), regr_slope(amount, pieces) FILTER (WHERE pieces > 1) FROM events",
-    "SELECT region, median(amount), max(pieces), mode(CASE WHEN amount > 30 THEN 1 WHEN amount > 0 THEN 2 END), count(DISTINCT pieces), count(*) FROM events GROUP BY region",
+    "SELECT region, median(amount), max(pieces), mode(CASE WHEN amount > 30 THEN 1 WHEN amount > 0 THEN 2 END), histogram(CASE WHEN amount > 20 THEN 1 END), count(DISTINCT pieces), count(*) FROM events GROUP BY region",
     "SELECT pieces % 5 AS k, percentile_cont(0.9) WITHIN GROUP (ORDER BY pieces), bool_or(amount > 3), bool_and(pieces > 0) FROM events GROUP BY k",
     "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 4) median(pieces), min(amount, contribution_bounds_per_row => (0, 9)) FROM events",
     "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 4) region, count(DISTINCT pieces), covar_samp(amount, pieces) FROM events GROUP BY region",
@@ -137,7 +137,7 @@ type Groups = BTreeMap<String, Vec<Vec<i128>>>;
 
 /// By how much two groups differ in a measure: their integers, or the number of values that only one has.
 fn distance(measure: &Measure, a: &[i128], b: &[i128]) -> u128 {
-    if !measure.of.is_chosen() {
+    if !measure.of.is_list() {
         return a[0].abs_diff(b[0]);
     }
     let count = |of: &[i128]| {
@@ -302,7 +302,7 @@ async fn check_neighbours(sql: &str, rows: &[Event], units: i64) -> bool {
     for unit in 1..=units {
         write(less.path(), &rows.iter().copied().filter(|e| e.0 != unit).collect::<Vec<_>>());
         let without = exact(less.path(), sql, options(2, 512)).await.1;
-        let nothing = |measure: &Measure| if measure.of.is_chosen() { vec![] } else { vec![0] };
+        let nothing = |measure: &Measure| if measure.of.is_list() { vec![] } else { vec![0] };
         let absent: Vec<Vec<i128>> = made.release.measures.iter().map(nothing).collect();
         let all: BTreeSet<&String> = with.keys().chain(without.keys()).collect();
         for (measure, clamp) in made.clamps.iter().enumerate() {

@@ -34,6 +34,7 @@ impl Names<'_> {
             Quantity::NonNull(of) => format!("count of {}", self.expr(of, &release.input)),
             Quantity::Distinct(of) => format!("count of distinct {}", self.expr(of, &release.input)),
             Quantity::Units => format!("count of units ({})", self.dataset.privacy_unit),
+            Quantity::Histogram { of, .. } => format!("counts of each {}", self.expr(of, &release.input)),
             Quantity::Mode { of, .. } => format!("choice of the most frequent of {}", self.expr(of, &release.input)),
             Quantity::Quantile { of, at, .. } => {
                 format!("choice of the {} quantile of {}", at.value(), self.expr(of, &release.input))
@@ -172,10 +173,11 @@ impl Writer<'_> {
     fn output(&mut self, output: &Output, release: &Release) -> String {
         let of = |measure: &usize| &release.measures[*measure];
         match output {
-            Output::Count(measure) | Output::Sum { sum: measure, .. } => self.names.quantity(of(measure), release),
-            Output::Quantile { choice: measure, .. } | Output::Mode { choice: measure, .. } => {
-                self.names.quantity(of(measure), release)
-            }
+            Output::Count(measure)
+            | Output::Sum { sum: measure, .. }
+            | Output::Quantile { choice: measure, .. }
+            | Output::Mode { choice: measure, .. }
+            | Output::Histogram { counts: measure, .. } => self.names.quantity(of(measure), release),
             Output::Logical { count, all } => {
                 let sign = if *all { "= 0" } else { "> 0" };
                 format!("{} {sign}", self.names.quantity(of(count), release))
@@ -202,18 +204,10 @@ impl Writer<'_> {
         let name = match fold.kind {
             FoldKind::Rows => return "count(*)".into(),
             FoldKind::Distinct => return format!("count(DISTINCT {})", self.expr(&fold.of, over)),
-            FoldKind::NonNull => "count",
-            FoldKind::Sum | FoldKind::FixedSum(_) => "sum",
-            FoldKind::Mean => "avg",
-            FoldKind::Min => "min",
-            FoldKind::Max => "max",
-            FoldKind::Mode => "mode",
-            FoldKind::All => "bool_and",
-            FoldKind::Any => "bool_or",
-            FoldKind::Statistic(statistic) => statistic.name(),
             FoldKind::Quantile(at) => {
                 return format!("percentile_cont({}, {})", self.expr(&fold.of, over), at.value());
             }
+            kind => kind.name(),
         };
         let arguments = std::iter::once(&fold.of).chain(&fold.on).map(|e| self.expr(e, over)).collect::<Vec<_>>();
         format!("{name}({})", arguments.join(", "))
@@ -232,16 +226,7 @@ impl Writer<'_> {
             WindowFunction::Lead(_) => "lead",
             WindowFunction::First => "first_value",
             WindowFunction::Last => "last_value",
-            WindowFunction::Fold(FoldKind::Rows | FoldKind::NonNull | FoldKind::Distinct) => "count",
-            WindowFunction::Fold(FoldKind::Sum | FoldKind::FixedSum(_)) => "sum",
-            WindowFunction::Fold(FoldKind::Mean) => "avg",
-            WindowFunction::Fold(FoldKind::Min) => "min",
-            WindowFunction::Fold(FoldKind::Max) => "max",
-            WindowFunction::Fold(FoldKind::Mode) => "mode",
-            WindowFunction::Fold(FoldKind::All) => "bool_and",
-            WindowFunction::Fold(FoldKind::Any) => "bool_or",
-            WindowFunction::Fold(FoldKind::Statistic(statistic)) => statistic.name(),
-            WindowFunction::Fold(FoldKind::Quantile(_)) => "percentile_cont",
+            WindowFunction::Fold(kind) => kind.name(),
         };
         let mut within = Vec::new();
         if !call.partition.is_empty() {

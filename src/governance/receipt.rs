@@ -55,7 +55,9 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
     // A choice is off by ranks, between the ends of its lattice.
     let (step, low, high) = match noise {
         Noise::Exponential(_) | Noise::Tree(_) => (1.0, clamp.row_low.into(), clamp.row_high.into()),
-        Noise::Laplace { .. } | Noise::Gaussian { .. } => (clamp.lattice.step(), clamp.unit_low, clamp.unit_high),
+        Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Histogram(_) => {
+            (clamp.lattice.step(), clamp.unit_low, clamp.unit_high)
+        }
     };
     NoisyNumber {
         quantity: names.quantity(&made.release.measures[measure], &made.release),
@@ -167,7 +169,9 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                     bounds: bounds(&made.release.measures[*count], &made.clamps[*count], made.contribution),
                     ..blank
                 },
-                Output::Quantile { choice, .. } | Output::Mode { choice, .. } => NoisyColumn {
+                Output::Quantile { choice, .. }
+                | Output::Mode { choice, .. }
+                | Output::Histogram { counts: choice, .. } => NoisyColumn {
                     mechanism: made.noise[*choice].name().into(),
                     bounds: bounds(&made.release.measures[*choice], &made.clamps[*choice], made.contribution),
                     ..blank
@@ -207,7 +211,7 @@ fn bounds(measure: &Measure, clamp: &Clamp, Contribution { rows, total, .. }: Co
         (Quantity::Rows, Some(_)) => format!("rows per unit and group: within [{low}, {high}]"),
         (Quantity::NonNull(_), Some(_)) => format!("values per unit and group: within [{low}, {high}]"),
         (Quantity::Distinct(_), _) => format!("distinct values per unit and group: at most {rows}"),
-        (Quantity::Mode { .. }, _) => format!("values per unit and group: at most {rows}"),
+        (Quantity::Mode { .. } | Quantity::Histogram { .. }, _) => format!("values per unit and group: at most {rows}"),
         (Quantity::Quantile { bounds, .. }, _) => {
             let most = measure.of.most_values(rows);
             format!("{}values per unit and group: at most {most}", each(&Some(*bounds)))

@@ -1,6 +1,7 @@
 //! From a release and its share of epsilon to clamps, noise and price. Public numbers in, public numbers out.
 
 use super::choice::{Choice, Wanted};
+use super::noise::Counted;
 use super::sampler::floor_sqrt;
 use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::tree::{Shape, Tree};
@@ -85,29 +86,35 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         Choice::new(wanted, measure.of.most_values(contribution.rows), epsilon).map(Noise::Exponential)
     };
     let each = || release.measures.iter().zip(&clamps).zip(&parts.each).zip(&trees);
+    let added = |l1: u128, l2_squared: U256, part: &Part| match family {
+        Family::Laplace => Noise::laplace(l1, part.epsilon),
+        Family::Gaussian => Noise::gaussian(l2_squared, part.rho),
+    };
     let noise = |(((measure, clamp), part), tree): (((&Measure, &Clamp), &Part), &Option<usize>)| {
         let sensitivity = Sensitivity::new(clamp, contribution);
-        match (&measure.of, family) {
-            (Quantity::Quantile { at, .. }, _) if tree.is_some() => {
+        match &measure.of {
+            Quantity::Quantile { at, .. } if tree.is_some() => {
                 let read = |leaves| {
                     let shape = Shape::new((clamp.row_low, clamp.row_high), leaves);
+                    let (l1, l2_squared) = (sensitivity.l1, sensitivity.l2_squared);
                     let height = shape.height();
-                    let noise = match family {
-                        Family::Laplace => Noise::laplace(sensitivity.l1 * u128::from(height), part.epsilon),
-                        Family::Gaussian => Noise::gaussian(sensitivity.l2_squared * U256::from(height), part.rho),
-                    };
+                    let noise =
+                        added(l1.checked_mul(height.into())?, l2_squared.checked_mul(U256::from(height))?, part);
                     Tree::new((*tree)?, *at, shape, noise?)
                 };
                 // Of next to no noise more leaves make no more of it.
                 let fine = read(FINEST_LEAVES).filter(|tree| tree.half_width(FINE_ALPHA) <= 1.0);
                 fine.or_else(|| read(LEAVES)).map(Noise::Tree)
             }
-            (Quantity::Quantile { at, .. }, _) => {
+            Quantity::Quantile { at, .. } => {
                 chosen(Wanted::Quantile { at: *at, low: clamp.row_low, high: clamp.row_high }, measure, part)
             }
-            (Quantity::Mode { values, .. }, _) => chosen(Wanted::Mode { values: *values as i64 }, measure, part),
-            (_, Family::Laplace) => Noise::laplace(sensitivity.l1, part.epsilon),
-            (_, Family::Gaussian) => Noise::gaussian(sensitivity.l2_squared, part.rho),
+            Quantity::Histogram { values, .. } => {
+                let noise = added(sensitivity.l1, sensitivity.l2_squared, part);
+                Counted::new(*values as u64, noise?).map(Noise::Histogram)
+            }
+            Quantity::Mode { values, .. } => chosen(Wanted::Mode { values: *values as i64 }, measure, part),
+            _ => added(sensitivity.l1, sensitivity.l2_squared, part),
         }
     };
     let noise = each().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;

@@ -21,6 +21,37 @@ pub enum Noise {
     Exponential(Choice),
     /// It is read from a tree of counts, each of which has additive noise.
     Tree(Tree),
+    /// Counts of so many values, each of which has additive noise.
+    Histogram(Counted),
+}
+
+/// Additive noise of each of several counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub values: u64,
+    gaussian: bool,
+    /// The scale of a count's noise, or its variance.
+    parameter: Ratio,
+}
+
+impl Counted {
+    /// None where `noise` is not additive.
+    pub fn new(values: u64, noise: Noise) -> Option<Counted> {
+        let (gaussian, parameter) = match noise {
+            Noise::Laplace { scale } => (false, scale),
+            Noise::Gaussian { variance } => (true, variance),
+            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => return None,
+        };
+        Some(Counted { values, gaussian, parameter })
+    }
+
+    /// Of one count.
+    pub fn noise(&self) -> Noise {
+        match self.gaussian {
+            true => Noise::Gaussian { variance: self.parameter },
+            false => Noise::Laplace { scale: self.parameter },
+        }
+    }
 }
 
 impl Noise {
@@ -51,7 +82,7 @@ impl Noise {
         match *self {
             Noise::Laplace { scale } => discrete_laplace(rng, scale),
             Noise::Gaussian { variance } => discrete_gaussian(rng, variance),
-            Noise::Exponential(_) | Noise::Tree(_) => 0,
+            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => 0,
         }
     }
 
@@ -63,6 +94,7 @@ impl Noise {
             Noise::Gaussian { variance } => variance.to_f64().sqrt(),
             Noise::Exponential(choice) => choice.scale(),
             Noise::Tree(tree) => tree.noise().scale(),
+            Noise::Histogram(counted) => counted.noise().scale(),
         }
     }
 
@@ -71,6 +103,7 @@ impl Noise {
         match self {
             Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Exponential(_) => 1,
             Noise::Tree(tree) => tree.draws(),
+            Noise::Histogram(counted) => counted.values,
         }
     }
 
@@ -79,6 +112,7 @@ impl Noise {
             Noise::Laplace { .. } => "discrete Laplace",
             Noise::Gaussian { .. } => "discrete Gaussian",
             Noise::Exponential(_) => Noise::EXPONENTIAL,
+            Noise::Histogram(counted) => counted.noise().name(),
             Noise::Tree(tree) => Noise::TREES[usize::from(matches!(tree.noise(), Noise::Gaussian { .. }))],
         }
     }

@@ -57,10 +57,33 @@ pub struct Released {
     /// Where keys were private: those that are shown.
     pub keys: Vec<ArrayRef>,
     pub columns: Vec<Vec<i128>>,
-    /// Of measures that are read from a tree the intervals of each group, for each of the probabilities that were asked for; of others nothing.
-    pub ends: Vec<Vec<[(i64, i64); LEVELS]>>,
+    /// What measures have beside their integers.
+    pub details: Vec<Detail>,
     /// Number of groups that are shown.
     pub cells: usize,
+}
+
+/// What a measure has in each group beside one integer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Detail {
+    Nothing,
+    /// Of what is read from a tree its intervals, for each of the probabilities that were asked for.
+    Ends(Vec<[(i64, i64); LEVELS]>),
+    /// The noisy counts of a histogram.
+    Counts(Vec<Vec<i128>>),
+}
+
+impl Detail {
+    fn of_cells(&self, kept: &[u32]) -> Detail {
+        fn taken<T: Clone>(all: &[T], kept: &[u32]) -> Vec<T> {
+            kept.iter().map(|cell| all[*cell as usize].clone()).collect()
+        }
+        match self {
+            Detail::Nothing => Detail::Nothing,
+            Detail::Ends(ends) => Detail::Ends(taken(ends, kept)),
+            Detail::Counts(counts) => Detail::Counts(taken(counts, kept)),
+        }
+    }
 }
 
 /// How many intervals a value has.
@@ -92,9 +115,9 @@ pub fn release(
         let units = columns.into_iter().flat_map(|exact| if let Exact::Sums(units) = exact { units } else { vec![] });
         let kept = (0u32..).zip(units).filter(|(_, n)| is_kept(keep, *n, &mut rng)).map(|(cell, _)| cell);
         let kept: Vec<u32> = kept.take(MAX_KEYS).collect();
-        return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], ends: vec![], cells: kept.len() });
+        return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], details: vec![], cells: kept.len() });
     }
-    let (mut trees, mut ends) = (BTreeMap::new(), vec![vec![]; columns.len()]);
+    let (mut trees, mut details) = (BTreeMap::new(), vec![Detail::Nothing; columns.len()]);
     let noisy = columns.into_iter().zip(&made.noise).enumerate().map(|(at, (exact, noise))| match (exact, noise) {
         (Exact::Sums(cells), noise) => {
             cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
@@ -106,12 +129,22 @@ pub fn release(
             let cells = cells.into_iter().map(|values| Counts::new(tree, values));
             let counts: &mut Vec<Counts> = trees.entry(tree.first).or_insert_with(|| cells.collect());
             let widths = alphas(counts.len()).map(|alpha| tree.half_width(alpha));
-            let read = |counts| {
-                let Reading { value, ends: of_cell } = tree.read(counts, widths, &mut rng);
-                ends[at].push(of_cell);
-                i128::from(value)
+            let read: Vec<Reading<LEVELS>> = counts.iter_mut().map(|c| tree.read(c, widths, &mut rng)).collect();
+            details[at] = Detail::Ends(read.iter().map(|reading| reading.ends).collect());
+            read.into_iter().map(|reading| reading.value.into()).collect()
+        }
+        (Exact::Values(cells), Noise::Histogram(counted)) => {
+            let mut count = |values: &Vec<i64>| {
+                let mut counts = vec![0i128; counted.values as usize];
+                for value in values {
+                    if let Some(count) = usize::try_from(*value).ok().and_then(|at| counts.get_mut(at)) {
+                        *count += 1;
+                    }
+                }
+                counts.into_iter().map(|exact| exact.saturating_add(counted.noise().draw(&mut rng))).collect()
             };
-            counts.iter_mut().map(read).collect()
+            details[at] = Detail::Counts(cells.iter().map(&mut count).collect());
+            vec![0; cells.len()]
         }
         // Values without a choice say nothing.
         (Exact::Values(cells), _) => vec![0; cells.len()],
@@ -120,7 +153,7 @@ pub fn release(
     let (measure, threshold) = match made.selection {
         Selection::Threshold { measure, threshold } => (measure, threshold),
         Selection::Weighted { threshold } => (0, threshold),
-        Selection::Public | Selection::KeysOnly { .. } => return Ok(Released { keys, columns, ends, cells }),
+        Selection::Public | Selection::KeysOnly { .. } => return Ok(Released { keys, columns, details, cells }),
     };
     let units = &columns[measure];
     let mut kept: Vec<u32> = (0u32..).zip(units).filter(|(_, n)| **n >= threshold).map(|(cell, _)| cell).collect();
@@ -130,8 +163,9 @@ pub fn release(
         kept.sort_unstable();
     }
     let shown = |column: &Vec<i128>| kept.iter().map(|cell| column[*cell as usize]).collect();
-    // Only groups of public keys have trees.
-    Ok(Released { keys: taken(&keys, &kept)?, columns: columns.iter().map(shown).collect(), ends, cells: kept.len() })
+    let columns = columns.iter().map(shown).collect();
+    let details = details.iter().map(|detail| detail.of_cells(&kept)).collect();
+    Ok(Released { keys: taken(&keys, &kept)?, columns, details, cells: kept.len() })
 }
 
 fn taken(keys: &[ArrayRef], cells: &[u32]) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {

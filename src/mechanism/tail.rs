@@ -23,6 +23,7 @@ impl Tail {
         Tail(match noise {
             // Keys are not selected by what is chosen or read.
             Noise::Tree(tree) => return Tail::of(&tree.noise()),
+            Noise::Histogram(counted) => return Tail::of(&counted.noise()),
             Noise::Exponential(choice) => {
                 let scale = choice.scale();
                 Law::Laplace { ratio: (-1.0 / scale).exp(), scale }

@@ -21,10 +21,10 @@
 //! 2013, PVLDB 6); tails by Chernoff's bound, see [`sum_half_width`].
 
 use super::Noise;
+use super::noise::Counted;
 use super::release::LEVELS;
 use super::sums::sum_half_width;
 use crate::algebra::Fraction;
-use crate::num::Ratio;
 use rand::CryptoRng;
 use std::collections::BTreeMap;
 
@@ -38,9 +38,7 @@ pub struct Tree {
     pub first: usize,
     at: Fraction,
     shape: Shape,
-    gaussian: bool,
-    /// The scale of a count's noise, or its variance.
-    parameter: Ratio,
+    counted: Counted,
 }
 
 /// Values from `low` to `high`, in lattice steps, in `branching`^`height` leaves of `leaf` steps.
@@ -86,20 +84,13 @@ fn branching(leaves: u64, height: u32) -> u64 {
 impl Tree {
     /// `noise` is that of one count.
     pub fn new(first: usize, at: Fraction, shape: Shape, noise: Noise) -> Option<Tree> {
-        let (gaussian, parameter) = match noise {
-            Noise::Laplace { scale } => (false, scale),
-            Noise::Gaussian { variance } => (true, variance),
-            Noise::Exponential(_) | Noise::Tree(_) => return None,
-        };
-        Some(Tree { first, at, shape, gaussian, parameter })
+        let leaves = shape.branching.saturating_pow(shape.height);
+        Some(Tree { first, at, shape, counted: Counted::new(leaves, noise)? })
     }
 
     /// Of one count.
     pub fn noise(&self) -> Noise {
-        match self.gaussian {
-            true => Noise::Gaussian { variance: self.parameter },
-            false => Noise::Laplace { scale: self.parameter },
-        }
+        self.counted.noise()
     }
 
     /// Counts that may be looked at for one quantile: on two ways for itself and for each of its intervals.
@@ -214,6 +205,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::num::Ratio;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
     use ruint::aliases::U256;
 

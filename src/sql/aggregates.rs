@@ -61,8 +61,10 @@ fn statistics() -> [Arc<AggregateUDF>; 16] {
 }
 
 /// Those that choose a value of their first argument.
-pub const QUANTILES: [&str; 7] = [
+pub const QUANTILES: [&str; 9] = [
     "mode",
+    "approx_top_k",
+    "histogram",
     "median",
     "approx_median",
     "percentile_cont",
@@ -88,6 +90,7 @@ impl AggregateUDFImpl for Quantile {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(match types.first() {
+            _ if self.name == "approx_top_k" || self.name == "histogram" => DataType::Utf8,
             Some(ty) if !ty.is_numeric() || self.name == "mode" => ty.clone(),
             _ => DataType::Float64,
         })
@@ -148,6 +151,7 @@ impl AggregateUDFImpl for Marked {
             ("regr_count", _) => DataType::Int64,
             ("avg", _) => DataType::Float64,
             ("bool_and" | "bool_or", _) => DataType::Boolean,
+            ("approx_top_k" | "histogram", _) => DataType::Utf8,
             (name, Some(of)) if QUANTILES.contains(&name) && name != "mode" && of.is_numeric() => DataType::Float64,
             _ if self.numbers() > 0 => DataType::Float64,
             ("sum", Some(of)) if of.is_integer() => DataType::Int64,

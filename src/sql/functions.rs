@@ -47,7 +47,7 @@ fn known() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 /// Aggregates that have a rule.
-pub const AGGREGATES: [&str; 37] = [
+pub const AGGREGATES: [&str; 39] = [
     "count",
     "sum",
     "avg",
@@ -82,6 +82,8 @@ pub const AGGREGATES: [&str; 37] = [
     "quantile_cont",
     "approx_quantile",
     "mode",
+    "approx_top_k",
+    "histogram",
     "bool_and",
     "every",
     "bool_or",
@@ -130,10 +132,10 @@ fn instead(name: &str) -> String {
             "an answer follows from rows and the engine's own noise alone"
         }
         "percentile_disc" | "quantile" | "quantile_disc" => "write percentile_cont(0.5) WITHIN GROUP (ORDER BY x)",
-        "approx_top_k" | "topk" | "approx_most_frequent" => {
-            "write GROUP BY x ORDER BY count(*) DESC LIMIT k: order and limit are free"
+        "topk" | "approx_top_count" | "approx_most_frequent" => {
+            "write approx_top_k(x, k), or GROUP BY x ORDER BY count(*) DESC LIMIT k: order and limit are free"
         }
-        "histogram" | "approx_histogram" => "write GROUP BY width_bucket(x, low, high, n) with count(*)",
+        "approx_histogram" => "write histogram(width_bucket(x, low, high, n))",
         "anon_count" | "anon_sum" | "anon_avg" => {
             "write SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (...) and SUM(x, contribution_bounds_per_group => (low, high))"
         }

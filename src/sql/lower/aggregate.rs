@@ -98,9 +98,11 @@ impl Lowering<'_> {
         }
         let Grouping { keys, calls, key_names, output_names, .. } = grouping;
         self.check_unmarked(scope, &calls)?;
-        if calls.iter().any(|call| call.kind == FoldKind::Mode) && !scope.private {
-            let message = "mode of public rows is not supported: write GROUP BY x ORDER BY count(*) DESC LIMIT 1";
-            return Err(self.unsupported("mode", message));
+        let is_of_units = |call: &&Call| matches!(call.kind, FoldKind::Mode | FoldKind::Histogram(_));
+        if let Some(name) = calls.iter().find(is_of_units).map(|call| call.kind.name()).filter(|_| !scope.private) {
+            let message =
+                format!("{name} of public rows is not supported: write GROUP BY x ORDER BY count(*) DESC LIMIT k");
+            return Err(self.unsupported(name, message));
         }
         let is_wrong = |call: &&Call| matches!(call.kind, FoldKind::Quantile(_)) && !call.ty.is_numeric();
         if let Some(call) = calls.iter().find(is_wrong) {
@@ -164,6 +166,9 @@ impl Lowering<'_> {
         if let Some(parts) = named_statistic(name) {
             return self.statistic_call(name, parts, distinct, args);
         }
+        if name == "approx_top_k" {
+            return self.top_call(distinct, args);
+        }
         let Ok([(of, ty)]) = <[_; 1]>::try_from(args) else {
             return Err(self.unsupported(name, format!("{name} takes one argument")));
         };
@@ -175,6 +180,7 @@ impl Lowering<'_> {
             ("sum", false) => FoldKind::Sum,
             ("avg", false) => FoldKind::Mean,
             ("mode", false) => FoldKind::Mode,
+            ("histogram", false) => FoldKind::Histogram(None),
             ("bool_and", _) if ty == Type::Bool => FoldKind::All,
             ("bool_or", _) if ty == Type::Bool => FoldKind::Any,
             ("bool_and" | "bool_or", _) => {
@@ -284,7 +290,10 @@ impl Lowering<'_> {
             }
             (FoldKind::Min | FoldKind::Max, Type::Float) => Err(self
                 .unsupported("group", "a per-unit MIN or MAX of DOUBLE values is not supported: CAST to BIGINT first")),
-            (FoldKind::Mode, _) => Err(self.unsupported("mode", "mode within one privacy unit is not supported")),
+            (kind @ (FoldKind::Mode | FoldKind::Histogram(_)), _) => {
+                let name = kind.name();
+                Err(self.unsupported(name, format!("{name} within one privacy unit is not supported")))
+            }
             (FoldKind::Quantile(_), _) => {
                 let message = "a quantile within one privacy unit is not supported: take MIN, MAX or AVG per unit";
                 Err(self.unsupported("group", message))
@@ -500,16 +509,23 @@ impl Lowering<'_> {
                 Ok(Output::Logical { count: measure(measures, own(rows, None)), all: kind == FoldKind::All })
             }
             FoldKind::Mode => {
-                let (mode, values) = self.mode((of, ty), scope)?;
+                let (of, values) = self.numbered("mode", (of, ty), scope)?;
+                let mode = Quantity::Mode { of, values: values.len() };
                 Ok(Output::Mode { choice: measure(measures, own(mode, None)), values })
+            }
+            FoldKind::Histogram(most) => {
+                let (of, values) = self.numbered(kind.name(), (of, ty), scope)?;
+                let counts = Quantity::Histogram { of, values: values.len() };
+                Ok(Output::Histogram { counts: measure(measures, own(counts, None)), values, most })
             }
             FoldKind::Min | FoldKind::Max | FoldKind::Quantile(_) => {
                 let (name, at, result) = match kind {
                     FoldKind::Min => ("min", Fraction::LEAST, ty),
                     FoldKind::Max => ("max", Fraction::GREATEST, ty),
                     FoldKind::Quantile(at) => {
-                        let written =
-                            QUANTILES.into_iter().find(|name| *name != "mode" && self.locator.find(name).is_some());
+                        let written = QUANTILES
+                            .into_iter()
+                            .find(|name| named_quantile(name).is_some() && self.locator.find(name).is_some());
                         (written.unwrap_or("quantile"), at, quantile_type(ty))
                     }
                     _ => return Err(Error::internal("a quantile of another kind")),
@@ -599,7 +615,7 @@ fn released(id: usize, release: &Release, key_names: &[&str], output_names: &[&s
         let ends = Ends { own: (first, first + 1), row: (first + 2, first + 3), all: (first + 4, first + 5) };
         let noise = match output {
             // No numbers are around it.
-            Output::Logical { .. } | Output::Mode { .. } => Noise::Withheld,
+            Output::Logical { .. } | Output::Mode { .. } | Output::Histogram { .. } => Noise::Withheld,
             _ => Noise::Known { output: Some((id, at)), ends },
         };
         slots.push(Slot { noise, ..Slot::plain(keys + at, *name, output.ty()) });
@@ -619,6 +635,7 @@ pub fn fold_type(call: &Call) -> Type {
         FoldKind::Mean | FoldKind::Statistic(_) => Type::Float,
         FoldKind::Quantile(_) => quantile_type(call.ty),
         FoldKind::All | FoldKind::Any => Type::Bool,
+        FoldKind::Histogram(_) => Type::Text,
         FoldKind::Sum | FoldKind::FixedSum(_) | FoldKind::Min | FoldKind::Max | FoldKind::Mode => call.ty,
     }
 }

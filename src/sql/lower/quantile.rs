@@ -9,8 +9,8 @@ use crate::algebra::{Bounds, Comparison, Domain, Expr, FoldKind, Fraction, Liter
 use crate::error::{Code, Error, Result};
 use crate::sql::marks::Mark;
 
-/// Most values of which one is the most frequent.
-const MAX_MODES: usize = 1_000;
+/// Most values that are counted each.
+const MAX_VALUES: usize = 1_000;
 
 /// Whether a function gives a quantile, and which one where it says.
 pub fn named_quantile(name: &str) -> Option<Option<Fraction>> {
@@ -110,22 +110,35 @@ impl Lowering<'_> {
         }
     }
 
-    /// The most frequent of public values: these, and the number of the row's one.
-    pub fn mode(&self, (of, ty): Typed, scope: &Scope) -> Result<(Quantity, Domain)> {
+    /// `approx_top_k(x, k)`.
+    pub fn top_call(&self, distinct: bool, args: Vec<Typed>) -> Result<Call> {
+        let most = match args.get(1).map(|(e, _)| e) {
+            Some(Expr::Literal(Literal::Int(most))) if args.len() == 2 && !distinct => u64::try_from(*most).ok(),
+            _ => None,
+        };
+        let most = most.filter(|most| *most > 0).ok_or_else(|| {
+            let message = "approx_top_k(x, k) takes a value and a whole number above 0, as a literal";
+            self.unsupported("approx_top_k", message)
+        })?;
+        let (of, ty) = args.into_iter().next().ok_or_else(|| Error::internal("the most frequent of nothing"))?;
+        Ok(Call { kind: FoldKind::Histogram(Some(most)), of, ty, on: None, mark: None })
+    }
+
+    /// Public values, and the number of the row's one among them.
+    pub fn numbered(&self, name: &str, (of, ty): Typed, scope: &Scope) -> Result<(Expr, Domain)> {
         let known = self
             .image(scope, &of, ty)?
             .map(|values| values.iter().filter(|v| !v.is_null()).cloned().collect::<Domain>());
-        let values = known.filter(|values| (1..=MAX_MODES).contains(&values.len())).ok_or_else(|| {
+        let values = known.filter(|values| (1..=MAX_VALUES).contains(&values.len())).ok_or_else(|| {
             let message = format!(
-                "mode over private rows is of values that are public, at most {MAX_MODES}: of a column with a declared domain, or CASE with constant results. Else write GROUP BY x ORDER BY count(*) DESC LIMIT 1"
+                "{name} over private rows is of values that are public, at most {MAX_VALUES}: of a column with a declared domain, CASE with constant results, or width_bucket(x, low, high, n). Else write GROUP BY x ORDER BY count(*) DESC LIMIT k"
             );
-            self.refuse(Code::PrivateKeys, "mode", message)
+            self.refuse(Code::PrivateKeys, name, message)
         })?;
         self.spend((of.size() + 3) * values.len())?;
         let is = |value: &Literal| Expr::compare(Comparison::Eq, of.clone(), Expr::Literal(value.clone()));
         let number = |at| Expr::Literal(Literal::Int(at));
         let branches = (0i64..).zip(values.iter()).map(|(at, value)| (is(value), number(at))).collect();
-        let numbered = Expr::Case { branches, otherwise: None };
-        Ok((Quantity::Mode { of: numbered, values: values.len() }, values))
+        Ok((Expr::Case { branches, otherwise: None }, values))
     }
 }
