@@ -4,20 +4,21 @@
 //! another. Casts and arithmetic are the total ones.
 
 use super::functions::{STEPS, Secret, apply, arithmetic, call, cast, quantise, rank, value};
+use super::quantile::quantile;
 use super::window::{window, with_window};
 use crate::algebra::{
     Clamp, Comparison, Direction, Expr, Fold, FoldKind, JoinKind, Relation, SortKey, Statistic, TableId, Type,
 };
-use crate::catalog::{Dataset, Protection, literal_value};
+use crate::catalog::{Dataset, Protection, arrow_type, literal_value};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEquality, internal_err};
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
+use datafusion::functions::math::expr_fn::floor;
 use datafusion::functions_aggregate::bool_and_or::{bool_and, bool_or};
 use datafusion::functions_aggregate::correlation::corr_udaf;
 use datafusion::functions_aggregate::covariance::{covar_pop_udaf, covar_samp_udaf};
 use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
-use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
 use datafusion::functions_aggregate::regr::{
     regr_intercept_udaf, regr_r2_udaf, regr_slope_udaf, regr_sxx_udaf, regr_sxy_udaf,
 };
@@ -262,7 +263,8 @@ pub fn folded(kind: FoldKind, ty: Type, value: DfExpr, on: Option<DfExpr>) -> Df
         FoldKind::All => bool_and(value),
         FoldKind::Any => bool_or(value),
         FoldKind::Quantile(fraction) => {
-            percentile_cont_udaf().call(vec![try_cast(value, DataType::Float64), lit(fraction.value())])
+            let number = if ty == Type::Float { value } else { try_cast(value, DataType::Int64) };
+            quantile(fraction, try_cast(number, DataType::Float64))
         }
         FoldKind::Statistic(statistic) => {
             let arguments = match statistic {
@@ -297,6 +299,11 @@ fn statistic_of_rows(statistic: Statistic) -> Arc<AggregateUDF> {
 pub fn result(kind: FoldKind, ty: Type, folded: DfExpr) -> DfExpr {
     match kind {
         FoldKind::FixedSum(lattice) => value(lattice, folded),
+        // The day or microsecond in which it falls.
+        FoldKind::Quantile(_) if ty != Type::Float => {
+            let whole = try_cast(floor(folded), if ty == Type::Date { DataType::Int32 } else { DataType::Int64 });
+            try_cast(whole, arrow_type(ty))
+        }
         _ => cast(folded, ty),
     }
 }

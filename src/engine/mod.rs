@@ -10,6 +10,7 @@ mod bound;
 mod build;
 mod functions;
 mod order;
+mod quantile;
 mod run;
 mod table;
 #[cfg(test)]

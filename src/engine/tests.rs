@@ -128,6 +128,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT count(DISTINCT pieces % 9) FILTER (WHERE amount > 3), count(DISTINCT unit) FILTER (WHERE pieces > 0), regr_slope(amount, pieces) FILTER (WHERE pieces > 1) FROM events",
     "SELECT region, median(amount), max(pieces), mode(CASE WHEN amount > 30 THEN 1 WHEN amount > 0 THEN 2 END), histogram(CASE WHEN amount > 20 THEN 1 END), count(DISTINCT pieces), count(*) FROM events GROUP BY region",
     "SELECT pieces % 5 AS k, percentile_cont(0.9) WITHIN GROUP (ORDER BY pieces), bool_or(amount > 3), bool_and(pieces > 0) FROM events GROUP BY k",
+    "SELECT count(*), sum(m), median(m) FROM (SELECT unit, region, median(pieces) AS m, percentile_cont(amount, 0.3) AS q FROM events GROUP BY unit, region) t WHERE q > 0.1",
     "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 4) median(pieces), min(amount, contribution_bounds_per_row => (0, 9)) FROM events",
     "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 4) region, count(DISTINCT pieces), covar_samp(amount, pieces) FROM events GROUP BY region",
 ];

@@ -104,9 +104,10 @@ impl Lowering<'_> {
                 format!("{name} of public rows is not supported: write GROUP BY x ORDER BY count(*) DESC LIMIT k");
             return Err(self.unsupported(name, message));
         }
-        let is_wrong = |call: &&Call| matches!(call.kind, FoldKind::Quantile(_)) && !call.ty.is_numeric();
+        let is_wrong =
+            |call: &&Call| matches!(call.kind, FoldKind::Quantile(_)) && matches!(call.ty, Type::Text | Type::Bool);
         if let Some(call) = calls.iter().find(is_wrong) {
-            let message = format!("a quantile of public rows is of numbers, not of {}", call.ty.sql());
+            let message = format!("a quantile is of numbers, dates and timestamps, not of {}", call.ty.sql());
             return Err(self.unsupported("select", message));
         }
         let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();
@@ -261,9 +262,9 @@ impl Lowering<'_> {
         }
         for call in &calls {
             let at = slots.len();
-            // The least and the greatest are values of the argument; sums and counts have no declared bounds.
+            // The least, the greatest and quantiles are among the values of the argument; sums and counts have no declared bounds.
             let kept = match call.kind {
-                FoldKind::Min | FoldKind::Max => bounds(&call.of, &|i| scope.bounds_at(i)),
+                FoldKind::Min | FoldKind::Max | FoldKind::Quantile(_) => bounds(&call.of, &|i| scope.bounds_at(i)),
                 _ => None,
             };
             slots.push(Slot { bounds: kept, ..Slot::plain(at + 1, names[at], fold_type(call)) });
@@ -293,10 +294,6 @@ impl Lowering<'_> {
             (kind @ (FoldKind::Mode | FoldKind::Histogram(_)), _) => {
                 let name = kind.name();
                 Err(self.unsupported(name, format!("{name} within one privacy unit is not supported")))
-            }
-            (FoldKind::Quantile(_), _) => {
-                let message = "a quantile within one privacy unit is not supported: take MIN, MAX or AVG per unit";
-                Err(self.unsupported("group", message))
             }
             (FoldKind::Statistic(statistic), _) => {
                 let message = format!(

@@ -4,9 +4,9 @@
 //! function of its unit's rows. Their order must not matter beyond what ORDER BY says: what depends on the order of equal rows goes on to
 //! order by the whole row, and what still is equal then is the same row. No sum or mean of floats, as in any aggregate per unit.
 
+use super::super::aggregates::QUANTILES;
 use super::Lowering;
 use super::aggregate::fold_type;
-use super::quantile::is_ordered;
 use super::scope::{Lowered, Noise, Scope, Slot};
 use crate::algebra::{
     Direction, Expr, FoldKind, Frame, FrameEnd, FrameUnits, Literal, Relation, SortKey, Type, WindowCall,
@@ -84,7 +84,7 @@ impl Lowering<'_> {
         let mut of = typed.first().cloned();
         let (function, ty) = match &window.fun {
             WindowFunctionDefinition::AggregateUDF(_) => {
-                if is_ordered(name) {
+                if QUANTILES.contains(&name) {
                     return Err(
                         self.unsupported(name, format!("{name} with OVER is not supported: aggregate with GROUP BY"))
                     );
