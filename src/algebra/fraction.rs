@@ -1,7 +1,7 @@
 //! The fractions of quantiles.
 
 /// From 0 to 1, in millionths: exact, so that ranks are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fraction(u32);
 
 impl Fraction {

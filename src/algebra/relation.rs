@@ -346,6 +346,8 @@ pub enum Quantity {
     /// Not a sum but a choice: a quantile of a numeric expression within `bounds`, of values that are not NULL, of which one unit has at
     /// most as many in a group as it may have rows. `whole`: the expression is an integer.
     Quantile { of: Expr, bounds: Bounds, whole: bool, at: Fraction },
+    /// The ranks of the same values: all quantiles and their intervals can be read from it.
+    Ranks { of: Expr, bounds: Bounds, whole: bool },
     /// A choice too: the most frequent of so many values, whose numbers from 0 on the expression gives. Bounded like a quantile's.
     Mode { of: Expr, values: usize },
     /// How often each of so many public values is there, whose numbers the expression gives. Bounded like a quantile's.
@@ -353,9 +355,16 @@ pub enum Quantity {
 }
 
 impl Quantity {
-    /// Whether it is not one sum, but a list of values: to choose among, or to count each.
+    /// Whether it is not one sum, but a list of values: to choose among, or to count them.
     pub fn is_list(&self) -> bool {
-        matches!(self, Quantity::Quantile { .. } | Quantity::Mode { .. } | Quantity::Histogram { .. })
+        match self {
+            Quantity::Quantile { .. } | Quantity::Ranks { .. } | Quantity::Mode { .. } | Quantity::Histogram { .. } => {
+                true
+            }
+            Quantity::Rows | Quantity::NonNull(_) | Quantity::Units | Quantity::Distinct(_) | Quantity::Sum { .. } => {
+                false
+            }
+        }
     }
 
     /// Whether a unit has one value in a group, its own least or greatest: those of all units are the least and the greatest of all rows.
@@ -372,6 +381,7 @@ impl Quantity {
                 Fraction::GREATEST => (of, Some(*bounds), Take::Greatest),
                 _ => (of, Some(*bounds), Take::Rows),
             },
+            Quantity::Ranks { of, bounds, .. } => (of, Some(*bounds), Take::Rows),
             Quantity::Mode { of, .. } | Quantity::Histogram { of, .. } => (of, None, Take::Rows),
             Quantity::Rows | Quantity::NonNull(_) | Quantity::Units | Quantity::Sum { .. } => return None,
         };
@@ -427,8 +437,9 @@ pub enum Output {
     Mode { choice: usize, values: Domain },
     /// These values with their numbers, as a text; where there is a number, so many of the most frequent ones.
     Histogram { counts: usize, values: Domain, most: Option<u64> },
-    /// A chosen value, of this type: a number, or a date or timestamp, which the measure has as days or microseconds.
-    Quantile { choice: usize, ty: Type },
+    /// A value that is chosen, or read from ranks as its interval is, where it has one. Of this type: a number, or a date or timestamp,
+    /// which the measures have as days or microseconds.
+    Quantile { at: Fraction, value: usize, ranks: Option<usize>, ty: Type },
 }
 
 impl Output {

@@ -80,7 +80,7 @@ impl Clamp {
             (Quantity::Mode { values, .. } | Quantity::Histogram { values, .. }, _) => {
                 Clamp { row_high: (*values as i64 - 1).max(0), per_row: Some(1), ..Clamp::count(contribution.rows) }
             }
-            (Quantity::Quantile { bounds, whole, .. }, _) => {
+            (Quantity::Quantile { bounds, whole, .. } | Quantity::Ranks { bounds, whole, .. }, _) => {
                 let lattice =
                     Lattice::for_points(bounds.high - bounds.low, bounds.low.abs().max(bounds.high.abs()), *whole);
                 let (row_low, row_high) = row_limits(Some(*bounds), lattice);

@@ -74,6 +74,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             | Quantity::Units
             | Quantity::Distinct(_)
             | Quantity::Quantile { .. }
+            | Quantity::Ranks { .. }
             | Quantity::Mode { .. }
             | Quantity::Histogram { .. } => lit(1i64).alias(value(i)),
             // Not the value itself: a batch would hold all of them.

@@ -229,16 +229,11 @@ fn of_cells(batches: &[RecordBatch], release: &Calibrated, cells: usize) -> Opti
     for batch in batches {
         let at = batch.column(0).as_primitive_opt::<UInt64Type>().filter(|at| at.null_count() == 0)?;
         let at = at.values().iter().map(|cell| usize::try_from(*cell).ok()).collect::<Option<Vec<_>>>()?;
-        for (i, column) in columns.iter_mut().enumerate().filter(|(i, _)| !is_elsewhere(release, *i)) {
+        for (i, column) in columns.iter_mut().enumerate() {
             fill(column, batch.column(i + 1), at.iter().copied().enumerate())?;
         }
     }
     Some(ExactAggregates::new(columns))
-}
-
-/// Whether a measure's values are those of an earlier one, with which it shares a tree.
-fn is_elsewhere(release: &Calibrated, measure: usize) -> bool {
-    matches!(&release.noise[measure], Noise::Tree(tree) if tree.first != measure)
 }
 
 fn nothing(noise: &Noise, cells: usize) -> Exact {

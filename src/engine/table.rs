@@ -305,21 +305,25 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             lower: Number::Whole(0),
             upper: Number::Whole(values.len() as i128 - 1),
         },
-        Output::Quantile { choice, ty } => {
-            let clamp = &made.clamps[*choice];
-            let number = |steps: i128| match ty {
-                Type::Float => Number::Float(clamp.lattice.value(steps)),
-                _ => Number::Whole(clamp.lattice.whole(steps)),
+        Output::Quantile { at, value, ranks, ty } => {
+            // That of the ranks is the same, of the same bounds.
+            let clamp = &made.clamps[*value];
+            let number = |steps: i64| match ty {
+                Type::Float => Number::Float(clamp.lattice.value(steps.into())),
+                _ => Number::Whole(clamp.lattice.whole(steps.into())),
             };
-            let (lower, upper) = match &released.details[*choice] {
-                Detail::Ends(ends) => ends[cell][widths.level],
-                Detail::Nothing | Detail::Counts(_) => (clamp.row_low, clamp.row_high),
+            let read = match ranks.map(|ranks| &released.details[ranks]) {
+                Some(Detail::Quantiles(cells)) => cells[cell].get(at),
+                _ => None,
             };
-            Estimate {
-                value: number(released.columns[*choice][cell]),
-                lower: number(lower.into()),
-                upper: number(upper.into()),
-            }
+            let value = match read {
+                Some(read) if *ranks == Some(*value) => read.value,
+                _ => released.columns[*value][cell] as i64,
+            };
+            let (lower, upper) = read.map_or((clamp.row_low, clamp.row_high), |read| read.ends[widths.level]);
+            // What is rounded to the lattice may have been a little less.
+            let lower = if ty.is_numeric() { lower.saturating_sub(1).max(clamp.row_low) } else { lower };
+            Estimate { value: number(value), lower: number(lower.min(value)), upper: number(upper.max(value)) }
         }
         Output::Mean { sum, count } => {
             let clamp = &made.clamps[*sum];

@@ -39,6 +39,7 @@ impl Names<'_> {
             Quantity::Quantile { of, at, .. } => {
                 format!("choice of the {} quantile of {}", at.value(), self.expr(of, &release.input))
             }
+            Quantity::Ranks { of, .. } => format!("ranks of {}", self.expr(of, &release.input)),
             Quantity::Sum { of, centred: false, .. } => format!("sum of {}", self.expr(of, &release.input)),
             Quantity::Sum { of, centred: true, .. } => {
                 format!("sum of {} less the middle of its bounds", self.expr(of, &release.input))
@@ -175,9 +176,13 @@ impl Writer<'_> {
         match output {
             Output::Count(measure)
             | Output::Sum { sum: measure, .. }
-            | Output::Quantile { choice: measure, .. }
+            | Output::Quantile { value: measure, ranks: None, .. }
             | Output::Mode { choice: measure, .. }
             | Output::Histogram { counts: measure, .. } => self.names.quantity(of(measure), release),
+            Output::Quantile { at, value, ranks: Some(ranks), .. } => match value == ranks {
+                true => format!("{} quantile from the {}", at.value(), self.names.quantity(of(ranks), release)),
+                false => self.names.quantity(of(value), release),
+            },
             Output::Logical { count, all } => {
                 let sign = if *all { "= 0" } else { "> 0" };
                 format!("{} {sign}", self.names.quantity(of(count), release))

@@ -4,7 +4,7 @@ use crate::accounting::Charge;
 use crate::algebra::{Contribution, Family, Release, Terms};
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, Noise, Uncalibrated, calibrate};
+use crate::mechanism::{Calibrated, Uncalibrated, calibrate};
 use crate::num::{Amount, ParseAmountError};
 use crate::sql::{Parameter, Statement};
 
@@ -72,10 +72,9 @@ pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> 
         let release = Release { terms: Terms::default(), ..made.release };
         releases.push(Calibrated { release, ..made });
     }
-    let draws = |made: &Calibrated| made.cells.unwrap_or(0).saturating_mul(made.noise.iter().map(Noise::draws).sum());
-    if releases.iter().map(draws).fold(0, u64::saturating_add) > MAX_DRAWS {
+    if releases.iter().map(Calibrated::draws).fold(0, u64::saturating_add) > MAX_DRAWS {
         let message = format!(
-            "the question has more than {MAX_DRAWS} noisy values: group by fewer keys, or ask for fewer aggregates"
+            "the question needs more than {MAX_DRAWS} draws of noise, of which a quantile with error bars has hundreds in each group: group by fewer keys, or ask for fewer aggregates"
         );
         return Err(Error::new(Code::UnsupportedSql, message));
     }

@@ -169,7 +169,7 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                     bounds: bounds(&made.release.measures[*count], &made.clamps[*count], made.contribution),
                     ..blank
                 },
-                Output::Quantile { choice, .. }
+                Output::Quantile { value: choice, .. }
                 | Output::Mode { choice, .. }
                 | Output::Histogram { counts: choice, .. } => NoisyColumn {
                     mechanism: made.noise[*choice].name().into(),
@@ -212,7 +212,7 @@ fn bounds(measure: &Measure, clamp: &Clamp, Contribution { rows, total, .. }: Co
         (Quantity::NonNull(_), Some(_)) => format!("values per unit and group: within [{low}, {high}]"),
         (Quantity::Distinct(_), _) => format!("distinct values per unit and group: at most {rows}"),
         (Quantity::Mode { .. } | Quantity::Histogram { .. }, _) => format!("values per unit and group: at most {rows}"),
-        (Quantity::Quantile { bounds, .. }, _) => {
+        (Quantity::Quantile { bounds, .. } | Quantity::Ranks { bounds, .. }, _) => {
             let most = measure.of.most_values(rows);
             format!("{}values per unit and group: at most {most}", each(&Some(*bounds)))
         }

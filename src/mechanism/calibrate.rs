@@ -7,9 +7,10 @@ use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::tree::{Shape, Tree};
 use super::{Noise, Selection};
 use crate::accounting::Charge;
-use crate::algebra::{Clamp, Contribution, Family, Measure, Quantity, Release, Sensitivity};
+use crate::algebra::{Clamp, Contribution, Family, Fraction, Measure, Output, Quantity, Release, Sensitivity};
 use crate::num::Amount;
 use ruint::aliases::U256;
+use std::collections::BTreeSet;
 
 /// A release with everything that its draw needs, one entry of `clamps` and `noise` per measure.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,28 @@ pub struct Calibrated {
     pub clamps: Vec<Clamp>,
     pub noise: Vec<Noise>,
     pub charge: Charge,
+}
+
+impl Calibrated {
+    /// The quantiles that are read from a measure's ranks.
+    pub fn fractions(&self, measure: usize) -> BTreeSet<Fraction> {
+        let at = |output: &Output| match output {
+            Output::Quantile { at, ranks: Some(ranks), .. } if *ranks == measure => Some(*at),
+            _ => None,
+        };
+        self.release.outputs.iter().filter_map(at).collect()
+    }
+
+    /// Draws for all groups of public keys, at most.
+    pub fn draws(&self) -> u64 {
+        let of = |(at, noise): (usize, &Noise)| match noise {
+            Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Exponential(_) => 1,
+            Noise::Tree(tree) => tree.draws().saturating_mul(self.fractions(at).len() as u64),
+            Noise::Histogram(counted) => counted.values,
+        };
+        let of_each = self.noise.iter().enumerate().map(of).fold(0, u64::saturating_add);
+        self.cells.unwrap_or(0).saturating_mul(of_each)
+    }
 }
 
 /// Why a release cannot be made.
@@ -44,7 +67,7 @@ pub enum Uncalibrated {
 /// same epsilon either costs the zCDP ledger about the same.
 ///
 /// A quantile or a most frequent value is chosen by the exponential mechanism in each group, whatever the family: its price is of the family's kind.
-/// Several quantiles of the same values, or those of several groups, are read from one tree of counts with the family's noise, at one price.
+/// Ranks are read from a tree of counts with the family's noise.
 ///
 /// Private keys cost `delta` as well, and what has a delta has no pure epsilon. Keys alone are selected by whichever of two rules
 /// shows more, at one price: the rho of any epsilon-DP mechanism, and delta.
@@ -68,8 +91,7 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         let charge = Charge { epsilon: None, delta, ..Charge::pure(epsilon) };
         return Ok(Calibrated { release, contribution, cells, selection, clamps, noise, charge });
     }
-    let trees = trees(&release);
-    let parts = parts(&release.measures, &trees, epsilon)?;
+    let parts = parts(&release.measures, epsilon)?;
     // Rows in all groups together are spread as over so many groups.
     let spread = contribution.total.map_or(f64::INFINITY, |total| total as f64 / contribution.rows.max(1) as f64);
     let groups = (contribution.groups as f64).min(spread);
@@ -85,26 +107,20 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         let epsilon = part.of_each_group(family, contribution.groups);
         Choice::new(wanted, measure.of.most_values(contribution.rows), epsilon).map(Noise::Exponential)
     };
-    let each = || release.measures.iter().zip(&clamps).zip(&parts.each).zip(&trees);
+    let each = || release.measures.iter().zip(&clamps).zip(&parts.each);
     let added = |l1: u128, l2_squared: U256, part: &Part| match family {
         Family::Laplace => Noise::laplace(l1, part.epsilon),
         Family::Gaussian => Noise::gaussian(l2_squared, part.rho),
     };
-    let noise = |(((measure, clamp), part), tree): (((&Measure, &Clamp), &Part), &Option<usize>)| {
+    let noise = |((measure, clamp), part): ((&Measure, &Clamp), &Part)| {
         let sensitivity = Sensitivity::new(clamp, contribution);
         match &measure.of {
-            Quantity::Quantile { at, .. } if tree.is_some() => {
-                let read = |leaves| {
-                    let shape = Shape::new((clamp.row_low, clamp.row_high), leaves);
-                    let (l1, l2_squared) = (sensitivity.l1, sensitivity.l2_squared);
-                    let height = shape.height();
-                    let noise =
-                        added(l1.checked_mul(height.into())?, l2_squared.checked_mul(U256::from(height))?, part);
-                    Tree::new((*tree)?, *at, shape, noise?)
-                };
-                // Of next to no noise more leaves make no more of it.
-                let fine = read(FINEST_LEAVES).filter(|tree| tree.half_width(FINE_ALPHA) <= 1.0);
-                fine.or_else(|| read(LEAVES)).map(Noise::Tree)
+            Quantity::Ranks { .. } => {
+                let shape = Shape::new((clamp.row_low, clamp.row_high));
+                let height = shape.height();
+                let l1 = sensitivity.l1.checked_mul(height.into())?;
+                let l2_squared = sensitivity.l2_squared.checked_mul(U256::from(height))?;
+                Tree::new(shape, added(l1, l2_squared, part)?).map(Noise::Tree)
             }
             Quantity::Quantile { at, .. } => {
                 chosen(Wanted::Quantile { at: *at, low: clamp.row_low, high: clamp.row_high }, measure, part)
@@ -118,16 +134,12 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         }
     };
     let noise = each().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
-    let price =
-        |(((measure, _), part), tree): (((&Measure, &Clamp), &Part), &Option<usize>)| match (&measure.of, family) {
-            (Quantity::Quantile { .. } | Quantity::Mode { .. }, Family::Laplace) if tree.is_none() => {
-                part.of_choices(contribution.groups)
-            }
-            (_, Family::Laplace) => Charge::pure(part.epsilon),
-            (_, Family::Gaussian) => Charge::zcdp(part.rho),
-        };
-    let paid = each().enumerate().filter(|(at, (_, tree))| pays(*at, tree)).map(|(_, one)| price(one));
-    let sum = paid.fold(Charge::NOTHING, Charge::plus);
+    let price = |((measure, _), part): ((&Measure, &Clamp), &Part)| match (&measure.of, family) {
+        (Quantity::Quantile { .. } | Quantity::Mode { .. }, Family::Laplace) => part.of_choices(contribution.groups),
+        (_, Family::Laplace) => Charge::pure(part.epsilon),
+        (_, Family::Gaussian) => Charge::zcdp(part.rho),
+    };
+    let sum = each().fold(Charge::NOTHING, |sum, one| sum.plus(price(one)));
     // Shares are rounded down; what is charged is what was asked for.
     let charge = Charge { epsilon: sum.epsilon.map(|_| parts.whole), ..sum };
     let units = release.measures.iter().position(|measure| measure.of == Quantity::Units);
@@ -178,44 +190,10 @@ struct Parts {
     whole: Amount,
 }
 
-/// The leaves of a tree of branching 16 and height 4.
-const LEAVES: u64 = 1 << 16;
-
-/// As many as a quantile's lattice has points.
-const FINEST_LEAVES: u64 = 1 << 32;
-
-/// A tree whose ranks are exact but for this probability is as fine as can be.
-const FINE_ALPHA: f64 = 1e-6;
-
-/// Most quantiles, those of each group counted, that are read from trees: each looks at hundreds of counts.
-const MAX_READ: u64 = 1_500;
-
-/// Of each measure that is read from a tree the first one of those that are read from the same: quantiles of the same values, at the same
-/// price, where there are several of them or several public groups. One by itself is chosen, which errs less but has no
-/// interval; the least and the greatest are, since they are of other values.
-fn trees(release: &Release) -> Vec<Option<usize>> {
-    let is_read = |measure: &Measure| matches!(measure.of, Quantity::Quantile { .. }) && !measure.of.is_extreme();
-    let alike = |a: &Measure, b: &Measure| is_read(b) && a.of.listed() == b.of.listed() && a.epsilon == b.epsilon;
-    let tree = |measure: &Measure| {
-        let all = || release.measures.iter().enumerate().filter(|(_, other)| alike(measure, other));
-        let (first, _) = all().next().filter(|_| is_read(measure))?;
-        let read = release.cells()?.checked_mul(all().count() as u64)?;
-        (2..=MAX_READ).contains(&read).then_some(first)
-    };
-    release.measures.iter().map(tree).collect()
-}
-
-/// Whether a measure has a part of the price to itself: of those that share a tree the first.
-fn pays(at: usize, tree: &Option<usize>) -> bool {
-    tree.is_none_or(|first| first == at)
-}
-
 /// Each measure's own part of `epsilon`, or an equal share of what is left; where all have their own, nothing else is asked for.
-fn parts(measures: &[Measure], trees: &[Option<usize>], epsilon: Amount) -> Result<Parts, Uncalibrated> {
-    let paying =
-        || measures.iter().zip(trees).enumerate().filter(|(at, (_, tree))| pays(*at, tree)).map(|(_, (m, _))| m);
-    let own = paying().filter_map(|measure| measure.epsilon).fold(Amount::ZERO, Amount::plus);
-    let others = paying().filter(|measure| measure.epsilon.is_none()).count();
+fn parts(measures: &[Measure], epsilon: Amount) -> Result<Parts, Uncalibrated> {
+    let own = measures.iter().filter_map(|measure| measure.epsilon).fold(Amount::ZERO, Amount::plus);
+    let others = measures.iter().filter(|measure| measure.epsilon.is_none()).count();
     let rest = epsilon.minus(own);
     if own > epsilon || (others > 0 && rest.is_zero()) {
         return Err(Uncalibrated::Exceeded);
@@ -301,43 +279,28 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_of_the_same_values_share_a_tree() {
-        let quantile = |millionths| -> Measure {
-            let (of, bounds) = (Expr::Column(1), Bounds::new(0.0, 1000.0).unwrap());
-            Quantity::Quantile { of, bounds, whole: true, at: Fraction::new(millionths).unwrap() }.into()
-        };
-        let made = |measures: Vec<Measure>, keys, family| {
-            let outputs = (0..measures.len()).map(|choice| Output::Quantile { choice, ty: Type::Int }).collect();
-            let release = Release { measures, outputs, ..release(4, keys) };
-            calibrate(release, "1".parse().unwrap(), Amount::ZERO, family).unwrap()
-        };
-        let firsts = |made: &Calibrated| -> Vec<Option<usize>> {
-            let first = |noise: &Noise| if let Noise::Tree(tree) = noise { Some(tree.first) } else { None };
-            made.noise.iter().map(first).collect()
-        };
-        for family in [Family::Laplace, Family::Gaussian] {
-            let one = made(vec![quantile(500_000)], 1, family);
-            let three = made(vec![quantile(500_000), quantile(250_000), quantile(900_000)], 1, family);
-            assert_eq!((firsts(&one), firsts(&three)), (vec![Some(0)], vec![Some(0); 3]));
-            assert_eq!(one.charge, three.charge);
-            assert_eq!(one.noise[0], three.noise[0]);
-            // Beside the least, which is of other values, and a count.
-            let mixed = made(vec![Quantity::Rows.into(), quantile(0), quantile(500_000), quantile(10)], 0, family);
-            assert_eq!(firsts(&mixed), [None, None, Some(2), Some(2)]);
-            assert!(matches!(mixed.noise[1], Noise::Exponential(_)));
-            // One third each for the count, the least and the tree; k is 1, and two levels of 32 hold 1,001 values.
-            let thirds = match family {
-                Family::Laplace => 2.0 * 3.0 * 3.0,
-                Family::Gaussian => (2.0f64 * 3.0 * 3.0 / (2.0 * 0.5 / 3.0)).sqrt(),
+    fn ranks_have_noise_for_each_level() {
+        let (of, bounds) = (Expr::Column(1), Bounds::new(0.0, 65_535.0).unwrap());
+        let made = |family| {
+            let measures = vec![Quantity::Rows.into(), Quantity::Ranks { of: of.clone(), bounds, whole: true }.into()];
+            let quantile = |millionths| {
+                let at = Fraction::new(millionths).unwrap();
+                Output::Quantile { at, value: 1, ranks: Some(1), ty: Type::Int }
             };
-            assert!((mixed.noise[2].scale() / thirds - 1.0).abs() < 0.2, "{} {thirds}", mixed.noise[2].scale());
-            // One by itself is chosen.
-            assert_eq!(firsts(&made(vec![quantile(500_000)], 0, family)), [None]);
-        }
-        let different = Measure { epsilon: Some("0.25".parse().unwrap()), ..quantile(250_000) };
-        let apart = made(vec![quantile(500_000), different], 1, Family::Laplace);
-        assert_eq!(firsts(&apart), [Some(0), Some(1)]);
-        assert_eq!(apart.charge.epsilon.unwrap().to_string(), "1");
+            let outputs = [10, 500_000, 10].map(quantile).to_vec();
+            calibrate(Release { measures, outputs, ..release(4, 1) }, "1".parse().unwrap(), Amount::ZERO, family)
+                .unwrap()
+        };
+        let laplace = made(Family::Laplace);
+        // Half of epsilon, four groups, three rows in each, four levels.
+        assert_eq!(laplace.noise[1].scale(), 4.0 * 3.0 * 4.0 / 0.5);
+        assert_eq!(laplace.charge.epsilon.unwrap().to_string(), "1");
+        assert_eq!(laplace.fractions(1).len(), 2);
+        // Two quantiles, each with eight ways down four levels of sixteen; and the count.
+        assert_eq!(laplace.draws(), 10 * (2 * 8 * 4 * 16 + 1));
+        let rho = Charge::pure("1".parse().unwrap()).rho.to_f64() / 2.0;
+        let sigma = (4.0 * 9.0 * 4.0 / (2.0 * rho)).sqrt();
+        assert!((made(Family::Gaussian).noise[1].scale() / sigma - 1.0).abs() < 1e-6);
     }
 
     #[test]

@@ -98,15 +98,6 @@ impl Noise {
         }
     }
 
-    /// Draws for one group, at most.
-    pub fn draws(&self) -> u64 {
-        match self {
-            Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Exponential(_) => 1,
-            Noise::Tree(tree) => tree.draws(),
-            Noise::Histogram(counted) => counted.values,
-        }
-    }
-
     pub fn name(&self) -> &'static str {
         match self {
             Noise::Laplace { .. } => "discrete Laplace",

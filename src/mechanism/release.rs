@@ -4,6 +4,7 @@ use super::selection::is_kept;
 use super::tree::{Counts, Reading};
 use super::{Calibrated, MAX_KEYS, Noise, Selection};
 use crate::accounting::Token;
+use crate::algebra::Fraction;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use rand::{SeedableRng, rngs::StdRng, rngs::SysRng};
@@ -67,8 +68,8 @@ pub struct Released {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Detail {
     Nothing,
-    /// Of what is read from a tree its intervals, for each of the probabilities that were asked for.
-    Ends(Vec<[(i64, i64); LEVELS]>),
+    /// The quantiles that are read from ranks, with intervals for each of the probabilities that were asked for.
+    Quantiles(Vec<BTreeMap<Fraction, Reading>>),
     /// The noisy counts of a histogram.
     Counts(Vec<Vec<i128>>),
 }
@@ -80,7 +81,7 @@ impl Detail {
         }
         match self {
             Detail::Nothing => Detail::Nothing,
-            Detail::Ends(ends) => Detail::Ends(taken(ends, kept)),
+            Detail::Quantiles(read) => Detail::Quantiles(taken(read, kept)),
             Detail::Counts(counts) => Detail::Counts(taken(counts, kept)),
         }
     }
@@ -117,7 +118,7 @@ pub fn release(
         let kept: Vec<u32> = kept.take(MAX_KEYS).collect();
         return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], details: vec![], cells: kept.len() });
     }
-    let (mut trees, mut details) = (BTreeMap::new(), vec![Detail::Nothing; columns.len()]);
+    let mut details = vec![Detail::Nothing; columns.len()];
     let noisy = columns.into_iter().zip(&made.noise).enumerate().map(|(at, (exact, noise))| match (exact, noise) {
         (Exact::Sums(cells), noise) => {
             cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
@@ -126,12 +127,14 @@ pub fn release(
             cells.into_iter().map(|mut values| i128::from(choice.draw(&mut values, &mut rng))).collect()
         }
         (Exact::Values(cells), Noise::Tree(tree)) => {
-            let cells = cells.into_iter().map(|values| Counts::new(tree, values));
-            let counts: &mut Vec<Counts> = trees.entry(tree.first).or_insert_with(|| cells.collect());
-            let widths = alphas(counts.len()).map(|alpha| tree.half_width(alpha));
-            let read: Vec<Reading<LEVELS>> = counts.iter_mut().map(|c| tree.read(c, widths, &mut rng)).collect();
-            details[at] = Detail::Ends(read.iter().map(|reading| reading.ends).collect());
-            read.into_iter().map(|reading| reading.value.into()).collect()
+            let count = cells.len();
+            let widths = alphas(count).map(|alpha| tree.half_width(alpha));
+            let read = |values| {
+                let mut counts = Counts::new(tree, values);
+                made.fractions(at).into_iter().map(|q| (q, tree.read(q, &mut counts, widths, &mut rng))).collect()
+            };
+            details[at] = Detail::Quantiles(cells.into_iter().map(read).collect());
+            vec![0; count]
         }
         (Exact::Values(cells), Noise::Histogram(counted)) => {
             let mut count = |values: &Vec<i64>| {

@@ -2,31 +2,23 @@
 
 use super::Noise;
 
-/// A number that the sum of independent noises exceeds with at most this probability, each of `weights` being a weight and how many
-/// noises have at most it. The noises are symmetric, so it holds of the other side as well.
+/// A number that the sum of so many independent noises, each times a weight from 0 to 1, exceeds with at most this probability. The noises
+/// are symmetric, so it holds of the other side as well.
 ///
 /// Chernoff: P[S >= w] <= exp(-s w) E[exp(s S)] for every s > 0, so w = (ln(1 / p) + ln E[exp(s S)]) / s will do, and the best s is searched for.
-pub fn sum_half_width(noise: &Noise, weights: &[(f64, f64)], probability: f64) -> f64 {
-    let heaviest = weights.iter().filter(|(_, count)| *count > 0.0).map(|(weight, _)| *weight).fold(0.0, f64::max);
-    if heaviest == 0.0 {
-        return 0.0;
-    }
-    let width = |s: f64| {
-        let moments: f64 = weights.iter().map(|(weight, count)| count * log_moment(noise, weight * s)).sum();
-        ((1.0 / probability).ln() + moments) / s
-    };
+/// E[exp(s X)] grows with a weight, so that all of 1 are the worst.
+pub fn sum_half_width(noise: &Noise, count: u64, probability: f64) -> f64 {
+    let width = |s: f64| ((1.0 / probability).ln() + count as f64 * log_moment(noise, s)) / s;
     // The logarithm of s; the width falls, then rises.
-    let scale = noise.scale() * heaviest;
-    let (mut low, mut high) = ((1e-6 / scale).ln(), (1e3 / scale).ln());
-    if let Noise::Laplace { .. } = noise {
-        high = (1.0 / scale).ln();
-    }
+    let most = if let Noise::Laplace { .. } = noise { 1.0 } else { 1e3 };
+    let (mut low, mut high) = ((1e-6 / noise.scale()).ln(), (most / noise.scale()).ln());
     for _ in 0..200 {
         let third = (high - low) / 3.0;
         let (a, b) = (low + third, high - third);
         if width(a.exp()) <= width(b.exp()) { high = b } else { low = a }
     }
-    width(low.exp())
+    let found = width(low.exp());
+    if found.is_nan() { f64::INFINITY } else { found }
 }
 
 /// ln E[exp(s X)]. Discrete Laplace with a = 1 / scale, for |s| < a: (cosh a - 1) / (cosh a - cosh s), by its own geometric series. A
@@ -74,10 +66,8 @@ mod tests {
     fn widths_of_gaussian_sums_are_known() {
         let noise = Noise::Gaussian { variance: ratio(25, 1) };
         // sqrt(2 V ln(1 / p)) for the variance V of the sum.
-        let width = sum_half_width(&noise, &[(0.5, 16.0), (1.0, 30.0)], 0.01);
-        let variance = 25.0 * (16.0 * 0.25 + 30.0);
-        assert!((width / (2.0f64 * variance * 100f64.ln()).sqrt() - 1.0).abs() < 1e-9, "{width}");
-        assert_eq!(sum_half_width(&noise, &[(1.0, 0.0)], 0.01), 0.0);
+        let width = sum_half_width(&noise, 46, 0.01);
+        assert!((width / (2.0f64 * 25.0 * 46.0 * 100f64.ln()).sqrt() - 1.0).abs() < 1e-9, "{width}");
     }
 
     #[test]
@@ -85,7 +75,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         for noise in [Noise::Laplace { scale: ratio(4, 1) }, Noise::Gaussian { variance: ratio(9, 1) }] {
             for (count, probability) in [(1, 0.1), (20, 0.1), (20, 0.01)] {
-                let width = sum_half_width(&noise, &[(1.0, f64::from(count))], probability);
+                let width = sum_half_width(&noise, count, probability);
                 let draw = |_| (0..count).map(|_| noise.draw(&mut rng)).sum::<i128>() as f64 > width;
                 let exceeded = (0..4_000).map(draw).filter(|e| *e).count() as f64 / 4_000.0;
                 assert!(exceeded <= probability, "{noise:?} {count}: {exceeded}");
@@ -93,8 +83,13 @@ mod tests {
                 assert!(count == 1 || exceeded > probability / 30.0, "{noise:?} {count}: {exceeded}");
             }
         }
-        // Next to no noise.
-        let width = sum_half_width(&Noise::Laplace { scale: ratio(1, 1 << 40) }, &[(1.0, 64.0)], 1e-6);
-        assert!((0.0..1.0).contains(&width), "{width}");
+        // From next to no noise to more than any number of rows.
+        for by in [1 << 40, 1 << 12, 100, 1] {
+            for count in 1..70 {
+                let widths =
+                    [ratio(1, by), ratio(by, 1)].map(|scale| sum_half_width(&Noise::Laplace { scale }, count, 1e-6));
+                assert!(widths.iter().all(|width| width.is_finite() && *width > 0.0), "{by} {count}: {widths:?}");
+            }
+        }
     }
 }

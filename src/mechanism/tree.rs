@@ -1,21 +1,21 @@
-//! Several quantiles of a group's values, or those of many groups, from a tree of noisy counts: one price for all, and intervals.
+//! Ranks of a group's values by a tree of noisy counts: intervals of quantiles, and many quantiles at one price.
 //!
 //! The range of the values, between their bounds, is cut into equal parts, each of these into parts again, and so on down to leaves. A
 //! value is counted in one node of each level. With at most m values of a unit in each of k groups, and h levels, a unit that comes or goes moves
 //! the counts by at most h k m in L1; in L2 by at most sqrt(h k) m, because on each level its values move counts by at most m together. Each count
 //! has noise of its own for that, as if the whole tree were drawn: what no quantile looks at need not be. All else is post-processing.
 //!
-//! *A quantile.* With n the sum of the first level's noisy counts, the quantile q is at rank t = q (n - 1) + 1/2, as in
+//! *A quantile.* With n the sum of the first level's noisy counts, or 1 if that is less, the quantile q is at rank t = q (n - 1) + 1/2, as in
 //! [`choice`](super::choice). The estimated rank of a node's end is the sum of the noisy counts before it on the levels down to its own. From the
 //! root on, the first child whose end has at least the rank t is the next node; or, from the other side, the last child whose start has
-//! at most the rank t. The answer is midway between the leaves that the two come to.
+//! at most the rank t. The answer is midway between the leaves that the two come to. It grows with q.
 //!
 //! *Its interval.* The lower end is the start of the leaf to which the first way comes for t - w, the upper end the end of that to which the
-//! second comes for t + w. Let x be the exact quantile of the bounded values. If the lower end is above x, then on some level the node that
-//! holds x was passed by: its end has an estimated rank below t - w, while its exact one is above q (n - 1) for the exact n. Which nodes
-//! these are does not depend on noise, so that for each of the h levels the probability is that of a sum of independent noises being off by
-//! w - 1/2: the counts of the first level weigh at most max(q, 1 - q), because t has q of each; those of the others weigh 1. The upper end is
-//! the mirror image. By the union bound over levels and ends each gets alpha / 2h.
+//! second comes for t + w. Let x be the exact quantile of the bounded values, of which there are n' >= 1. If the lower end is above x, then on
+//! some level the node that holds x was passed by: its end has an estimated rank r below t - w, while its exact one, r', is above
+//! q (n' - 1). So (r - r') - q (n - n') < 1/2 - w, or, where the 1 stands for n and is no more than n', r - r' < 1/2 - w. Which nodes
+//! these are does not depend on noise; both are sums of independent noises with weights from -1 to 1, one for each child on the
+//! way. The upper end is the mirror image, without the second case. By the union bound over h levels and these three each gets alpha / 3h.
 //!
 //! Sources: hierarchical histograms of Hay, Rastogi, Miklau and Suciu 2010 (PVLDB 3), whose best branching is near 16 (Qardaji, Yang and Li
 //! 2013, PVLDB 6); tails by Chernoff's bound, see [`sum_half_width`].
@@ -31,12 +31,12 @@ use std::collections::BTreeMap;
 /// A rank's unit: twice a fraction's, so that halves are whole.
 const UNIT: i128 = 2 * Fraction::ONE as i128;
 
-/// How a quantile is read, and what its tree is like.
+/// The leaves of a tree of branching 16 and height 4.
+const LEAVES: u128 = 1 << 16;
+
+/// A shape, and the noise of its counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tree {
-    /// The measure whose tree it is, the first of those that share it.
-    pub first: usize,
-    at: Fraction,
     shape: Shape,
     counted: Counted,
 }
@@ -52,15 +52,15 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// With at most `leaves` leaves: of all heights the one with the least error, whose variance grows with height^3 times
-    /// branching under Laplace noise.
-    pub fn new((low, high): (i64, i64), leaves: u64) -> Shape {
-        let points = high.abs_diff(low) as u128 + 1;
-        let wanted = points.min(u128::from(leaves)) as u64;
-        let cost = |height: &u32| u64::from(*height).pow(3).saturating_mul(branching(wanted, *height));
+    /// Of all heights the one with the least error, whose variance grows with height^3 times branching under Laplace noise.
+    pub fn new((low, high): (i64, i64)) -> Shape {
+        let high = high.max(low);
+        let points = u128::from(high.abs_diff(low)) + 1;
+        let leaf = points.div_ceil(LEAVES);
+        let leaves = points.div_ceil(leaf) as u64;
+        let cost = |height: &u32| u64::from(*height).pow(3).saturating_mul(branching(leaves, *height));
         let height = (1..=8).min_by_key(cost).unwrap_or(1);
-        let branching = branching(wanted, height);
-        Shape { low, high: high.max(low), branching, height, leaf: points.div_ceil(u128::from(branching).pow(height)) }
+        Shape { low, high, branching: branching(leaves, height), height, leaf }
     }
 
     pub fn height(self) -> u32 {
@@ -83,9 +83,9 @@ fn branching(leaves: u64, height: u32) -> u64 {
 
 impl Tree {
     /// `noise` is that of one count.
-    pub fn new(first: usize, at: Fraction, shape: Shape, noise: Noise) -> Option<Tree> {
+    pub fn new(shape: Shape, noise: Noise) -> Option<Tree> {
         let leaves = shape.branching.saturating_pow(shape.height);
-        Some(Tree { first, at, shape, counted: Counted::new(leaves, noise)? })
+        Some(Tree { shape, counted: Counted::new(leaves, noise)? })
     }
 
     /// Of one count.
@@ -101,17 +101,15 @@ impl Tree {
     /// w: ranks by which both ends of an interval are moved outwards.
     pub fn half_width(&self, alpha: f64) -> f64 {
         let Shape { branching, height, .. } = self.shape;
-        let (children, levels) = (branching as f64, f64::from(height));
-        let most = f64::from(self.at.millionths().max(Fraction::ONE - self.at.millionths())) / f64::from(Fraction::ONE);
-        let below = if height > 1 { (levels - 2.0) * (children - 1.0) + children } else { 0.0 };
-        let sum = sum_half_width(&self.noise(), &[(most, children), (1.0, below)], alpha / (2.0 * levels));
-        (sum + 0.5).ceil()
+        // All children of the root, whose sum is n; on the others those up to the way, and on the last that child.
+        let counts = branching + u64::from(height - 1) * (branching - 1) + u64::from(height > 1);
+        (sum_half_width(&self.noise(), counts, alpha / (3.0 * f64::from(height))) + 0.5).ceil()
     }
 
     /// The quantile, and intervals that are wider by these numbers of ranks.
-    pub fn read<const N: usize>(&self, counts: &mut Counts, widths: [f64; N], rng: &mut impl CryptoRng) -> Reading<N> {
-        let n: i128 = counts.of_children(1, 0, rng).iter().sum();
-        let rank = (2 * i128::from(self.at.millionths())).saturating_mul(n.saturating_sub(1)) + UNIT / 2;
+    pub fn read(&self, at: Fraction, counts: &mut Counts, widths: [f64; LEVELS], rng: &mut impl CryptoRng) -> Reading {
+        let n = counts.of_children(1, 0, rng).iter().sum::<i128>().max(1);
+        let rank = (2 * i128::from(at.millionths())).saturating_mul(n - 1) + UNIT / 2;
         let Shape { low, high, height, .. } = self.shape;
         let from = |leaf: u64| self.shape.start(height, leaf).min(high);
         let to = |leaf: u64| self.shape.start(height, leaf + 1);
@@ -131,9 +129,9 @@ impl Tree {
 
 /// What a quantile is, in lattice steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading<const N: usize> {
+pub struct Reading {
     pub value: i64,
-    pub ends: [(i64, i64); N],
+    pub ends: [(i64, i64); LEVELS],
 }
 
 /// The tree of one group, with those of its noisy counts that have been looked at.
@@ -209,41 +207,43 @@ mod tests {
     use rand::{RngExt, SeedableRng, rngs::StdRng};
     use ruint::aliases::U256;
 
-    const LEAVES: u64 = 65_536;
-
     fn laplace(scale: u64, by: u64) -> Noise {
         Noise::Laplace { scale: Ratio::new(U256::from(scale), U256::from(by)).unwrap() }
     }
 
-    fn tree(millionths: u32, bounds: (i64, i64), noise: Noise) -> Tree {
-        Tree::new(0, Fraction::new(millionths).unwrap(), Shape::new(bounds, LEAVES), noise).unwrap()
+    fn tree(bounds: (i64, i64), noise: Noise) -> Tree {
+        Tree::new(Shape::new(bounds), noise).unwrap()
+    }
+
+    fn fraction(millionths: u32) -> Fraction {
+        Fraction::new(millionths).unwrap()
     }
 
     #[test]
     fn shapes_cover_their_range() {
-        for (high, height, branching) in
-            [(0, 1, 1), (1, 1, 2), (20, 1, 21), (99, 2, 10), (65_535, 4, 16), (1 << 32, 4, 16)]
-        {
-            let shape = Shape::new((0, high), LEAVES);
+        let known = [(0, 1, 1), (1, 1, 2), (20, 1, 21), (99, 2, 10), (65_535, 4, 16), (1 << 32, 4, 16)];
+        for (high, height, branching) in known {
+            let shape = Shape::new((0, high));
             assert_eq!((shape.height, shape.branching), (height, branching), "{high}");
-            let leaves = u128::from(branching).pow(height);
-            assert!(leaves * shape.leaf > high as u128 && leaves <= u128::from(LEAVES).max(leaves));
-            assert_eq!((shape.start(height, 0), shape.start(0, 1)), (0, high + 1));
         }
-        let widest = Shape::new((i64::MIN / 2, i64::MAX / 2), u64::MAX);
+        for high in (0..300).chain([65_534, 65_535, 65_536, 65_537, 100_000, 1 << 40]) {
+            let shape = Shape::new((-7, high));
+            let leaves = u128::from(shape.branching).pow(shape.height);
+            let points = (high + 8) as u128;
+            assert!(leaves * shape.leaf >= points && (leaves - 1) * shape.leaf < points * 2, "{high}: {shape:?}");
+            assert_eq!((shape.start(shape.height, 0), shape.start(0, 1)), (-7, high + 1));
+        }
+        let widest = Shape::new((i64::MIN / 2, i64::MAX / 2));
         assert_eq!((widest.start(0, 0), widest.start(0, 1)), (i64::MIN / 2, i64::MAX / 2 + 1));
-        assert_eq!(Shape::new((0, (1 << 32) - 1), 1 << 32).leaf, 1);
     }
 
     #[test]
     fn a_value_is_once_on_each_level() {
-        let of = tree(500_000, (-1_000, 100_000), laplace(1, 1));
+        let of = tree((-1_000, 100_000), laplace(1, 1));
         let Shape { branching, height, .. } = of.shape;
         let mut rng = StdRng::seed_from_u64(1);
-        for value in [-2_000, -1_000, 0, 77_777, 100_000, 200_000]
-            .into_iter()
-            .chain((0..20).map(|_| rng.random_range(0..99_999)))
-        {
+        let random: Vec<i64> = (0..20).map(|_| rng.random_range(0..99_999)).collect();
+        for value in [-2_000, -1_000, 0, 77_777, 100_000, 200_000].into_iter().chain(random) {
             let counts = Counts::new(&of, vec![value]);
             for level in 1..=height {
                 let nodes = 0..branching.pow(level);
@@ -264,61 +264,82 @@ mod tests {
             ((0..1001).collect(), 250_000, 250),
             (vec![-5, 2_000], 1_000_000, 1_000),
         ] {
-            let of = tree(millionths, (0, 1_000), none);
-            let read = of.read(&mut Counts::new(&of, values.clone()), [of.half_width(0.05)], &mut rng);
+            let of = tree((0, 1_000), none);
+            let widths = [of.half_width(0.05); LEVELS];
+            let read = of.read(fraction(millionths), &mut Counts::new(&of, values.clone()), widths, &mut rng);
             assert_eq!(read.value, value, "{values:?} {millionths}");
-            let (lower, upper) = read.ends[0];
-            assert!(lower <= value && value <= upper, "{read:?}");
+            assert!(read.ends.iter().all(|(lower, upper)| *lower <= value && value <= *upper), "{read:?}");
         }
         // A tree of nothing but noise is still within the bounds.
-        let of = tree(500_000, (10, 20), laplace(5, 1));
+        let of = tree((10, 20), laplace(5, 1));
         for _ in 0..200 {
-            let read = of.read(&mut Counts::new(&of, vec![]), [1.0, 50.0], &mut rng);
-            assert!(
-                (10..=20).contains(&read.value)
-                    && read.ends.iter().all(|(a, b)| (10..=20).contains(a) && (a..=&20).contains(&b))
-            );
+            let read = of.read(Fraction::HALF, &mut Counts::new(&of, vec![]), [1.0, 10.0, 50.0], &mut rng);
+            let within = |point| (10..=20).contains(&point);
+            assert!(within(read.value) && read.ends.iter().all(|(a, b)| within(*a) && within(*b)), "{read:?}");
         }
     }
 
-    /// Counts are drawn once, so that quantiles of one tree are in order and their intervals nested.
+    /// Counts are drawn once, so that quantiles of one tree are in order and their intervals nested, whatever little there is.
     #[test]
     fn readings_of_one_tree_agree() {
         let mut rng = StdRng::seed_from_u64(3);
-        for _ in 0..50 {
-            let values: Vec<i64> = (0..500).map(|_| rng.random_range(0..50_000)).collect();
-            let of = |millionths| tree(millionths, (0, 65_535), laplace(6, 1));
-            let mut counts = Counts::new(&of(0), values);
-            let first = of(300_000).read(&mut counts, [10.0, 40.0], &mut rng);
-            assert_eq!(first, of(300_000).read(&mut counts, [10.0, 40.0], &mut rng));
-            assert!(first.ends[1].0 <= first.ends[0].0 && first.ends[0].1 <= first.ends[1].1);
+        for values in [0, 1, 3, 500] {
+            for _ in 0..40 {
+                let values: Vec<i64> = (0..values).map(|_| rng.random_range(0..50_000)).collect();
+                let of = tree((0, 65_535), laplace(6, 1));
+                let mut counts = Counts::new(&of, values);
+                let mut read = |millionths| of.read(fraction(millionths), &mut counts, [10.0, 20.0, 40.0], &mut rng);
+                let all = [0, 100_000, 250_000, 500_000, 750_000, 1_000_000].map(&mut read);
+                assert!(all.is_sorted_by_key(|reading| reading.value), "{all:?}");
+                assert_eq!(all[2], read(250_000));
+                for Reading { ends: [first, second, third], .. } in all {
+                    assert!(third.0 <= second.0 && second.0 <= first.0 && first.1 <= second.1 && second.1 <= third.1);
+                }
+            }
         }
     }
 
-    /// The exact quantile is within the interval at least as often as is said, whatever the values, and it is not wide for nothing.
+    /// The exact quantile is within the interval at least as often as is said, whatever the values and the range are.
     #[test]
     fn intervals_hold() {
         let mut rng = StdRng::seed_from_u64(4);
         let gaussian = Noise::Gaussian { variance: Ratio::new(U256::from(90u64), U256::ONE).unwrap() };
-        for noise in [laplace(6, 1), gaussian] {
-            for millionths in [100_000, 500_000, 950_000] {
-                for ties in [1i64, 900] {
-                    let mut values: Vec<i64> = (0..3_000).map(|_| rng.random_range(0..40_000) / ties * ties).collect();
-                    values.sort_unstable();
-                    let rank = f64::from(millionths) / 1e6 * (values.len() - 1) as f64;
-                    let (a, b) = (values[rank.floor() as usize] as f64, values[rank.ceil() as usize] as f64);
+        let spread = |rng: &mut StdRng, high: i64| (0..2_000).map(|_| rng.random_range(0..=high)).collect::<Vec<i64>>();
+        for (high, noise) in
+            [(65_535, laplace(6, 1)), (40_000, gaussian), (1, laplace(40, 1)), (9, laplace(9, 1)), (99, gaussian)]
+        {
+            let of = tree((0, high), noise);
+            for values in
+                [spread(&mut rng, high), vec![high; 300], vec![0; 3], [vec![0; 500], vec![high; 400]].concat()]
+            {
+                let mut sorted = values.clone();
+                sorted.sort_unstable();
+                for millionths in [1_000, 500_000, 950_000] {
+                    let rank = f64::from(millionths) / 1e6 * (sorted.len() - 1) as f64;
+                    let (a, b) = (sorted[rank.floor() as usize] as f64, sorted[rank.ceil() as usize] as f64);
                     let exact = a + (b - a) * rank.fract();
-                    let of = tree(millionths, (0, 65_535), noise);
-                    let (width, mut held, mut ranks) = (of.half_width(0.2), 0, 0);
-                    for _ in 0..60 {
-                        let read = of.read(&mut Counts::new(&of, values.clone()), [width], &mut rng);
-                        let (lower, upper) = read.ends[0];
-                        held += u32::from((lower as f64..=upper as f64).contains(&exact));
-                        ranks += values.iter().filter(|v| (lower..upper).contains(v)).count();
-                    }
-                    assert!(held >= 48, "{noise:?} {millionths} {ties}: {held} of 60");
-                    assert!(ranks as f64 / 60.0 < 5.0 * width + 2.0 * 3_000.0 / 44.0, "{ranks} {width}");
+                    let widths = [of.half_width(0.2); LEVELS];
+                    let held = (0..25).filter(|_| {
+                        let read =
+                            of.read(fraction(millionths), &mut Counts::new(&of, values.clone()), widths, &mut rng);
+                        (read.ends[0].0 as f64..=read.ends[0].1 as f64).contains(&exact)
+                    });
+                    let held = held.count();
+                    assert!(held >= 18, "{high} {millionths}: {held} of 25");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn widths_are_numbers() {
+        for high in 0..50 {
+            for noise in [laplace(1, 1 << 40), laplace(1, 3), laplace(100, 1), laplace(u64::MAX, 1)] {
+                let widths = [0.5, 0.05, 1e-12].map(|alpha| tree((0, high), noise).half_width(alpha));
+                assert!(
+                    widths[0] >= 1.0 && widths.is_sorted() && widths[2].is_finite(),
+                    "{high} {noise:?}: {widths:?}"
+                );
             }
         }
     }

@@ -9,6 +9,7 @@ use super::clause::{Clause, Written, epsilon};
 use super::constant::{Constant, constant};
 use super::functions::AGGREGATES;
 use super::locate::position;
+use super::lower::named_quantile;
 use super::parameters::Parameters;
 use crate::algebra::Bounds;
 use crate::error::{Code, Error, Position, Result};
@@ -28,6 +29,8 @@ pub struct Mark {
     pub per_group: Option<Bounds>,
     pub per_row: Option<Bounds>,
     pub epsilon: Option<Amount>,
+    /// Whether a quantile is to have an interval, which costs as much again.
+    pub error_bars: Option<bool>,
     /// Whether its last argument is what the clause takes for the privacy unit.
     pub names_unit: bool,
 }
@@ -123,7 +126,14 @@ impl Marking {
             return Ok(());
         }
         let unit = clause.and_then(|clause| self.asked.clauses[clause].unit.clone());
-        let mut mark = Mark { clause, per_group: None, per_row: None, epsilon: None, names_unit: unit.is_some() };
+        let mut mark = Mark {
+            clause,
+            per_group: None,
+            per_row: None,
+            epsilon: None,
+            error_bars: None,
+            names_unit: unit.is_some(),
+        };
         for (argument, value) in &named {
             read_argument(&mut mark, &name, argument, value)?;
         }
@@ -184,6 +194,7 @@ fn read_argument(mark: &mut Mark, function: &str, name: &Ident, argument: &Funct
     let argument = name.value.to_lowercase();
     let (given_twice, takes) = match argument.as_str() {
         "epsilon" => (mark.epsilon.is_some(), true),
+        "error_bars" => (mark.error_bars.is_some(), named_quantile(function).is_some()),
         "contribution_bounds_per_group" => (mark.per_group.is_some(), ["count", "sum", "avg"].contains(&function)),
         "contribution_bounds_per_row" => (
             mark.per_row.is_some(),
@@ -196,7 +207,7 @@ fn read_argument(mark: &mut Mark, function: &str, name: &Ident, argument: &Funct
         }
         _ => {
             let message = format!(
-                "there is no argument {argument}; known are contribution_bounds_per_group, contribution_bounds_per_row and epsilon"
+                "there is no argument {argument}; known are contribution_bounds_per_group, contribution_bounds_per_row, epsilon and error_bars"
             );
             return Err(invalid(message));
         }
@@ -209,6 +220,12 @@ fn read_argument(mark: &mut Mark, function: &str, name: &Ident, argument: &Funct
     }
     match argument.as_str() {
         "epsilon" => mark.epsilon = Some(epsilon(constant(value), &format!("epsilon of {function}"), at)?),
+        "error_bars" => match value {
+            Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => {
+                mark.error_bars = Some(value.value == Value::Boolean(true));
+            }
+            _ => return Err(invalid("error_bars takes true or false".into())),
+        },
         "contribution_bounds_per_group" => mark.per_group = Some(pair(value, &argument, at)?),
         _ => mark.per_row = Some(pair(value, &argument, at)?),
     }

@@ -4,7 +4,7 @@ use super::super::aggregates::QUANTILES;
 use super::super::marks::{MAX_BOUND, Mark};
 use super::Lowering;
 use super::expr::not;
-use super::quantile::{is_ordered, named_quantile};
+use super::quantile::{Read, is_ordered, named_quantile};
 use super::relation::withheld;
 use super::scope::{Ends, Lowered, Noise, Scope, Slot, UNREAD};
 use super::statistic::named_statistic;
@@ -380,8 +380,9 @@ impl Lowering<'_> {
         };
         let mut measures = Vec::new();
         let mut outputs = Vec::new();
-        for call in calls {
-            outputs.push(self.output(call, of, scope, &mut measures)?);
+        let read = calls.iter().map(|call| self.read(call, &calls, private)).collect::<Result<Vec<_>>>()?;
+        for (call, read) in calls.into_iter().zip(read) {
+            outputs.push(self.output(call, read, of, scope, &mut measures)?);
         }
         if private && !measures.iter().any(|measure| measure.of == Quantity::Units) {
             // By which keys are selected; it is one draw with COUNT(DISTINCT unit).
@@ -449,7 +450,14 @@ impl Lowering<'_> {
         Ok(Lowered { relation: Relation::Rows { types, rows }, scope })
     }
 
-    fn output(&self, call: Call, groupings: usize, scope: &Scope, measures: &mut Vec<Measure>) -> Result<Output> {
+    fn output(
+        &self,
+        call: Call,
+        read: Read,
+        groupings: usize,
+        scope: &Scope,
+        measures: &mut Vec<Measure>,
+    ) -> Result<Output> {
         let Call { kind, of, ty, on, mark } = call;
         let is_unit = scope.slot_of(&of).is_some_and(|slot| slot.unit);
         // Of `parts` measures that make up the output.
@@ -515,20 +523,33 @@ impl Lowering<'_> {
                 let counts = Quantity::Histogram { of, values: values.len() };
                 Ok(Output::Histogram { counts: measure(measures, own(counts, None)), values, most })
             }
-            FoldKind::Min | FoldKind::Max | FoldKind::Quantile(_) => {
-                let (name, at, result) = match kind {
-                    FoldKind::Min => ("min", Fraction::LEAST, ty),
-                    FoldKind::Max => ("max", Fraction::GREATEST, ty),
-                    FoldKind::Quantile(at) => {
-                        let written = QUANTILES
-                            .into_iter()
-                            .find(|name| named_quantile(name).is_some() && self.locator.find(name).is_some());
-                        (written.unwrap_or("quantile"), at, quantile_type(ty))
-                    }
-                    _ => return Err(Error::internal("a quantile of another kind")),
+            FoldKind::Min | FoldKind::Max => {
+                let (name, at) = match kind {
+                    FoldKind::Min => ("min", Fraction::LEAST),
+                    _ => ("max", Fraction::GREATEST),
                 };
-                let choice = own(self.quantile(name, at, (of, ty), scope, mark.as_ref())?, None);
-                Ok(Output::Quantile { choice: measure(measures, choice), ty: result })
+                let values = self.quantile_values(name, (of, ty), scope, mark.as_ref())?;
+                let value = measure(measures, own(values.quantile(at), None));
+                Ok(Output::Quantile { at, value, ranks: None, ty })
+            }
+            FoldKind::Quantile(at) => {
+                let written = QUANTILES
+                    .into_iter()
+                    .find(|name| named_quantile(name).is_some() && self.locator.find(name).is_some());
+                let values = self.quantile_values(written.unwrap_or("quantile"), (of, ty), scope, mark.as_ref())?;
+                let part = |of, parts| Measure { of, per_group: None, epsilon: epsilon(parts) };
+                let (value, ranks) = match read {
+                    Read::Nothing => (measure(measures, part(values.quantile(at), 1)), None),
+                    Read::Interval => {
+                        let value = measure(measures, part(values.quantile(at), 2));
+                        (value, Some(measure(measures, part(values.ranks(), 2))))
+                    }
+                    Read::All => {
+                        let ranks = measure(measures, part(values.ranks(), 1));
+                        (ranks, Some(ranks))
+                    }
+                };
+                Ok(Output::Quantile { at, value, ranks, ty: quantile_type(ty) })
             }
         }
     }

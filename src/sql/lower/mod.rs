@@ -19,6 +19,8 @@ mod terms;
 mod union;
 mod window;
 
+pub use quantile::named_quantile;
+
 use super::locate::Locator;
 use super::marks::Asked;
 use super::{OutputColumn, OutputNoise, Statement};

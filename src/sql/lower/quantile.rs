@@ -26,6 +26,34 @@ pub fn is_ordered(name: &str) -> bool {
     named_quantile(name).is_some() || name == "mode"
 }
 
+/// Quantiles of the same values that are better read from one tree of counts than chosen one by one.
+const MANY: usize = 16;
+
+/// What of a quantile is read from ranks, and not chosen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    Nothing,
+    Interval,
+    All,
+}
+
+/// Values with the bounds that they are clamped to.
+pub struct Values {
+    of: Expr,
+    bounds: Bounds,
+    whole: bool,
+}
+
+impl Values {
+    pub fn quantile(&self, at: Fraction) -> Quantity {
+        Quantity::Quantile { of: self.of.clone(), bounds: self.bounds, whole: self.whole, at }
+    }
+
+    pub fn ranks(&self) -> Quantity {
+        Quantity::Ranks { of: self.of.clone(), bounds: self.bounds, whole: self.whole }
+    }
+}
+
 impl Lowering<'_> {
     /// The call of a quantile; `descending` is the order of its WITHIN GROUP.
     pub fn quantile_call(
@@ -59,15 +87,27 @@ impl Lowering<'_> {
         Ok(Call { kind: FoldKind::Quantile(fraction), of, ty, on: None, mark: None })
     }
 
+    /// What of a quantile is read from ranks.
+    pub fn read(&self, call: &Call, all: &[Call], private: bool) -> Result<Read> {
+        let FoldKind::Quantile(_) = call.kind else { return Ok(Read::Nothing) };
+        let is_alike = |other: &&Call| {
+            matches!(other.kind, FoldKind::Quantile(_)) && other.of == call.of && other.mark == call.mark
+        };
+        let bars = call.mark.as_ref().and_then(|mark| mark.error_bars);
+        match (bars, private) {
+            (Some(true), true) => {
+                let message =
+                    "quantiles of private keys have no error bars: group by public keys, or leave error_bars out";
+                Err(self.unsupported("error_bars", message))
+            }
+            (None, false) if all.iter().filter(is_alike).count() >= MANY => Ok(Read::All),
+            (Some(true), false) => Ok(Read::Interval),
+            (Some(false) | None, _) => Ok(Read::Nothing),
+        }
+    }
+
     /// What is chosen from: numbers as they are but for NaN, dates as days, timestamps as microseconds.
-    pub fn quantile(
-        &self,
-        name: &str,
-        at: Fraction,
-        (of, ty): Typed,
-        scope: &Scope,
-        mark: Option<&Mark>,
-    ) -> Result<Quantity> {
+    pub fn quantile_values(&self, name: &str, (of, ty): Typed, scope: &Scope, mark: Option<&Mark>) -> Result<Values> {
         let none = || Error::internal("a quantile without bounds");
         let call = |name: &str, args: Vec<Expr>, types: &[Type]| {
             let types: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
@@ -77,13 +117,13 @@ impl Lowering<'_> {
         match ty {
             Type::Int => {
                 let bounds = self.row_bounds(&of, scope, name, mark)?.ok_or_else(none)?;
-                Ok(Quantity::Quantile { of, bounds, whole: true, at })
+                Ok(Values { of, bounds, whole: true })
             }
             Type::Float => {
                 let bounds = self.row_bounds(&of, scope, name, mark)?.ok_or_else(none)?;
                 self.spend(of.size())?;
                 let is_nan = call("isnan", vec![of.clone()], &[Type::Float])?;
-                Ok(Quantity::Quantile { of: only_where(not(is_nan), of), bounds, whole: false, at })
+                Ok(Values { of: only_where(not(is_nan), of), bounds, whole: false })
             }
             Type::Date | Type::Timestamp => {
                 let known = bounds(&of, &|i| scope.bounds_at(i)).ok_or_else(|| {
@@ -98,7 +138,7 @@ impl Lowering<'_> {
                     _ => (call("to_unixmicros", vec![of], &[Type::Timestamp])?, 1.0),
                 };
                 let bounds = Bounds::new((known.low / unit).floor(), (known.high / unit).floor()).ok_or_else(none)?;
-                Ok(Quantity::Quantile { of, bounds, whole: true, at })
+                Ok(Values { of, bounds, whole: true })
             }
             Type::Text | Type::Bool => {
                 let message = format!(
