@@ -322,7 +322,7 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             };
             let (lower, upper) = read.map_or((clamp.row_low, clamp.row_high), |read| read.ends[widths.level]);
             // What is rounded to the lattice may have been a little less.
-            let lower = if ty.is_numeric() { lower.saturating_sub(1).max(clamp.row_low) } else { lower };
+            let lower = if clamp.lattice.step() == 1.0 { lower } else { lower.saturating_sub(1).max(clamp.row_low) };
             Estimate { value: number(value), lower: number(lower.min(value)), upper: number(upper.max(value)) }
         }
         Output::Mean { sum, count } => {

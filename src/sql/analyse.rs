@@ -405,7 +405,8 @@ pub fn wrong_arguments(scalar: &Scalar) -> String {
         format!("({})", types.join(", "))
     });
     let takes = takes.collect::<Vec<_>>().join(" or ");
-    format!("{} is written {} and takes {takes}: add a CAST", scalar.name, scalar.form)
+    let or = if scalar.name == "substr" { ", or write regexp_substr for a pattern" } else { "" };
+    format!("{} is written {} and takes {takes}: add a CAST{or}", scalar.name, scalar.form)
 }
 
 const UNKNOWN_TABLE: &str = "unknown table ";
@@ -437,6 +438,10 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
             name => format!("{name} does not take arguments of these types, or so many: add a CAST to a number"),
         };
         return Error::new(Code::UnsupportedSql, message).or_at(locator.find(function));
+    }
+    if text.contains("array literal") {
+        let message = "arrays are not supported: for several quantiles write several calls";
+        return Error::new(Code::UnsupportedSql, message).or_at(locator.find("array"));
     }
     let error = match e.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {

@@ -143,7 +143,7 @@ fn instead(name: &str) -> String {
         "if" | "iff" | "isnull" | "decode" | "nvl2" => "write CASE WHEN ... THEN ... ELSE ... END, or COALESCE",
         "mid" => "write SUBSTRING(x FROM start FOR length)",
         "regexp_match" | "regexp_matches" | "regexp_extract" => {
-            "write regexp_like(x, '...') or regexp_substr(x, '...')"
+            "write regexp_like(x, '...') or regexp_substr(x, '...'); for a group regexp_replace(x, '.*b(c).*', '\\1')"
         }
         _ => "",
     };

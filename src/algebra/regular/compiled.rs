@@ -10,7 +10,9 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::pool::Pool;
 use regex_automata::{Input, MatchKind};
 use regex_syntax::ast::parse::Parser;
-use regex_syntax::ast::{self, Ast, ClassPerl, ClassPerlKind, ClassSetItem, Span, Visitor};
+use regex_syntax::ast::{
+    self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetBinaryOp, ClassSetItem, Span, Visitor,
+};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -21,15 +23,19 @@ const MAX_SIZE: usize = 8 << 10;
 /// Longest expression, in bytes: sets of characters take time before their size is known.
 const MAX_PATTERN: usize = 1_000;
 
-/// Most `\p` classes: these have hundreds of ranges each.
-const MAX_PROPERTIES: usize = 4;
+/// Most classes beyond ASCII: `\p` ones, which have hundreds of ranges, and ranges, of which each character is looked up in either case.
+const MAX_WIDE: usize = 8;
 
 /// Most bytes of a text that its searches read, each time counted.
 const MAX_READ: usize = 8 * MAX_TEXT_BYTES;
 
-const INVALID: &str = "this regular expression is not valid: there are no back references and no look-around";
+const INVALID: &str = "this regular expression is not valid: there are no back references and no look-around, and the edge of a word is \\b";
 
-const TOO_LARGE: &str = "this regular expression is too large: a repeat such as {1,64} is written out, and . or [^a] counts for any character, so use + or * for them; \\p classes are large too";
+const NESTED: &str = "brackets inside of brackets are for classes such as [[:alpha:]], and there are no operations on sets: write \\[, \\&, \\- or \\~ for the character";
+
+const WORD_EDGE: &str = "of the edges of words there is \\b alone";
+
+const TOO_LARGE: &str = "this regular expression is too large: a repeat such as {1,64} is written out, and . or [^a] counts for any character, so use + or * for them; \\p classes are large too, so write ranges such as [A-Za-zÀ-ÿ]";
 
 /// Equal expressions are compiled to the same.
 pub struct Compiled {
@@ -124,7 +130,7 @@ fn in_ascii(pattern: &str) -> Result<String, &'static str> {
 #[derive(Default)]
 struct Classes {
     replaced: Vec<(Span, String)>,
-    properties: usize,
+    wide: usize,
 }
 
 impl Classes {
@@ -138,9 +144,9 @@ impl Classes {
         self.replaced.push((class.span, format!("{open}[:{not}{name}:]{close}")));
     }
 
-    fn property(&mut self) -> Result<(), &'static str> {
-        self.properties += 1;
-        if self.properties > MAX_PROPERTIES { Err(TOO_LARGE) } else { Ok(()) }
+    fn wide(&mut self) -> Result<(), &'static str> {
+        self.wide += 1;
+        if self.wide > MAX_WIDE { Err(TOO_LARGE) } else { Ok(()) }
     }
 }
 
@@ -155,10 +161,15 @@ impl Visitor for Classes {
     fn visit_pre(&mut self, tree: &Ast) -> Result<(), &'static str> {
         match tree {
             Ast::ClassPerl(class) => self.perl(class, "[", "]"),
-            Ast::ClassUnicode(_) => self.property()?,
-            Ast::Assertion(is) if matches!(is.kind, ast::AssertionKind::WordBoundary) => {
-                self.replaced.push((is.span, r"(?-u:\b)".to_owned()));
-            }
+            Ast::ClassUnicode(_) => self.wide()?,
+            Ast::Assertion(is) => match is.kind {
+                AssertionKind::WordBoundary => self.replaced.push((is.span, r"(?-u:\b)".to_owned())),
+                AssertionKind::StartLine
+                | AssertionKind::EndLine
+                | AssertionKind::StartText
+                | AssertionKind::EndText => {}
+                _ => return Err(WORD_EDGE),
+            },
             _ => {}
         }
         Ok(())
@@ -167,10 +178,16 @@ impl Visitor for Classes {
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), &'static str> {
         match item {
             ClassSetItem::Perl(class) => self.perl(class, "", ""),
-            ClassSetItem::Unicode(_) => self.property()?,
+            ClassSetItem::Unicode(_) => self.wide()?,
+            ClassSetItem::Range(range) if !range.end.c.is_ascii() => self.wide()?,
+            ClassSetItem::Bracketed(_) => return Err(NESTED),
             _ => {}
         }
         Ok(())
+    }
+
+    fn visit_class_set_binary_op_pre(&mut self, _: &ClassSetBinaryOp) -> Result<(), &'static str> {
+        Err(NESTED)
     }
 }
 
@@ -197,8 +214,16 @@ mod tests {
         }
         // Without a limit on classes, a second for each.
         assert_eq!(Compiled::new(&format!("(?i)[{}]", r"\pL".repeat(300))).err(), Some(TOO_LARGE));
-        for pattern in ["(", r"(a)\1", "(?=a)", "[", r"\q", "a{2,1}"] {
+        let wide = format!("(?i)[{}]", "!-\u{10ffff}".repeat(100));
+        assert_eq!(Compiled::new(&wide).err(), Some(TOO_LARGE));
+        for pattern in ["(", r"(a)\1", "(?=a)", "[", r"\q", "a{2,1}", r"\y"] {
             assert_eq!(Compiled::new(pattern).err(), Some(INVALID), "{pattern}");
+        }
+        for pattern in ["[[:<:]]a", "[[=a=]]", "[a&&b]", "[a--b]", "[a[b]]", "(?i)[[!-\u{10ffff}]]"] {
+            assert_eq!(Compiled::new(pattern).err(), Some(NESTED), "{pattern}");
+        }
+        for pattern in [r"a\Bb", r"\<a", r"\b{start}a"] {
+            assert_eq!(Compiled::new(pattern).err(), Some(WORD_EDGE), "{pattern}");
         }
         for pattern in [
             r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}",
@@ -208,6 +233,8 @@ mod tests {
             r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
             "(?i)influenza|hepatitis|diabetes|asthma|cancer|migraine|arthritis",
             r"\p{Greek}",
+            "(?i)^[A-Za-zÀ-ÿ' -]+$",
+            "[[:alpha:]_]+[^[:digit:]]",
         ] {
             assert!(Compiled::new(pattern).is_ok(), "{pattern}");
         }

@@ -67,7 +67,10 @@ impl Search {
             Find::First => "regexp_substr",
             Find::Replaced { .. } => "regexp_replace",
         };
-        format!("{name}({argument}, '{}')", self.pattern.replace('\'', "''"))
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let with =
+            if let Find::Replaced { with, .. } = &self.find { format!(", {}", quoted(with)) } else { String::new() };
+        format!("{name}({argument}, {}{with})", quoted(&self.pattern))
     }
 
     /// In this text; None is NULL.

@@ -8,7 +8,7 @@ pub fn similar(pattern: &str) -> Option<String> {
     let (mut text, mut characters, mut open) = (String::from("^(?s:"), pattern.chars().peekable(), 0usize);
     while let Some(character) = characters.next() {
         match character {
-            '\\' => text += &regex::escape(&characters.next()?.to_string()),
+            '\\' => escaped(&mut characters, &mut text)?,
             '%' => text += ".*",
             '_' => text.push('.'),
             '.' | '^' | '$' => text += &regex::escape(&character.to_string()),
@@ -29,6 +29,13 @@ pub fn similar(pattern: &str) -> Option<String> {
     Some(text + ")$")
 }
 
+/// A character for itself; of a letter or digit other engines make a class.
+fn escaped(characters: &mut Peekable<Chars>, text: &mut String) -> Option<()> {
+    let character = characters.next().filter(|character| !character.is_alphanumeric())?;
+    *text += &regex::escape(&character.to_string());
+    Some(())
+}
+
 /// POSIX's classes of characters.
 const CLASSES: [&str; 12] =
     ["alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit"];
@@ -43,7 +50,9 @@ fn set(characters: &mut Peekable<Chars>, text: &mut String) -> Option<()> {
     loop {
         match characters.next()? {
             ']' if !first => break,
-            '\\' => text.extend(['\\', characters.next()?]),
+            '\\' => escaped(characters, text)?,
+            // Equivalence classes and collating elements are of no locale.
+            '[' if matches!(characters.peek(), Some('=' | '.')) => return None,
             '[' if characters.peek() == Some(&':') => {
                 let name: String = characters.by_ref().skip(1).take_while(|c| *c != ']').collect();
                 *text += CLASSES.contains(&name.strip_suffix(':')?).then(|| format!("[:{name}]"))?.as_str();
@@ -94,7 +103,9 @@ mod tests {
             assert!(found(pattern, yes), "{pattern} {yes}");
             assert!(!found(pattern, no), "{pattern} {no}");
         }
-        for pattern in ["(a", "a\\", "a)|(b", "(?i)a", "[a", "[[:letters:]]", "[[:alpha", "{2}"] {
+        for pattern in
+            ["(a", "a\\", "a)|(b", "(?i)a", "[a", "[[:letters:]]", "[[:alpha", "{2}", "\\d", "[\\d]", "[[=a=]]"]
+        {
             assert!(Search::similar(pattern).is_err(), "{pattern}");
         }
     }

@@ -179,9 +179,10 @@ impl Scalars<'_> {
         let constant = |at: usize| match args.get(at).map(|(e, _)| e) {
             None => Ok(String::new()),
             Some(Expr::Literal(Literal::Text(text))) => Ok(text.clone()),
-            Some(_) => {
-                Err(self.unsupported(name, format!("the expression, flags and replacement of {name} must be literals")))
-            }
+            Some(_) => Err(self.unsupported(
+                name,
+                format!("the expression, flags and replacement of {name} must be texts, as literals"),
+            )),
         };
         let (pattern, flags) = (constant(1)?, constant(if name == "regexp_replace" { 3 } else { 2 })?);
         let (find, flags) = match name {
