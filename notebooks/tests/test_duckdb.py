@@ -1,6 +1,7 @@
 """Answers at an epsilon so large that no noise is left, against DuckDB's on random tables."""
 
 import hashlib
+import json
 import math
 import os
 import random
@@ -222,3 +223,32 @@ def test_quantiles_are_between_duckdbs_neighbours(lab: Any, column: str) -> None
             place = q * (len(values) - 1)
             low, high = values[math.floor(place)], values[math.ceil(place)]
             assert low - 1e-6 <= got <= high + 1e-6, f"{q} of {column} in {row['region']}"
+
+
+def test_histograms_are_duckdbs(lab: Any) -> None:
+    client, duck = lab
+    size = "CASE WHEN z < 5 THEN 'low' WHEN z < 20 THEN 'mid' WHEN z >= 20 THEN 'high' END"
+    calls = f"histogram({size}) AS h, approx_top_k({size}, 2) AS t"
+    sql = f"SELECT region, {calls} FROM t GROUP BY region"
+    known = dict(
+        duck.execute(f"SELECT region, histogram({size}) FROM t GROUP BY region").fetchall()
+    )
+    for row in ask(client, sql):
+        wanted = {
+            value: count for value, count in known[row["region"]].items() if value is not None
+        }
+        assert dict(json.loads(row["h"])) == {"low": 0, "mid": 0, "high": 0} | wanted
+        top = sorted(wanted.values(), reverse=True)[:2]
+        assert [count for _, count in json.loads(row["t"])] == top
+        assert all(wanted[value] == count for value, count in json.loads(row["t"]))
+
+
+@pytest.mark.parametrize("column", ["x", "y", "z"])
+def test_error_bars_hold_duckdbs_quantiles(lab: Any, column: str) -> None:
+    client, duck = lab
+    call = f"median({column}, error_bars => true)"
+    answer = client.query(f"SELECT region, {call} AS m FROM t GROUP BY region", epsilon="1e6")
+    known = dict(duck.execute(f"SELECT region, median({column}) FROM t GROUP BY region").fetchall())
+    for row, ends in zip(answer.table.to_pylist(), answer.intervals.to_pylist(), strict=True):
+        assert ends["m_lower"] <= row["m"] <= ends["m_upper"]
+        assert ends["m_lower"] <= known[row["region"]] <= ends["m_upper"]

@@ -7,7 +7,7 @@ use super::windows::windows;
 use crate::algebra::Scalar;
 use crate::catalog::{Dataset, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNano, Schema};
 use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -29,6 +29,7 @@ use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateS
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Query, Statement};
 use datafusion::sql::sqlparser::tokenizer::Location;
@@ -321,6 +322,11 @@ impl ExprPlanner for SyntaxPlanner {
         let (Ok(left), Ok(right)) = types else { return Ok(PlannerResult::Original(expr)) };
         let (left, right) = (canonical(&left), canonical(&right));
         use crate::algebra::Type::{Date, Int, Timestamp};
+        if expr.op == BinaryOperator::Multiply
+            && let Some(interval) = times(&expr.left, &expr.right).or_else(|| times(&expr.right, &expr.left))
+        {
+            return Ok(PlannerResult::Planned(interval));
+        }
         let made = match (left, &expr.op, right) {
             (Some(Date), BinaryOperator::Minus, Some(Date)) => call("days_between", vec![expr.left, expr.right])?,
             (Some(Date), BinaryOperator::Plus, Some(Int)) => call("add_days", vec![expr.left, expr.right])?,
@@ -337,6 +343,20 @@ impl ExprPlanner for SyntaxPlanner {
         };
         Ok(PlannerResult::Planned(made))
     }
+}
+
+/// A constant interval a whole number of times.
+fn times(interval: &Expr, by: &Expr) -> Option<Expr> {
+    let (
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(one)), _),
+        Expr::Literal(ScalarValue::Int64(Some(by)), _),
+    ) = (interval, by)
+    else {
+        return None;
+    };
+    let small = |part: i32| i32::try_from(i64::from(part).checked_mul(*by)?).ok();
+    let product = IntervalMonthDayNano::new(small(one.months)?, small(one.days)?, one.nanoseconds.checked_mul(*by)?);
+    Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(product)), None))
 }
 
 /// A call of a function with a syntax of its own.

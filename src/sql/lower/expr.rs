@@ -6,7 +6,7 @@ use crate::algebra::{Arithmetic, Comparison, Expr, Literal, Type};
 use crate::catalog::{MAX_TEXT_BYTES, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::compute::can_cast_types;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{Alias, Between, Case, Cast, InList, Like, ScalarFunction, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr as DfExpr, Operator};
@@ -80,7 +80,9 @@ impl Scalars<'_> {
                 let joined = if *op == Operator::And { Expr::and(parts) } else { Expr::or(parts) };
                 Ok((joined, Type::Bool))
             }
-            DfExpr::BinaryExpr(BinaryExpr { left, op, right }) if is_interval(left) || is_interval(right) => {
+            DfExpr::BinaryExpr(BinaryExpr { left, op, right })
+                if interval(left).is_some() || interval(right).is_some() =>
+            {
                 self.shifted(left, *op, right, depth)
             }
             DfExpr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(deeper(left)?, *op, deeper(right)?),
@@ -138,17 +140,15 @@ impl Scalars<'_> {
                 self.function(func.name(), args)
             }
             DfExpr::Like(Like { negated, expr, pattern, escape_char, case_insensitive }) => {
-                if escape_char.is_some() {
-                    return Err(self.unsupported("escape", "ESCAPE is not supported: write a backslash before % and _"));
-                }
-                let like = self.like(deeper(expr)?, deeper(pattern)?, *case_insensitive)?;
+                let wild = |c| matches!(c, '%' | '_' | '\\');
+                let pattern = self.with_backslashes(deeper(pattern)?, *escape_char, wild)?;
+                let like = self.like(deeper(expr)?, pattern, *case_insensitive)?;
                 Ok((if *negated { not(like) } else { like }, Type::Bool))
             }
             DfExpr::SimilarTo(Like { negated, expr, pattern, escape_char, case_insensitive: _ }) => {
-                if escape_char.is_some() {
-                    return Err(self.unsupported("escape", "ESCAPE is not supported: write a backslash"));
-                }
-                let similar = self.matches("similar", deeper(expr)?, deeper(pattern)?)?;
+                let special = |c: char| !c.is_alphanumeric();
+                let pattern = self.with_backslashes(deeper(pattern)?, *escape_char, special)?;
+                let similar = self.matches("similar", deeper(expr)?, pattern)?;
                 Ok((if *negated { not(similar) } else { similar }, Type::Bool))
             }
             DfExpr::WindowFunction(_) => {
@@ -469,9 +469,23 @@ pub fn not(expr: Expr) -> Expr {
     }
 }
 
-pub fn is_interval(expr: &DfExpr) -> bool {
-    use ScalarValue as S;
-    matches!(expr, DfExpr::Literal(S::IntervalYearMonth(_) | S::IntervalDayTime(_) | S::IntervalMonthDayNano(_), _))
+/// A constant interval, also one that a text is cast to.
+pub fn interval(expr: &DfExpr) -> Option<IntervalMonthDayNano> {
+    let value = match expr {
+        DfExpr::Literal(value, _) if matches!(value.data_type(), DataType::Interval(_)) => value,
+        DfExpr::Cast(Cast { expr, field }) if matches!(field.data_type(), DataType::Interval(_)) => {
+            if let DfExpr::Literal(value, _) = expr.as_ref() {
+                value
+            } else {
+                return None;
+            }
+        }
+        _ => return None,
+    };
+    match value.cast_to(&DataType::Interval(IntervalUnit::MonthDayNano)).ok()? {
+        ScalarValue::IntervalMonthDayNano(interval) => interval,
+        _ => None,
+    }
 }
 
 pub fn is_null(expr: Expr) -> Expr {

@@ -1,7 +1,7 @@
 //! Scalar functions, patterns and moments: their arguments are checked here, and what they mean is in [`crate::algebra::Function`].
 
 use super::NODES_PER_SLOW;
-use super::expr::{Scalars, Typed, is_interval, is_null, not};
+use super::expr::{Scalars, Typed, interval, is_null, not};
 use crate::algebra::calendar::DAY;
 use crate::algebra::{
     Buckets, DatePart, DateUnit, Expr, Find, Function, Literal, Pattern, Scalar, Search, Type, is_format, replacement,
@@ -11,7 +11,6 @@ use crate::sql::analyse::wrong_arguments;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::kernels::comparison;
 use datafusion::logical_expr::{Expr as DfExpr, Operator};
-use datafusion::scalar::ScalarValue;
 
 impl Scalars<'_> {
     /// A function by its name.
@@ -245,15 +244,17 @@ impl Scalars<'_> {
     /// A moment plus or minus an interval: first its months, then its days, then the rest.
     pub fn shifted(&self, left: &DfExpr, op: Operator, right: &DfExpr, depth: usize) -> Result<Typed> {
         let refuse = |message: &str| self.unsupported("interval", message);
-        let (moment, interval) = if is_interval(right) { (left, right) } else { (right, left) };
+        let (moment, step) = match interval(right) {
+            Some(step) => (left, Some(step)),
+            None => (right, interval(left)),
+        };
         let sign = match op {
             Operator::Plus => 1,
-            Operator::Minus if is_interval(right) => -1,
+            Operator::Minus if interval(right).is_some() => -1,
             _ => return Err(refuse("an INTERVAL is added to a date or timestamp, or taken from one")),
         };
-        let DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) = interval else {
-            return Err(refuse("an INTERVAL goes with a date or timestamp, as in x - INTERVAL '90 days'"));
-        };
+        let step =
+            step.ok_or_else(|| refuse("an INTERVAL goes with a date or timestamp, as in x - INTERVAL '90 days'"))?;
         let (months, days, nanos) = (i64::from(step.months), i64::from(step.days), step.nanoseconds);
         if nanos % 1000 != 0 {
             return Err(refuse("a timestamp has microseconds: an INTERVAL of less is lost"));
@@ -279,6 +280,36 @@ impl Scalars<'_> {
         }
     }
 
+    /// A constant pattern with backslashes in the place of another character that takes the meaning of the next one away.
+    pub fn with_backslashes(
+        &self,
+        pattern: Typed,
+        escape: Option<char>,
+        has_meaning: impl Fn(char) -> bool,
+    ) -> Result<Typed> {
+        let (escape, text) = match (escape, pattern) {
+            (Some(escape), (Expr::Literal(Literal::Text(text)), _)) => (escape, text),
+            (_, pattern) => return Ok(pattern),
+        };
+        let (mut written, mut characters) = (String::new(), text.chars());
+        while let Some(character) = characters.next() {
+            if character == escape {
+                let next = characters.next().ok_or_else(|| {
+                    self.unsupported("escape", "the pattern ends with the ESCAPE character, which stands for nothing")
+                })?;
+                if has_meaning(next) {
+                    written.push('\\');
+                }
+                written.push(next);
+            } else if character == '\\' {
+                written += "\\\\";
+            } else {
+                written.push(character);
+            }
+        }
+        Ok((Expr::Literal(Literal::Text(written)), Type::Text))
+    }
+
     /// LIKE with a constant pattern.
     pub fn like(&self, text: Typed, pattern: Typed, ignore_case: bool) -> Result<Expr> {
         let word = if ignore_case { "ilike" } else { "like" };
@@ -300,8 +331,8 @@ impl Scalars<'_> {
 
     /// date_bin(INTERVAL '15 minutes', x [, origin]): the start of the step that holds x, counted from the origin (1970-01-01).
     pub fn date_bin(&self, step: &DfExpr, rest: Vec<Typed>) -> Result<Typed> {
-        let length = match step {
-            DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) if step.months == 0 => {
+        let length = match interval(step) {
+            Some(step) if step.months == 0 => {
                 let length = i128::from(step.days) * i128::from(DAY) + i128::from(step.nanoseconds) / 1000;
                 i64::try_from(length).ok().filter(|length| *length > 0 && step.nanoseconds % 1000 == 0)
             }
