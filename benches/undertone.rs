@@ -23,7 +23,7 @@ use undertone::catalog::{self, ReaderOptions, session};
 use undertone::engine::Engine;
 use undertone::governance::Ask;
 use undertone::ledger::{Account, Claim, Ledger, Setting};
-use undertone::mechanism::Noise;
+use undertone::mechanism::{Coins, Noise};
 use undertone::session::{Limits, Session};
 
 /// Questions with a private and a plain reading, from the cheapest to the dearest.
@@ -150,11 +150,12 @@ fn noise(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("noise");
     group.throughput(Throughput::Elements(1));
     for (name, l1) in [("small", 4u64), ("large", 1 << 40)] {
-        let laplace = Noise::laplace(u128::from(l1), "1".parse().unwrap()).unwrap();
-        group.bench_function(BenchmarkId::new("laplace", name), |b| b.iter(|| laplace.draw(&mut rng)));
+        let coins = &mut Coins::new(&mut rng);
+        let laplace = Noise::laplace(u128::from(l1), "1".parse().unwrap()).unwrap().sampler();
+        group.bench_function(BenchmarkId::new("laplace", name), |b| b.iter(|| laplace.draw(coins)));
         let squared = ruint::aliases::U256::from(l1) * ruint::aliases::U256::from(l1);
-        let gaussian = Noise::gaussian(squared, "0.5".parse().unwrap()).unwrap();
-        group.bench_function(BenchmarkId::new("gaussian", name), |b| b.iter(|| gaussian.draw(&mut rng)));
+        let gaussian = Noise::gaussian(squared, "0.5".parse().unwrap()).unwrap().sampler();
+        group.bench_function(BenchmarkId::new("gaussian", name), |b| b.iter(|| gaussian.draw(coins)));
     }
     group.finish();
 }

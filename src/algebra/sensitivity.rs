@@ -165,6 +165,8 @@ fn row_limits(bounds: Option<Bounds>, lattice: Lattice) -> (i64, i64) {
 pub struct Sensitivity {
     pub l1: u128,
     pub l2_squared: U256,
+    /// C: of one group.
+    pub per_group: u128,
 }
 
 impl Sensitivity {
@@ -177,7 +179,12 @@ impl Sensitivity {
         let by_rows = clamp.per_row.map_or(u128::MAX, |row| total.saturating_mul(u128::from(row.max(1))));
         let l1 = whole.min(by_rows);
         let (full, left) = (l1 / most, l1 % most);
-        Sensitivity { l1, l2_squared: squared(most) * U256::from(full) + squared(left) }
+        Sensitivity { l1, l2_squared: squared(most) * U256::from(full) + squared(left), per_group: most }
+    }
+
+    /// What costs most of what a unit may do: so many groups that it moves by so much.
+    pub fn worst(&self) -> [(u128, u128); 2] {
+        [(self.l1 / self.per_group, self.per_group), (1, self.l1 % self.per_group)]
     }
 }
 
@@ -196,7 +203,10 @@ mod tests {
     fn counts_move_by_rows_times_groups() {
         let clamp = Clamp::of(&Quantity::Rows.into(), TWO_OF_THREE, 1.0);
         assert_eq!((clamp.unit_low, clamp.unit_high), (0, 3));
-        assert_eq!(Sensitivity::new(&clamp, TWO_OF_THREE), Sensitivity { l1: 6, l2_squared: U256::from(18) });
+        assert_eq!(
+            Sensitivity::new(&clamp, TWO_OF_THREE),
+            Sensitivity { l1: 6, l2_squared: U256::from(18), per_group: 3 }
+        );
         assert_eq!(Clamp::of(&Quantity::Units.into(), TWO_OF_THREE, 1.0).per_group(), 1);
     }
 
@@ -266,7 +276,8 @@ mod tests {
                     let check = |measure: Measure, adds: &dyn Fn(u64) -> u128| {
                         let clamp = Clamp::of(&measure, contribution, 1.0);
                         let (l1, l2) = worst(total, groups, &adds);
-                        let expected = Sensitivity { l1, l2_squared: U256::from(l2) };
+                        let per_group = clamp.per_group();
+                        let expected = Sensitivity { l1, l2_squared: U256::from(l2), per_group };
                         assert_eq!(Sensitivity::new(&clamp, contribution), expected, "{contribution:?} {measure:?}");
                     };
                     check(Quantity::Rows.into(), &|n| u128::from(n.min(rows)));

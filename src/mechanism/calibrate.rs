@@ -63,8 +63,8 @@ pub enum Uncalibrated {
 /// their noise.
 ///
 /// Laplace: each measure's vector of groups gets its share of epsilon at its L1 sensitivity; the shares add up
-/// (basic composition), and so do their rho. Gaussian: each gets its share of rho(epsilon) at its L2 sensitivity, so that at the
-/// same epsilon either costs the zCDP ledger about the same.
+/// (basic composition), and so do their rho, which are about a k-th of what any epsilon-DP mechanism costs. Gaussian: each gets its share of
+/// that at its L2 sensitivity.
 ///
 /// A quantile or a most frequent value is chosen by the exponential mechanism in each group, whatever the family: its price is of the family's kind.
 /// Ranks are read from a tree of counts with the family's noise.
@@ -134,12 +134,20 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         }
     };
     let noise = each().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
-    let price = |((measure, _), part): ((&Measure, &Clamp), &Part)| match (&measure.of, family) {
-        (Quantity::Quantile { .. } | Quantity::Mode { .. }, Family::Laplace) => part.of_choices(contribution.groups),
-        (_, Family::Laplace) => Charge::pure(part.epsilon),
-        (_, Family::Gaussian) => Charge::zcdp(part.rho),
+    let price = |(((_, clamp), part), noise): (((&Measure, &Clamp), &Part), &Noise)| {
+        let moved = Sensitivity::new(clamp, contribution).worst();
+        match (noise, family) {
+            (Noise::Exponential(_), Family::Laplace) => part.of_choices(contribution.groups),
+            (_, Family::Gaussian) => Charge::zcdp(part.rho),
+            // On each level of a tree.
+            (Noise::Tree(tree), _) => {
+                let moved = moved.map(|(count, shift)| (count * u128::from(tree.height()), shift));
+                Charge::laplace(part.epsilon, noise.scale(), moved)
+            }
+            _ => Charge::laplace(part.epsilon, noise.scale(), moved),
+        }
     };
-    let sum = each().fold(Charge::NOTHING, |sum, one| sum.plus(price(one)));
+    let sum = each().zip(&noise).fold(Charge::NOTHING, |sum, one| sum.plus(price(one)));
     // Shares are rounded down; what is charged is what was asked for.
     let charge = Charge { epsilon: sum.epsilon.map(|_| parts.whole), ..sum };
     let units = release.measures.iter().position(|measure| measure.of == Quantity::Units);

@@ -6,6 +6,7 @@
 
 mod calibrate;
 mod choice;
+mod coins;
 mod interval;
 mod noise;
 mod release;
@@ -14,8 +15,10 @@ mod selection;
 mod sums;
 mod tail;
 mod tree;
+mod whole;
 
 pub use calibrate::{Calibrated, Uncalibrated, calibrate};
+pub use coins::Coins;
 pub use noise::Noise;
 pub use release::{Detail, Exact, ExactAggregates, LEVELS, Released, release};
 pub use sampler::{discrete_gaussian, discrete_laplace};

@@ -1,7 +1,8 @@
 //! The noise of one column of a release, calibrated on its lattice.
 
 use super::choice::Choice;
-use super::sampler::{discrete_gaussian, discrete_laplace};
+use super::coins::Coins;
+use super::sampler::{DiscreteGaussian, DiscreteLaplace};
 use super::tree::Tree;
 use crate::num::{Amount, Ratio};
 use rand::CryptoRng;
@@ -23,6 +24,23 @@ pub enum Noise {
     Tree(Tree),
     /// Counts of so many values, each of which has additive noise.
     Histogram(Counted),
+}
+
+/// Exact draws of additive noise; what they have in common is computed once.
+pub enum Sampler {
+    Laplace(DiscreteLaplace),
+    Gaussian(Box<DiscreteGaussian>),
+    Nothing,
+}
+
+impl Sampler {
+    pub fn draw(&self, coins: &mut Coins<impl CryptoRng>) -> i128 {
+        match self {
+            Sampler::Laplace(laplace) => laplace.draw(coins),
+            Sampler::Gaussian(gaussian) => gaussian.draw(coins),
+            Sampler::Nothing => 0,
+        }
+    }
 }
 
 /// Additive noise of each of several counts.
@@ -77,12 +95,12 @@ impl Noise {
         fits.then(|| Noise::Gaussian { variance: variance.round_up() })
     }
 
-    /// One exact draw of what is added. Nothing is, where the number is chosen or read.
-    pub fn draw(&self, rng: &mut impl CryptoRng) -> i128 {
+    /// Draws what is added. Nothing is, where the number is chosen or read.
+    pub fn sampler(&self) -> Sampler {
         match *self {
-            Noise::Laplace { scale } => discrete_laplace(rng, scale),
-            Noise::Gaussian { variance } => discrete_gaussian(rng, variance),
-            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => 0,
+            Noise::Laplace { scale } => Sampler::Laplace(DiscreteLaplace::new(scale)),
+            Noise::Gaussian { variance } => Sampler::Gaussian(Box::new(DiscreteGaussian::new(variance))),
+            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => Sampler::Nothing,
         }
     }
 

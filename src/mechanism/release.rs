@@ -1,5 +1,6 @@
 //! The one place where exact aggregates become public.
 
+use super::coins::Coins;
 use super::selection::is_kept;
 use super::tree::{Counts, Reading};
 use super::{Calibrated, MAX_KEYS, Noise, Selection};
@@ -121,7 +122,8 @@ pub fn release(
     let mut details = vec![Detail::Nothing; columns.len()];
     let noisy = columns.into_iter().zip(&made.noise).enumerate().map(|(at, (exact, noise))| match (exact, noise) {
         (Exact::Sums(cells), noise) => {
-            cells.into_iter().map(|cell| cell.saturating_add(noise.draw(&mut rng))).collect::<Vec<_>>()
+            let (sampler, mut coins) = (noise.sampler(), Coins::new(&mut rng));
+            cells.into_iter().map(|cell| cell.saturating_add(sampler.draw(&mut coins))).collect::<Vec<_>>()
         }
         (Exact::Values(cells), Noise::Exponential(choice)) => {
             cells.into_iter().map(|mut values| i128::from(choice.draw(&mut values, &mut rng))).collect()
@@ -129,14 +131,16 @@ pub fn release(
         (Exact::Values(cells), Noise::Tree(tree)) => {
             let count = cells.len();
             let widths = alphas(count).map(|alpha| tree.half_width(alpha));
+            let mut coins = Coins::new(&mut rng);
             let read = |values| {
                 let mut counts = Counts::new(tree, values);
-                made.fractions(at).into_iter().map(|q| (q, tree.read(q, &mut counts, widths, &mut rng))).collect()
+                made.fractions(at).into_iter().map(|q| (q, tree.read(q, &mut counts, widths, &mut coins))).collect()
             };
             details[at] = Detail::Quantiles(cells.into_iter().map(read).collect());
             vec![0; count]
         }
         (Exact::Values(cells), Noise::Histogram(counted)) => {
+            let (sampler, mut coins) = (counted.noise().sampler(), Coins::new(&mut rng));
             let mut count = |values: &Vec<i64>| {
                 let mut counts = vec![0i128; counted.values as usize];
                 for value in values {
@@ -144,7 +148,7 @@ pub fn release(
                         *count += 1;
                     }
                 }
-                counts.into_iter().map(|exact| exact.saturating_add(counted.noise().draw(&mut rng))).collect()
+                counts.into_iter().map(|exact| exact.saturating_add(sampler.draw(&mut coins))).collect()
             };
             details[at] = Detail::Counts(cells.iter().map(&mut count).collect());
             vec![0; cells.len()]

@@ -1,93 +1,95 @@
 //! Exact samplers of Canonne, Kamath and Steinke 2020 (arXiv:2004.00010), Algorithms 1 to 3, on integers.
 //!
-//! Every number is an integer of at most 256 bits. The one departure from the mathematical algorithm:
+//! Every number is an integer of at most 256 bits, and of 64 or 128 where those hold it. The one departure from the mathematical algorithm:
 //! a Gaussian proposal so far out that its exponent does not fit in 256 bits is rejected outright. Within
 //! the limits that [`Noise`](super::Noise) keeps, such a proposal lies more than 2^13 scales out, where its
 //! acceptance probability is below exp(-2^26).
 
+use super::coins::Coins;
+use super::whole::Whole;
 use crate::num::Ratio;
 use rand::CryptoRng;
 use ruint::aliases::U256;
 
-/// Uniform on 0..bound, by rejection; `bound` > 0.
+/// Uniform on 0..bound; `bound` > 0.
 pub(super) fn uniform_below(rng: &mut impl CryptoRng, bound: U256) -> U256 {
-    let bits = bound.bit_len();
-    loop {
-        let mut limbs = [0u64; 4];
-        let used = bits.div_ceil(64);
-        for limb in &mut limbs[..used] {
-            *limb = rng.next_u64();
-        }
-        if !bits.is_multiple_of(64) {
-            limbs[used - 1] &= (1u64 << (bits % 64)) - 1;
-        }
-        let candidate = U256::from_limbs(limbs);
-        if candidate < bound {
-            return candidate;
-        }
-    }
+    Whole::below(&mut Coins::new(rng), bound)
 }
 
 /// True with probability n/d, for n <= d and d > 0.
-fn bernoulli(rng: &mut impl CryptoRng, n: U256, d: U256) -> bool {
-    uniform_below(rng, d) < n
+fn bernoulli<N: Whole>(coins: &mut Coins<impl CryptoRng>, n: N, d: N) -> bool {
+    N::below(coins, d) < n
+}
+
+/// True with probability 1/k.
+fn one_in(coins: &mut Coins<impl CryptoRng>, k: u64) -> bool {
+    u64::below(coins, k) == 0
 }
 
 /// True with probability exp(-n/d) for n <= d (Algorithm 1, first case). The series' Bernoulli(n / (d k)) is
 /// drawn as two independent ones, so that no product can overflow.
-fn bernoulli_exp_unit(rng: &mut impl CryptoRng, n: U256, d: U256) -> bool {
+fn bernoulli_exp_unit<N: Whole>(coins: &mut Coins<impl CryptoRng>, n: N, d: N) -> bool {
     let mut k = 1u64;
-    while bernoulli(rng, n, d) && bernoulli(rng, U256::ONE, U256::from(k)) {
+    while bernoulli(coins, n, d) && one_in(coins, k) {
+        k += 1;
+    }
+    k % 2 == 1
+}
+
+/// True with probability exp(-1): the same, where all first coins are sure, and so is one in one.
+fn bernoulli_exp_one(coins: &mut Coins<impl CryptoRng>) -> bool {
+    let mut k = 2u64;
+    while one_in(coins, k) {
         k += 1;
     }
     k % 2 == 1
 }
 
 /// True with probability exp(-n/d) (Algorithm 1).
-fn bernoulli_exp(rng: &mut impl CryptoRng, n: U256, d: U256) -> bool {
+fn bernoulli_exp<N: Whole>(coins: &mut Coins<impl CryptoRng>, n: N, d: N) -> bool {
     let (whole, rest) = n.div_rem(d);
-    let mut passed = U256::ZERO;
-    while passed < whole {
-        if !bernoulli_exp_unit(rng, U256::ONE, U256::ONE) {
+    let mut passed = 0u64;
+    while N::from_u64(passed) < whole {
+        if !bernoulli_exp_one(coins) {
             return false;
         }
-        passed += U256::ONE;
+        passed += 1;
     }
-    bernoulli_exp_unit(rng, rest, d)
+    bernoulli_exp_unit(coins, rest, d)
 }
 
 /// True with probability ln 2, the sum of 1 / (k 2^k): k with probability 2^-k, then one in k.
-fn bernoulli_ln_2(rng: &mut impl CryptoRng) -> bool {
+fn bernoulli_ln_2(coins: &mut Coins<impl CryptoRng>) -> bool {
     let mut k = 1u64;
-    while rng.next_u32() & 1 == 1 {
+    while coins.is_heads() {
         k += 1;
     }
-    bernoulli(rng, U256::ONE, U256::from(k))
+    one_in(coins, k)
 }
 
 /// True with probability 2^-(n/d) for n < d: the series of exp(-x) (Algorithm 1) at x = (n/d) ln 2, whose factor is a coin of its own.
 pub(super) fn bernoulli_half_power(rng: &mut impl CryptoRng, n: U256, d: U256) -> bool {
-    let mut k = 1u64;
-    while bernoulli(rng, n, d) && bernoulli(rng, U256::ONE, U256::from(k)) && bernoulli_ln_2(rng) {
+    let (mut k, coins) = (1u64, &mut Coins::new(rng));
+    while bernoulli(coins, n, d) && one_in(coins, k) && bernoulli_ln_2(coins) {
         k += 1;
     }
     k % 2 == 1
 }
 
 /// The magnitude and sign of one discrete Laplace draw of scale t/s (Algorithm 2).
-fn laplace_parts(rng: &mut impl CryptoRng, t: U256, s: U256) -> (U256, bool) {
+fn laplace_parts<N: Whole>(coins: &mut Coins<impl CryptoRng>, t: N, s: N) -> (u128, bool) {
     loop {
-        let u = uniform_below(rng, t);
-        if !bernoulli_exp_unit(rng, u, t) {
+        let u = N::below(coins, t);
+        if !bernoulli_exp_unit(coins, u, t) {
             continue;
         }
         let mut v = 0u64;
-        while bernoulli_exp_unit(rng, U256::ONE, U256::ONE) {
+        while bernoulli_exp_one(coins) {
             v += 1;
         }
-        let magnitude = u.saturating_add(t.saturating_mul(U256::from(v))) / s;
-        let negative = rng.next_u32() & 1 == 1;
-        if !(negative && magnitude.is_zero()) {
+        let magnitude = u.stepped(t, v, s);
+        let negative = coins.is_heads();
+        if !(negative && magnitude == 0) {
             return (magnitude, negative);
         }
     }
@@ -108,32 +110,92 @@ pub(super) fn floor_sqrt(n: U256) -> U256 {
     }
 }
 
-fn signed(magnitude: U256, negative: bool) -> i128 {
+fn signed(magnitude: u128, negative: bool) -> i128 {
     let magnitude = i128::try_from(magnitude).unwrap_or(i128::MAX);
     if negative { -magnitude } else { magnitude }
 }
 
-/// One draw with P[X = x] proportional to exp(-|x| / scale), on the integers; scale > 0.
-pub fn discrete_laplace(rng: &mut impl CryptoRng, scale: Ratio) -> i128 {
-    let (magnitude, negative) = laplace_parts(rng, scale.numerator, scale.denominator);
-    signed(magnitude, negative)
+/// Discrete Laplace noise: P[X = x] proportional to exp(-|x| / scale), on the integers; scale > 0.
+pub struct DiscreteLaplace {
+    scale: Ratio,
+    narrow: Option<(u64, u64)>,
 }
 
-/// One draw with P[X = x] proportional to exp(-x^2 / (2 variance)), on the integers (Algorithm 3); variance > 0.
-pub fn discrete_gaussian(rng: &mut impl CryptoRng, variance: Ratio) -> i128 {
-    let (p, q) = (variance.numerator, variance.denominator);
-    // t = floor(sigma) + 1
-    let t = floor_sqrt(p / q) + U256::ONE;
-    let (qt, denominator) = (q * t, U256::from(2) * p * q * t * t);
-    loop {
-        let (magnitude, negative) = laplace_parts(rng, t, U256::ONE);
-        // exp(-(|y| - variance/t)^2 / (2 variance)) = exp(-(|y| q t - p)^2 / (2 p q t^2))
-        let Some(distance) = magnitude.checked_mul(qt).map(|m| m.abs_diff(p)) else { continue };
-        let Some(numerator) = distance.checked_mul(distance) else { continue };
-        if bernoulli_exp(rng, numerator, denominator) {
-            return signed(magnitude, negative);
+impl DiscreteLaplace {
+    pub fn new(scale: Ratio) -> Self {
+        let narrow = u64::try_from(scale.numerator).ok().zip(u64::try_from(scale.denominator).ok());
+        DiscreteLaplace { scale, narrow }
+    }
+
+    pub fn draw(&self, coins: &mut Coins<impl CryptoRng>) -> i128 {
+        let (magnitude, negative) = match self.narrow {
+            Some((t, s)) => laplace_parts(coins, t, s),
+            None => laplace_parts(coins, self.scale.numerator, self.scale.denominator),
+        };
+        signed(magnitude, negative)
+    }
+}
+
+/// Discrete Gaussian noise: P[X = x] proportional to exp(-x^2 / (2 variance)), on the integers (Algorithm 3); variance p/q > 0, below
+/// 2^114. With t = floor(sigma) + 1, a draw y of discrete Laplace noise of scale t is taken with probability
+/// exp(-(|y| - variance/t)^2 / (2 variance)) = exp(-(|y| q t - p)^2 / (2 p q t^2)).
+pub struct DiscreteGaussian {
+    p: U256,
+    qt: U256,
+    denominator: U256,
+    proposal: DiscreteLaplace,
+    /// The same, where they fit.
+    narrow: Option<(u64, u64, u128)>,
+}
+
+impl DiscreteGaussian {
+    pub fn new(variance: Ratio) -> Self {
+        let (p, q) = (variance.numerator, variance.denominator);
+        let t = floor_sqrt(p / q) + U256::ONE;
+        let (qt, denominator) = (q * t, U256::from(2) * p * q * t * t);
+        let narrow = u64::try_from(p).ok().zip(u64::try_from(qt).ok()).zip(u128::try_from(denominator).ok());
+        DiscreteGaussian {
+            p,
+            qt,
+            denominator,
+            proposal: DiscreteLaplace::new(Ratio { numerator: t, denominator: U256::ONE }),
+            narrow: narrow.map(|((p, qt), denominator)| (p, qt, denominator)),
         }
     }
+
+    pub fn draw(&self, coins: &mut Coins<impl CryptoRng>) -> i128 {
+        loop {
+            let drawn = self.proposal.draw(coins);
+            if self.is_taken(drawn.unsigned_abs(), coins) {
+                return drawn;
+            }
+        }
+    }
+
+    fn is_taken(&self, magnitude: u128, coins: &mut Coins<impl CryptoRng>) -> bool {
+        let narrow = self.narrow.and_then(|(p, qt, denominator)| {
+            let distance = magnitude.checked_mul(qt.into())?.abs_diff(p.into());
+            Some((distance.checked_mul(distance)?, denominator))
+        });
+        if let Some((numerator, denominator)) = narrow {
+            return bernoulli_exp(coins, numerator, denominator);
+        }
+        let distance = U256::from(magnitude).checked_mul(self.qt).map(|m| m.abs_diff(self.p));
+        match distance.and_then(|distance| distance.checked_mul(distance)) {
+            Some(numerator) => bernoulli_exp(coins, numerator, self.denominator),
+            None => false,
+        }
+    }
+}
+
+/// One draw of discrete Laplace noise.
+pub fn discrete_laplace(rng: &mut impl CryptoRng, scale: Ratio) -> i128 {
+    DiscreteLaplace::new(scale).draw(&mut Coins::new(rng))
+}
+
+/// One draw of discrete Gaussian noise.
+pub fn discrete_gaussian(rng: &mut impl CryptoRng, variance: Ratio) -> i128 {
+    DiscreteGaussian::new(variance).draw(&mut Coins::new(rng))
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ fn log_moment(noise: &Noise, s: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::coins::Coins;
     use super::*;
     use crate::num::Ratio;
     use rand::{SeedableRng, rngs::StdRng};
@@ -76,7 +77,8 @@ mod tests {
         for noise in [Noise::Laplace { scale: ratio(4, 1) }, Noise::Gaussian { variance: ratio(9, 1) }] {
             for (count, probability) in [(1, 0.1), (20, 0.1), (20, 0.01)] {
                 let width = sum_half_width(&noise, count, probability);
-                let draw = |_| (0..count).map(|_| noise.draw(&mut rng)).sum::<i128>() as f64 > width;
+                let (sampler, mut coins) = (noise.sampler(), Coins::new(&mut rng));
+                let draw = |_| (0..count).map(|_| sampler.draw(&mut coins)).sum::<i128>() as f64 > width;
                 let exceeded = (0..4_000).map(draw).filter(|e| *e).count() as f64 / 4_000.0;
                 assert!(exceeded <= probability, "{noise:?} {count}: {exceeded}");
                 // Nor is it far too wide.

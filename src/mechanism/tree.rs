@@ -21,7 +21,8 @@
 //! 2013, PVLDB 6); tails by Chernoff's bound, see [`sum_half_width`].
 
 use super::Noise;
-use super::noise::Counted;
+use super::coins::Coins;
+use super::noise::{Counted, Sampler};
 use super::release::LEVELS;
 use super::sums::sum_half_width;
 use crate::algebra::Fraction;
@@ -93,6 +94,10 @@ impl Tree {
         self.counted.noise()
     }
 
+    pub fn height(&self) -> u32 {
+        self.shape.height
+    }
+
     /// Counts that may be looked at for one quantile: on two ways for itself and for each of its intervals.
     pub fn draws(&self) -> u64 {
         2 * (LEVELS as u64 + 1) * u64::from(self.shape.height) * self.shape.branching
@@ -107,20 +112,26 @@ impl Tree {
     }
 
     /// The quantile, and intervals that are wider by these numbers of ranks.
-    pub fn read(&self, at: Fraction, counts: &mut Counts, widths: [f64; LEVELS], rng: &mut impl CryptoRng) -> Reading {
-        let n = counts.of_children(1, 0, rng).iter().sum::<i128>().max(1);
+    pub fn read(
+        &self,
+        at: Fraction,
+        counts: &mut Counts,
+        widths: [f64; LEVELS],
+        coins: &mut Coins<impl CryptoRng>,
+    ) -> Reading {
+        let n = counts.of_children(1, 0, coins).iter().sum::<i128>().max(1);
         let rank = (2 * i128::from(at.millionths())).saturating_mul(n - 1) + UNIT / 2;
         let Shape { low, high, height, .. } = self.shape;
         let from = |leaf: u64| self.shape.start(height, leaf).min(high);
         let to = |leaf: u64| self.shape.start(height, leaf + 1);
-        let first = from(counts.first_leaf(rank, rng));
-        let last = (to(counts.last_leaf(rank, rng)) - 1).clamp(low, high);
+        let first = from(counts.first_leaf(rank, coins));
+        let last = (to(counts.last_leaf(rank, coins)) - 1).clamp(low, high);
         let (first, last) = (first.min(last), first.max(last));
         let value = first + (last.abs_diff(first) / 2) as i64;
         let ends = widths.map(|width| {
             let moved = (width as i128).saturating_mul(UNIT);
-            let lower = from(counts.first_leaf(rank.saturating_sub(moved), rng));
-            let upper = to(counts.last_leaf(rank.saturating_add(moved), rng)).min(high);
+            let lower = from(counts.first_leaf(rank.saturating_sub(moved), coins));
+            let upper = to(counts.last_leaf(rank.saturating_add(moved), coins)).min(high);
             (lower.min(value), upper.max(value))
         });
         Reading { value, ends }
@@ -137,7 +148,7 @@ pub struct Reading {
 /// The tree of one group, with those of its noisy counts that have been looked at.
 pub struct Counts {
     shape: Shape,
-    noise: Noise,
+    sampler: Sampler,
     values: Vec<i64>,
     noisy: BTreeMap<(u32, u64), i128>,
 }
@@ -146,7 +157,7 @@ impl Counts {
     pub fn new(tree: &Tree, mut values: Vec<i64>) -> Counts {
         values.iter_mut().for_each(|value| *value = (*value).clamp(tree.shape.low, tree.shape.high));
         values.sort_unstable();
-        Counts { shape: tree.shape, noise: tree.noise(), values, noisy: BTreeMap::new() }
+        Counts { shape: tree.shape, sampler: tree.noise().sampler(), values, noisy: BTreeMap::new() }
     }
 
     fn exact(&self, level: u32, node: u64) -> i128 {
@@ -155,40 +166,40 @@ impl Counts {
     }
 
     /// The noisy counts of a node's children, which are on this level.
-    fn of_children(&mut self, level: u32, node: u64, rng: &mut impl CryptoRng) -> Vec<i128> {
+    fn of_children(&mut self, level: u32, node: u64, coins: &mut Coins<impl CryptoRng>) -> Vec<i128> {
         let first = node * self.shape.branching;
-        (first..first + self.shape.branching).map(|child| self.noisy(level, child, rng)).collect()
+        (first..first + self.shape.branching).map(|child| self.noisy(level, child, coins)).collect()
     }
 
-    fn noisy(&mut self, level: u32, node: u64, rng: &mut impl CryptoRng) -> i128 {
+    fn noisy(&mut self, level: u32, node: u64, coins: &mut Coins<impl CryptoRng>) -> i128 {
         if let Some(known) = self.noisy.get(&(level, node)) {
             return *known;
         }
-        let drawn = self.exact(level, node).saturating_add(self.noise.draw(rng));
+        let drawn = self.exact(level, node).saturating_add(self.sampler.draw(coins));
         self.noisy.insert((level, node), drawn);
         drawn
     }
 
-    fn first_leaf(&mut self, rank: i128, rng: &mut impl CryptoRng) -> u64 {
-        self.leaf(rng, |ranks| {
+    fn first_leaf(&mut self, rank: i128, coins: &mut Coins<impl CryptoRng>) -> u64 {
+        self.leaf(coins, |ranks| {
             let ends = &ranks[1..];
             ends.iter().position(|end| end.saturating_mul(UNIT) >= rank).unwrap_or(ends.len() - 1)
         })
     }
 
-    fn last_leaf(&mut self, rank: i128, rng: &mut impl CryptoRng) -> u64 {
-        self.leaf(rng, |ranks| {
+    fn last_leaf(&mut self, rank: i128, coins: &mut Coins<impl CryptoRng>) -> u64 {
+        self.leaf(coins, |ranks| {
             let starts = &ranks[..ranks.len() - 1];
             starts.iter().rposition(|start| start.saturating_mul(UNIT) <= rank).unwrap_or(0)
         })
     }
 
     /// The leaf to which a choice among children leads, by the estimated ranks of their starts and of the last one's end.
-    fn leaf(&mut self, rng: &mut impl CryptoRng, choose: impl Fn(&[i128]) -> usize) -> u64 {
+    fn leaf(&mut self, coins: &mut Coins<impl CryptoRng>, choose: impl Fn(&[i128]) -> usize) -> u64 {
         let (mut node, mut before) = (0, 0i128);
         for level in 1..=self.shape.height {
             let mut ranks = vec![before];
-            for count in self.of_children(level, node, rng) {
+            for count in self.of_children(level, node, coins) {
                 before = before.saturating_add(count);
                 ranks.push(before);
             }
@@ -266,14 +277,16 @@ mod tests {
         ] {
             let of = tree((0, 1_000), none);
             let widths = [of.half_width(0.05); LEVELS];
-            let read = of.read(fraction(millionths), &mut Counts::new(&of, values.clone()), widths, &mut rng);
+            let read =
+                of.read(fraction(millionths), &mut Counts::new(&of, values.clone()), widths, &mut Coins::new(&mut rng));
             assert_eq!(read.value, value, "{values:?} {millionths}");
             assert!(read.ends.iter().all(|(lower, upper)| *lower <= value && value <= *upper), "{read:?}");
         }
         // A tree of nothing but noise is still within the bounds.
         let of = tree((10, 20), laplace(5, 1));
         for _ in 0..200 {
-            let read = of.read(Fraction::HALF, &mut Counts::new(&of, vec![]), [1.0, 10.0, 50.0], &mut rng);
+            let read =
+                of.read(Fraction::HALF, &mut Counts::new(&of, vec![]), [1.0, 10.0, 50.0], &mut Coins::new(&mut rng));
             let within = |point| (10..=20).contains(&point);
             assert!(within(read.value) && read.ends.iter().all(|(a, b)| within(*a) && within(*b)), "{read:?}");
         }
@@ -288,7 +301,9 @@ mod tests {
                 let values: Vec<i64> = (0..values).map(|_| rng.random_range(0..50_000)).collect();
                 let of = tree((0, 65_535), laplace(6, 1));
                 let mut counts = Counts::new(&of, values);
-                let mut read = |millionths| of.read(fraction(millionths), &mut counts, [10.0, 20.0, 40.0], &mut rng);
+                let mut read = |millionths| {
+                    of.read(fraction(millionths), &mut counts, [10.0, 20.0, 40.0], &mut Coins::new(&mut rng))
+                };
                 let all = [0, 100_000, 250_000, 500_000, 750_000, 1_000_000].map(&mut read);
                 assert!(all.is_sorted_by_key(|reading| reading.value), "{all:?}");
                 assert_eq!(all[2], read(250_000));
@@ -320,8 +335,12 @@ mod tests {
                     let exact = a + (b - a) * rank.fract();
                     let widths = [of.half_width(0.2); LEVELS];
                     let held = (0..25).filter(|_| {
-                        let read =
-                            of.read(fraction(millionths), &mut Counts::new(&of, values.clone()), widths, &mut rng);
+                        let read = of.read(
+                            fraction(millionths),
+                            &mut Counts::new(&of, values.clone()),
+                            widths,
+                            &mut Coins::new(&mut rng),
+                        );
                         (read.ends[0].0 as f64..=read.ends[0].1 as f64).contains(&exact)
                     });
                     let held = held.count();

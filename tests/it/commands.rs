@@ -94,7 +94,7 @@ async fn answers_come_as_tables_and_as_data() {
             count of cost, of which one unit adds within [0, 1000] to a group: discrete Laplace noise of scale 16000, within 47932 of the exact one 95 % of the time
             sum of cost less the middle of its bounds, of which one unit adds within [-2500000, 2500000] to a group: discrete Laplace noise of scale 40000000, within 119829290.8223 of the exact one 95 % of the time
           limits one unit is in at most 4 groups, with at most 1000 rows in each
-          price  epsilon 0.5, rho 0.06217650088579872, delta 0
+          price  epsilon 0.5, rho 0.015304502680889464, delta 0
 
         free     answer: hospital; c = noisy mean of cost
         RELEASE  └─ release 1: count of cost, sum of cost less the middle of its bounds for each hospital, with noise
