@@ -348,10 +348,10 @@ pub enum Quantity {
     Quantile { of: Expr, bounds: Bounds, whole: bool, at: Fraction },
     /// The ranks of the same values: all quantiles and their intervals can be read from it.
     Ranks { of: Expr, bounds: Bounds, whole: bool },
-    /// A choice too: the most frequent of so many values, whose numbers from 0 on the expression gives. Bounded like a quantile's.
-    Mode { of: Expr, values: usize },
-    /// How often each of so many public values is there, whose numbers the expression gives. Bounded like a quantile's.
-    Histogram { of: Expr, values: usize },
+    /// A choice too: the most frequent of public values. Bounded like a quantile's.
+    Mode { of: Expr, values: Domain },
+    /// How often each of public values is there. Bounded like a quantile's.
+    Histogram { of: Expr, values: Domain },
 }
 
 impl Quantity {

@@ -77,9 +77,11 @@ impl Clamp {
         match (&measure.of, measure.per_group) {
             (Quantity::Units, _) => Clamp { per_row: None, ..Clamp::count(1) },
             (Quantity::Rows | Quantity::NonNull(_) | Quantity::Distinct(_), None) => Clamp::count(contribution.rows),
-            (Quantity::Mode { values, .. } | Quantity::Histogram { values, .. }, _) => {
-                Clamp { row_high: (*values as i64 - 1).max(0), per_row: Some(1), ..Clamp::count(contribution.rows) }
-            }
+            (Quantity::Mode { values, .. } | Quantity::Histogram { values, .. }, _) => Clamp {
+                row_high: (values.len() as i64 - 1).max(0),
+                per_row: Some(1),
+                ..Clamp::count(contribution.rows)
+            },
             (Quantity::Quantile { bounds, whole, .. } | Quantity::Ranks { bounds, whole, .. }, _) => {
                 let lattice =
                     Lattice::for_points(bounds.high - bounds.low, bounds.low.abs().max(bounds.high.abs()), *whole);

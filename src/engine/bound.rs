@@ -28,8 +28,9 @@
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use super::window::with_window;
-use crate::algebra::{Measure, Quantity, Take};
+use crate::algebra::{Domain, Expr as BoundExpr, Key, Literal, Measure, Quantity, Take, Type};
 use crate::mechanism::{Calibrated, Selection};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_all_window;
@@ -141,7 +142,10 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     for (first, measure) in measures() {
         let Some(listed) = measure.of.listed().filter(|listed| !done.contains(listed)) else { continue };
         done.push(listed);
-        let of = scalar(listed.of, &column);
+        let of = match &measure.of {
+            Quantity::Mode { of, values } | Quantity::Histogram { of, values } => number_among(of, values)?,
+            _ => scalar(listed.of, &column),
+        };
         let values = match measure.of.is_list() {
             true => {
                 let of = quantise(&calibrated.clamps[first], of);
@@ -179,6 +183,13 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             .project(group().chain((0..release.measures.len()).map(column)).collect::<Vec<_>>())?;
     }
     summed.build()
+}
+
+/// The number of a value among public ones; NULL where it is none of them.
+fn number_among(of: &BoundExpr, values: &Domain) -> Result<Expr> {
+    let ty = values.first().map_or(Type::Text, Literal::ty);
+    let number = cell(&[Key { expr: of.clone(), ty, domain: Some(values.clone()) }], vec![scalar(of, &column)])?;
+    Ok(Expr::TryCast(TryCast::new(Box::new(number), DataType::Int64)))
 }
 
 /// Whether a unit may be in more groups than are kept.

@@ -1,7 +1,7 @@
 //! PERCENTILE_CONT of rows as they are: public ones, or those of one unit.
 //!
 //! DataFusion's own rounds the place between two values to six digits; a unit's result must be the same whatever the order of its rows, which
-//! it is here: values are sorted in IEEE 754's total order, and have one zero.
+//! it is here: values are sorted in IEEE 754's total order, and there are one zero and one NaN.
 
 use crate::algebra::Fraction;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
@@ -63,8 +63,9 @@ impl std::fmt::Debug for Values {
 impl Values {
     fn take(&mut self, of: &dyn Array) {
         if let Some(of) = of.as_primitive_opt::<Float64Type>() {
-            // -0.0 + 0.0 is 0.0.
-            self.values.extend(of.iter().flatten().map(|value| value + 0.0));
+            // There is one zero, and one NaN, which is last.
+            let one = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
+            self.values.extend(of.iter().flatten().map(one));
         }
     }
 }
@@ -106,7 +107,9 @@ fn between(at: Fraction, values: &mut [f64]) -> Option<f64> {
         return Some(lower);
     }
     let weight = part as f64 / f64::from(Fraction::ONE);
-    Some(lower * (1.0 - weight) + upper * weight)
+    let value = lower * (1.0 - weight) + upper * weight;
+    // Rounding must not leave bounds that both keep.
+    Some(if value.is_nan() { value } else { value.max(lower).min(*upper) })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::catalog::{arrow_type, literal_value};
 use crate::mechanism::{Calibrated, Detail, LEVELS, Released, Selection, Tail};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    new_empty_array,
+    new_empty_array, new_null_array,
 };
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result;
@@ -55,9 +55,15 @@ pub fn released_table(made: &Calibrated, released: &Released, confidence: Confid
     };
     let mut ends = Vec::new();
     for output in &made.release.outputs {
+        if let Output::Histogram { counts, values, most } = output {
+            let texts = histograms(&released.details[*counts], values, *most);
+            arrays.push(texts.clone());
+            // No numbers are around a text.
+            ends.extend(vec![new_null_array(texts.data_type(), texts.len()); 6]);
+            continue;
+        }
         let column = |numbers: &mut dyn Iterator<Item = Number>| match output {
             Output::Mode { values, .. } => chosen(values, numbers),
-            Output::Histogram { counts, values, most } => Ok(histograms(&released.details[*counts], values, *most)),
             _ => Ok(column(output.ty(), numbers)),
         };
         for (at, alpha) in confidence.alphas().into_iter().enumerate() {

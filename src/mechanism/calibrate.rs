@@ -7,7 +7,7 @@ use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::tree::{Shape, Tree};
 use super::{Noise, Selection};
 use crate::accounting::Charge;
-use crate::algebra::{Clamp, Contribution, Family, Fraction, Measure, Output, Quantity, Release, Sensitivity};
+use crate::algebra::{Clamp, Contribution, Family, Fraction, Literal, Measure, Output, Quantity, Release, Sensitivity};
 use crate::num::Amount;
 use ruint::aliases::U256;
 use std::collections::BTreeSet;
@@ -26,6 +26,9 @@ pub struct Calibrated {
     pub charge: Charge,
 }
 
+/// Bytes of a histogram's values that take about as long as a draw.
+const BYTES_PER_DRAW: u64 = 16;
+
 impl Calibrated {
     /// The quantiles that are read from a measure's ranks.
     pub fn fractions(&self, measure: usize) -> BTreeSet<Fraction> {
@@ -36,15 +39,27 @@ impl Calibrated {
         self.release.outputs.iter().filter_map(at).collect()
     }
 
-    /// Draws for all groups of public keys, at most.
-    pub fn draws(&self) -> u64 {
+    /// Draws for one group, at most; the text of a histogram, which is made of each of its values, counts as some more.
+    pub fn draws_per_group(&self) -> u64 {
         let of = |(at, noise): (usize, &Noise)| match noise {
             Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Exponential(_) => 1,
             Noise::Tree(tree) => tree.draws().saturating_mul(self.fractions(at).len() as u64),
             Noise::Histogram(counted) => counted.values,
         };
-        let of_each = self.noise.iter().enumerate().map(of).fold(0, u64::saturating_add);
-        self.cells.unwrap_or(0).saturating_mul(of_each)
+        let written = |output: &Output| match output {
+            Output::Histogram { values, .. } => {
+                let bytes = |value: &Literal| if let Literal::Text(text) = value { text.len() } else { 0 };
+                values.iter().map(bytes).sum::<usize>() as u64 / BYTES_PER_DRAW
+            }
+            _ => 0,
+        };
+        let draws = self.noise.iter().enumerate().map(of).fold(0, u64::saturating_add);
+        self.release.outputs.iter().map(written).fold(draws, u64::saturating_add)
+    }
+
+    /// Draws for all groups of public keys, at most.
+    pub fn draws(&self) -> u64 {
+        self.cells.unwrap_or(0).saturating_mul(self.draws_per_group())
     }
 }
 
@@ -127,9 +142,9 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
             }
             Quantity::Histogram { values, .. } => {
                 let noise = added(sensitivity.l1, sensitivity.l2_squared, part);
-                Counted::new(*values as u64, noise?).map(Noise::Histogram)
+                Counted::new(values.len() as u64, noise?).map(Noise::Histogram)
             }
-            Quantity::Mode { values, .. } => chosen(Wanted::Mode { values: *values as i64 }, measure, part),
+            Quantity::Mode { values, .. } => chosen(Wanted::Mode { values: values.len() as i64 }, measure, part),
             _ => added(sensitivity.l1, sensitivity.l2_squared, part),
         }
     };

@@ -25,6 +25,16 @@ impl Exact {
             Exact::Values(cells) => cells.len(),
         }
     }
+
+    /// Those of these cells, in their order.
+    fn of_cells(self, kept: &[u32]) -> Exact {
+        match self {
+            Exact::Sums(cells) => Exact::Sums(kept.iter().map(|cell| cells[*cell as usize]).collect()),
+            Exact::Values(mut cells) => {
+                Exact::Values(kept.iter().map(|cell| std::mem::take(&mut cells[*cell as usize])).collect())
+            }
+        }
+    }
 }
 
 /// Bounded, exact aggregates of one release, by measure. Holds private values, so it cannot be printed or compared, and [`release`] is the
@@ -75,18 +85,8 @@ pub enum Detail {
     Counts(Vec<Vec<i128>>),
 }
 
-impl Detail {
-    fn of_cells(&self, kept: &[u32]) -> Detail {
-        fn taken<T: Clone>(all: &[T], kept: &[u32]) -> Vec<T> {
-            kept.iter().map(|cell| all[*cell as usize].clone()).collect()
-        }
-        match self {
-            Detail::Nothing => Detail::Nothing,
-            Detail::Quantiles(read) => Detail::Quantiles(taken(read, kept)),
-            Detail::Counts(counts) => Detail::Counts(taken(counts, kept)),
-        }
-    }
-}
+/// Most draws for groups of private keys, of which nobody knows beforehand how many there are.
+const MAX_DRAWS: u64 = 10_000_000;
 
 /// How many intervals a value has.
 pub const LEVELS: usize = 3;
@@ -96,6 +96,8 @@ pub const LEVELS: usize = 3;
 pub enum ReleaseError {
     #[error("the operating system gives no randomness")]
     Randomness(#[from] rand::rngs::SysError),
+    #[error("private keys without a number of units")]
+    NoUnits,
     #[error("keys cannot be taken out")]
     Keys(#[from] arrow::error::ArrowError),
 }
@@ -119,28 +121,86 @@ pub fn release(
         let kept: Vec<u32> = kept.take(MAX_KEYS).collect();
         return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], details: vec![], cells: kept.len() });
     }
-    let mut details = vec![Detail::Nothing; columns.len()];
-    let noisy = columns.into_iter().zip(&made.noise).enumerate().map(|(at, (exact, noise))| match (exact, noise) {
-        (Exact::Sums(cells), noise) => {
-            let (sampler, mut coins) = (noise.sampler(), Coins::new(&mut rng));
-            cells.into_iter().map(|cell| cell.saturating_add(sampler.draw(&mut coins))).collect::<Vec<_>>()
+    // Which private keys are shown is drawn first: nothing else of those that are not is ever looked at.
+    let selected = match made.selection {
+        Selection::Threshold { measure, threshold } => Some((measure, threshold)),
+        Selection::Weighted { threshold } => Some((0, threshold)),
+        Selection::Public | Selection::KeysOnly { .. } => None,
+    };
+    let units = match selected {
+        None => None,
+        Some((measure, threshold)) => {
+            let Some(Exact::Sums(exact)) = columns.get(measure) else { return Err(ReleaseError::NoUnits) };
+            let noisy = added(exact, &made.noise[measure], &mut rng);
+            Some((measure, kept_cells(&noisy, threshold, made.draws_per_group()), noisy))
         }
+    };
+    let (mut released, mut details) = (Vec::new(), Vec::new());
+    for (at, (exact, noise)) in columns.into_iter().zip(&made.noise).enumerate() {
+        let (exact, known) = match &units {
+            None => (exact, None),
+            Some((measure, kept, noisy)) => {
+                let shown = || kept.iter().map(|cell| noisy[*cell as usize]).collect();
+                (exact.of_cells(kept), (*measure == at).then(shown))
+            }
+        };
+        let (column, detail) = match known {
+            Some(column) => (column, Detail::Nothing),
+            None => drawn(exact, at, noise, made, &alphas, &mut rng),
+        };
+        released.push(column);
+        details.push(detail);
+    }
+    Ok(match units {
+        None => Released { keys, columns: released, details, cells },
+        Some((_, kept, _)) => Released { keys: taken(&keys, &kept)?, columns: released, details, cells: kept.len() },
+    })
+}
+
+/// The cells whose noisy number of units reaches the threshold; the largest ones, where there are more than can be shown.
+fn kept_cells(units: &[i128], threshold: i128, draws_per_group: u64) -> Vec<u32> {
+    let mut kept: Vec<u32> = (0u32..).zip(units).filter(|(_, n)| **n >= threshold).map(|(cell, _)| cell).collect();
+    let most = MAX_KEYS.min((MAX_DRAWS / draws_per_group.max(1)).max(1) as usize);
+    if kept.len() > most {
+        kept.sort_by_key(|cell| std::cmp::Reverse(units[*cell as usize]));
+        kept.truncate(most);
+        kept.sort_unstable();
+    }
+    kept
+}
+
+fn added(exact: &[i128], noise: &Noise, rng: &mut StdRng) -> Vec<i128> {
+    let (sampler, mut coins) = (noise.sampler(), Coins::new(rng));
+    exact.iter().map(|cell| cell.saturating_add(sampler.draw(&mut coins))).collect()
+}
+
+/// One measure in all cells.
+fn drawn(
+    exact: Exact,
+    measure: usize,
+    noise: &Noise,
+    made: &Calibrated,
+    alphas: impl Fn(usize) -> [f64; LEVELS],
+    rng: &mut StdRng,
+) -> (Vec<i128>, Detail) {
+    match (exact, noise) {
+        (Exact::Sums(cells), noise) => (added(&cells, noise, rng), Detail::Nothing),
         (Exact::Values(cells), Noise::Exponential(choice)) => {
-            cells.into_iter().map(|mut values| i128::from(choice.draw(&mut values, &mut rng))).collect()
+            let draw = |mut values: Vec<i64>| i128::from(choice.draw(&mut values, rng));
+            (cells.into_iter().map(draw).collect(), Detail::Nothing)
         }
         (Exact::Values(cells), Noise::Tree(tree)) => {
             let count = cells.len();
             let widths = alphas(count).map(|alpha| tree.half_width(alpha));
-            let mut coins = Coins::new(&mut rng);
+            let (fractions, mut coins) = (made.fractions(measure), Coins::new(rng));
             let read = |values| {
                 let mut counts = Counts::new(tree, values);
-                made.fractions(at).into_iter().map(|q| (q, tree.read(q, &mut counts, widths, &mut coins))).collect()
+                fractions.iter().map(|q| (*q, tree.read(*q, &mut counts, widths, &mut coins))).collect()
             };
-            details[at] = Detail::Quantiles(cells.into_iter().map(read).collect());
-            vec![0; count]
+            (vec![0; count], Detail::Quantiles(cells.into_iter().map(read).collect()))
         }
         (Exact::Values(cells), Noise::Histogram(counted)) => {
-            let (sampler, mut coins) = (counted.noise().sampler(), Coins::new(&mut rng));
+            let (sampler, mut coins) = (counted.noise().sampler(), Coins::new(rng));
             let mut count = |values: &Vec<i64>| {
                 let mut counts = vec![0i128; counted.values as usize];
                 for value in values {
@@ -150,29 +210,11 @@ pub fn release(
                 }
                 counts.into_iter().map(|exact| exact.saturating_add(sampler.draw(&mut coins))).collect()
             };
-            details[at] = Detail::Counts(cells.iter().map(&mut count).collect());
-            vec![0; cells.len()]
+            (vec![0; cells.len()], Detail::Counts(cells.iter().map(&mut count).collect()))
         }
         // Values without a choice say nothing.
-        (Exact::Values(cells), _) => vec![0; cells.len()],
-    });
-    let columns: Vec<Vec<i128>> = noisy.collect();
-    let (measure, threshold) = match made.selection {
-        Selection::Threshold { measure, threshold } => (measure, threshold),
-        Selection::Weighted { threshold } => (0, threshold),
-        Selection::Public | Selection::KeysOnly { .. } => return Ok(Released { keys, columns, details, cells }),
-    };
-    let units = &columns[measure];
-    let mut kept: Vec<u32> = (0u32..).zip(units).filter(|(_, n)| **n >= threshold).map(|(cell, _)| cell).collect();
-    if kept.len() > MAX_KEYS {
-        kept.sort_by_key(|cell| std::cmp::Reverse(units[*cell as usize]));
-        kept.truncate(MAX_KEYS);
-        kept.sort_unstable();
+        (Exact::Values(cells), _) => (vec![0; cells.len()], Detail::Nothing),
     }
-    let shown = |column: &Vec<i128>| kept.iter().map(|cell| column[*cell as usize]).collect();
-    let columns = columns.iter().map(shown).collect();
-    let details = details.iter().map(|detail| detail.of_cells(&kept)).collect();
-    Ok(Released { keys: taken(&keys, &kept)?, columns, details, cells: kept.len() })
 }
 
 fn taken(keys: &[ArrayRef], cells: &[u32]) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {

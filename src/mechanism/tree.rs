@@ -119,8 +119,10 @@ impl Tree {
         widths: [f64; LEVELS],
         coins: &mut Coins<impl CryptoRng>,
     ) -> Reading {
-        let n = counts.of_children(1, 0, coins).iter().sum::<i128>().max(1);
-        let rank = (2 * i128::from(at.millionths())).saturating_mul(n - 1) + UNIT / 2;
+        let sum = counts.of_children(1, 0, coins).into_iter().fold(0, i128::saturating_add);
+        // More rows than there can be; ranks in halves of millionths still fit.
+        let n = sum.clamp(1, 1 << 100);
+        let rank = 2 * i128::from(at.millionths()) * (n - 1) + UNIT / 2;
         let Shape { low, high, height, .. } = self.shape;
         let from = |leaf: u64| self.shape.start(height, leaf).min(high);
         let to = |leaf: u64| self.shape.start(height, leaf + 1);

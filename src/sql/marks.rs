@@ -198,9 +198,10 @@ fn read_argument(mark: &mut Mark, function: &str, name: &Ident, argument: &Funct
         "contribution_bounds_per_group" => (mark.per_group.is_some(), ["count", "sum", "avg"].contains(&function)),
         "contribution_bounds_per_row" => (
             mark.per_row.is_some(),
-            ["sum", "avg", "min", "max", "var", "stddev", "median", "percentile", "quantile", "approx"]
-                .iter()
-                .any(|name| function.starts_with(name)),
+            named_quantile(function).is_some()
+                || ["sum", "avg", "min", "max"].contains(&function)
+                || function.starts_with("var")
+                || function.starts_with("stddev"),
         ),
         "report_format" => {
             return Err(invalid("every answer comes with its intervals and a receipt: leave report_format out".into()));

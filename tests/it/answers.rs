@@ -343,6 +343,18 @@ async fn private_keys_of_many_units_are_shown() {
         let got = rows(&batch(&ana.ask(sql, "1e9").await.unwrap_or_else(|e| panic!("{sql}: {e}")).table));
         assert!(same(&got, &expected, 1e-6), "{sql}\n got {got:?}\n not {expected:?}");
     }
+    // Histograms and choices are those of the keys that are shown.
+    let sql = "SELECT diagnosis, histogram(hospital) AS h, max(age) AS m, count(*) AS n FROM visits GROUP BY diagnosis ORDER BY diagnosis";
+    let plain = "SELECT diagnosis, max(age) AS m FROM visits GROUP BY diagnosis ORDER BY diagnosis";
+    let expected = context.sql(plain).await.unwrap().collect().await.unwrap();
+    let expected: Vec<_> = expected.iter().flat_map(rows).collect();
+    let got = rows(&batch(&ana.ask(sql, "1e9").await.unwrap().table));
+    assert_eq!(got.len(), expected.len());
+    for (row, wanted) in got.iter().zip(&expected) {
+        let pairs: Vec<(String, i64)> = serde_json::from_str(&row[1]).unwrap();
+        assert_eq!((&row[0], &row[2]), (&wanted[0], &wanted[1]));
+        assert_eq!(pairs.iter().map(|(_, n)| n).sum::<i64>().to_string(), row[3], "{row:?}");
+    }
     // Without an ORDER BY the rows come in the order of their keys.
     let keys = rows(&batch(
         &ana.ask("SELECT diagnosis, count(*) AS n FROM visits GROUP BY diagnosis", "1e9").await.unwrap().table,
@@ -377,7 +389,7 @@ async fn private_keys_of_many_units_are_shown() {
     assert!(batch(&ana.ask(&sql, "0.5").await.unwrap().table).num_rows() <= 4);
 
     // What it costs comes from the delta that the grant keeps for keys.
-    assert_eq!(ana.balance().await.0.spent_delta, "0.0000011");
+    assert_eq!(ana.balance().await.0.spent_delta, "0.0000012");
     let mut asked = crate::world::request("SELECT DISTINCT diagnosis FROM visits", "0.5");
     let question = asked.question.as_mut().unwrap();
     question.delta = "2e-7".into();

@@ -26,6 +26,9 @@ const MAX_PATTERN: usize = 1_000;
 /// Most classes beyond ASCII: `\p` ones, which have hundreds of ranges, and ranges, of which each character is looked up in either case.
 const MAX_WIDE: usize = 8;
 
+/// Most characters in ranges beyond ASCII.
+const MAX_CHARACTERS: u32 = 50_000;
+
 /// Most bytes of a text that its searches read, each time counted.
 const MAX_READ: usize = 8 * MAX_TEXT_BYTES;
 
@@ -131,6 +134,7 @@ fn in_ascii(pattern: &str) -> Result<String, &'static str> {
 struct Classes {
     replaced: Vec<(Span, String)>,
     wide: usize,
+    characters: u32,
 }
 
 impl Classes {
@@ -179,7 +183,13 @@ impl Visitor for Classes {
         match item {
             ClassSetItem::Perl(class) => self.perl(class, "", ""),
             ClassSetItem::Unicode(_) => self.wide()?,
-            ClassSetItem::Range(range) if !range.end.c.is_ascii() => self.wide()?,
+            ClassSetItem::Range(range) if !range.end.c.is_ascii() => {
+                self.characters = self.characters.saturating_add(range.end.c as u32 - range.start.c as u32);
+                if self.characters > MAX_CHARACTERS {
+                    return Err(TOO_LARGE);
+                }
+                self.wide()?;
+            }
             ClassSetItem::Bracketed(_) => return Err(NESTED),
             _ => {}
         }
@@ -216,10 +226,12 @@ mod tests {
         assert_eq!(Compiled::new(&format!("(?i)[{}]", r"\pL".repeat(300))).err(), Some(TOO_LARGE));
         let wide = format!("(?i)[{}]", "!-\u{10ffff}".repeat(100));
         assert_eq!(Compiled::new(&wide).err(), Some(TOO_LARGE));
+        assert_eq!(Compiled::new("(?i)[!-\u{10ffff}]").err(), Some(TOO_LARGE));
+        assert!(Compiled::new("(?i)[一-鿿]").is_ok());
         for pattern in ["(", r"(a)\1", "(?=a)", "[", r"\q", "a{2,1}", r"\y"] {
             assert_eq!(Compiled::new(pattern).err(), Some(INVALID), "{pattern}");
         }
-        for pattern in ["[[:<:]]a", "[[=a=]]", "[a&&b]", "[a--b]", "[a[b]]", "(?i)[[!-\u{10ffff}]]"] {
+        for pattern in ["[[:<:]]a", "[[=a=]]", "[a&&b]", "[a--b]", "[a[b]]", "(?i)[[!-~]]"] {
             assert_eq!(Compiled::new(pattern).err(), Some(NESTED), "{pattern}");
         }
         for pattern in [r"a\Bb", r"\<a", r"\b{start}a"] {

@@ -514,13 +514,13 @@ impl Lowering<'_> {
                 Ok(Output::Logical { count: measure(measures, own(rows, None)), all: kind == FoldKind::All })
             }
             FoldKind::Mode => {
-                let (of, values) = self.numbered("mode", (of, ty), scope)?;
-                let mode = Quantity::Mode { of, values: values.len() };
+                let (of, values) = self.among_public("mode", (of, ty), scope)?;
+                let mode = Quantity::Mode { of, values: values.clone() };
                 Ok(Output::Mode { choice: measure(measures, own(mode, None)), values })
             }
             FoldKind::Histogram(most) => {
-                let (of, values) = self.numbered(kind.name(), (of, ty), scope)?;
-                let counts = Quantity::Histogram { of, values: values.len() };
+                let (of, values) = self.among_public(kind.name(), (of, ty), scope)?;
+                let counts = Quantity::Histogram { of, values: values.clone() };
                 Ok(Output::Histogram { counts: measure(measures, own(counts, None)), values, most })
             }
             FoldKind::Min | FoldKind::Max => {
@@ -570,7 +570,7 @@ pub fn only_where(condition: Expr, value: Expr) -> Expr {
 }
 
 /// -0.0 + 0.0 is 0.0: equal numbers are one.
-fn one_zero(expr: Expr, ty: Type) -> Expr {
+pub fn one_zero(expr: Expr, ty: Type) -> Expr {
     match ty {
         Type::Float => Expr::arithmetic(Arithmetic::Add, expr, Expr::Literal(Literal::float(0.0))),
         _ => expr,

@@ -1,11 +1,11 @@
 //! Quantiles, the least, the greatest and the most frequent: from calls to choices among a group's values.
 
 use super::Lowering;
-use super::aggregate::{Call, only_where};
+use super::aggregate::{Call, one_zero, only_where};
 use super::expr::{Typed, not};
 use super::scope::Scope;
 use crate::algebra::calendar::DAY;
-use crate::algebra::{Bounds, Comparison, Domain, Expr, FoldKind, Fraction, Literal, Quantity, Scalar, Type, bounds};
+use crate::algebra::{Bounds, Domain, Expr, FoldKind, Fraction, Literal, Quantity, Scalar, Type, bounds};
 use crate::error::{Code, Error, Result};
 use crate::sql::marks::Mark;
 
@@ -126,6 +126,11 @@ impl Lowering<'_> {
                 Ok(Values { of: only_where(not(is_nan), of), bounds, whole: false })
             }
             Type::Date | Type::Timestamp => {
+                if mark.is_some_and(|mark| mark.per_row.is_some()) {
+                    let message =
+                        format!("{name} of moments takes no contribution_bounds_per_row: declare their bounds");
+                    return Err(self.refuse(Code::InvalidRequest, "contribution_bounds_per_row", message));
+                }
                 let known = bounds(&of, &|i| scope.bounds_at(i)).ok_or_else(|| {
                     let message = format!("{name} needs public bounds of its values: ask governance to declare them");
                     self.refuse(Code::MissingBounds, name, message)
@@ -164,8 +169,8 @@ impl Lowering<'_> {
         Ok(Call { kind: FoldKind::Histogram(Some(most)), of, ty, on: None, mark: None })
     }
 
-    /// Public values, and the number of the row's one among them.
-    pub fn numbered(&self, name: &str, (of, ty): Typed, scope: &Scope) -> Result<(Expr, Domain)> {
+    /// A value, and the public ones that it can be.
+    pub fn among_public(&self, name: &str, (of, ty): Typed, scope: &Scope) -> Result<(Expr, Domain)> {
         let known = self
             .image(scope, &of, ty)?
             .map(|values| values.iter().filter(|v| !v.is_null()).cloned().collect::<Domain>());
@@ -175,10 +180,6 @@ impl Lowering<'_> {
             );
             self.refuse(Code::PrivateKeys, name, message)
         })?;
-        self.spend((of.size() + 3) * values.len())?;
-        let is = |value: &Literal| Expr::compare(Comparison::Eq, of.clone(), Expr::Literal(value.clone()));
-        let number = |at| Expr::Literal(Literal::Int(at));
-        let branches = (0i64..).zip(values.iter()).map(|(at, value)| (is(value), number(at))).collect();
-        Ok((Expr::Case { branches, otherwise: None }, values))
+        Ok((one_zero(of, ty), values))
     }
 }
