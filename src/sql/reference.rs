@@ -73,7 +73,7 @@ const CONSTANT_ARGUMENTS: &[Form] = &[
     ("concat_ws(separator, a, ...)", "The texts with a constant separator between those that are not NULL."),
     (
         "regexp_like(text, expression [, flags])",
-        "Whether a constant regular expression is found. Flags: `i` either case, `m` lines, `s` dot for line ends, `x` white space means nothing. `\\d`, `\\w`, `\\s` and `\\b` are of ASCII. There are no back references and no look-around, and the size of an expression is limited, so that no text takes long.",
+        "Whether a constant regular expression is found. Flags: `i` either case, `m` lines, `s` dot for line ends, `x` white space means nothing. The dialect is near RE2's, and not POSIX's: the first alternative that matches is taken, `.` is no line's end, and `\\d`, `\\w`, `\\s` and `\\b` are of ASCII. There are no back references and no look-around, and the size of an expression is limited, so that no text takes long.",
     ),
     (
         "regexp_count(text, expression [, flags])",

@@ -1,8 +1,8 @@
 //! From DataFusion's typed plan to the algebra, by an exhaustive match. What has no rule is refused.
 //!
 //! Each rule keeps a private relation unit-preserving, with the unit in column 0, and says why in its place:
-//! [`relation`] has the operators, [`join`] and [`union`] those of several inputs, [`aggregate`] the per-unit aggregates and the one
-//! way out, a release, [`grouping`] several of them, and [`terms`] what the text may ask of them; [`expr`] has the scalar expressions, [`functions`] those with a name, and [`interval`] the error bars of what is computed from noisy values.
+//! [`relation`] has the operators, [`join`] and [`union`] those of several inputs, [`aggregate`] the per-unit aggregates and [`release`] the one
+//! way out, [`grouping`] several of them, and [`terms`] what the text may ask of them; [`expr`] has the scalar expressions, [`functions`] those with a name, and [`interval`] the error bars of what is computed from noisy values.
 
 mod aggregate;
 mod expr;
@@ -13,6 +13,7 @@ mod join;
 mod preserved;
 mod quantile;
 mod relation;
+mod release;
 mod scope;
 mod statistic;
 mod terms;

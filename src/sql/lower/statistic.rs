@@ -1,8 +1,9 @@
 //! Variances, covariances and regressions: from calls to the moments that a release adds up.
 
 use super::Lowering;
-use super::aggregate::{Call, non_null, only_where};
+use super::aggregate::{Call, only_where};
 use super::expr::{Typed, is_null, not};
+use super::release::non_null;
 use super::scope::Scope;
 use crate::algebra::{Arithmetic, Bounds, Expr, FoldKind, Literal, Moment, Output, Quantity, Statistic, Type};
 use crate::error::{Error, Result};
