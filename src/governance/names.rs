@@ -37,9 +37,9 @@ impl Names<'_> {
             Quantity::Histogram { of, .. } => format!("counts of each {}", self.expr(of, &release.input)),
             Quantity::Mode { of, .. } => format!("choice of the most frequent of {}", self.expr(of, &release.input)),
             Quantity::Quantile { of, at, .. } => {
-                format!("choice of the {} quantile of {}", at.value(), self.expr(of, &release.input))
+                format!("choice of the {} quantile of {}", at.value(), self.expr(with_nan(of), &release.input))
             }
-            Quantity::Ranks { of, .. } => format!("ranks of {}", self.expr(of, &release.input)),
+            Quantity::Ranks { of, .. } => format!("ranks of {}", self.expr(with_nan(of), &release.input)),
             Quantity::Sum { of, centred: false, .. } => format!("sum of {}", self.expr(of, &release.input)),
             Quantity::Sum { of, centred: true, .. } => {
                 format!("sum of {} less the middle of its bounds", self.expr(of, &release.input))
@@ -51,6 +51,19 @@ impl Names<'_> {
     pub fn columns(&self, table: usize, columns: &[usize]) -> String {
         let table = &self.dataset.tables[table];
         columns.iter().map(|at| table.columns[*at].name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Numbers of which those that are none are left out, as all of them.
+fn with_nan(of: &Expr) -> &Expr {
+    match of {
+        Expr::Case { branches, otherwise: None } => match branches.as_slice() {
+            [(Expr::Not(condition), number)] if matches!(&**condition, Expr::Call(call, _) if call.name() == "isnan") => {
+                number
+            }
+            _ => of,
+        },
+        _ => of,
     }
 }
 
