@@ -27,7 +27,7 @@ pub use interval::{Bounds, bounds};
 pub use regular::{Find, Search, replacement};
 pub use relation::{
     Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Listed, Measure, Output,
-    Quantity, Query, Relation, Release, SortKey, TableId, Take, Terms, WindowCall, WindowFunction,
+    Quantity, Query, Relation, Release, SortKey, TableId, Take, Terms, WindowCall, WindowFunction, lists,
 };
 pub use scalars::{Scalar, ScalarCall, is_format};
 pub use sensitivity::{Clamp, Contribution, Sensitivity};

@@ -357,19 +357,7 @@ pub enum Quantity {
 impl Quantity {
     /// Whether it is not one sum, but a list of values: to choose among, or to count them.
     pub fn is_list(&self) -> bool {
-        match self {
-            Quantity::Quantile { .. } | Quantity::Ranks { .. } | Quantity::Mode { .. } | Quantity::Histogram { .. } => {
-                true
-            }
-            Quantity::Rows | Quantity::NonNull(_) | Quantity::Units | Quantity::Distinct(_) | Quantity::Sum { .. } => {
-                false
-            }
-        }
-    }
-
-    /// Whether a unit has one value in a group, its own least or greatest: those of all units are the least and the greatest of all rows.
-    pub fn is_extreme(&self) -> bool {
-        matches!(self, Quantity::Quantile { at: Fraction::LEAST | Fraction::GREATEST, .. })
+        self.listed().is_some_and(|listed| listed.take != Take::Distinct)
     }
 
     /// The values that are listed, where it is no sum over units.
@@ -390,7 +378,11 @@ impl Quantity {
 
     /// Values that a unit which may have so many rows in a group has there to choose among.
     pub fn most_values(&self, rows: u64) -> u64 {
-        if self.is_extreme() { 1 } else { rows }
+        match self.listed().map(|listed| listed.take) {
+            // Its own: those of all units are the least and the greatest of all rows.
+            Some(Take::Least | Take::Greatest) => 1,
+            _ => rows,
+        }
     }
 }
 
@@ -400,6 +392,19 @@ pub struct Listed<'a> {
     pub of: &'a Expr,
     pub bounds: Option<Bounds>,
     pub take: Take,
+}
+
+/// The lists that measures need, each with the first measure that does.
+pub fn lists(measures: &[Measure]) -> Vec<(usize, Listed<'_>)> {
+    let mut found: Vec<(usize, Listed)> = Vec::new();
+    for (at, measure) in measures.iter().enumerate() {
+        if let Some(listed) = measure.of.listed()
+            && !found.iter().any(|(_, known)| *known == listed)
+        {
+            found.push((at, listed));
+        }
+    }
+    found
 }
 
 /// Which of a unit's values in a group are listed.

@@ -251,19 +251,16 @@ fn rows(table: &RecordBatch, intervals: &RecordBatch) -> Result<Vec<Vec<String>>
         let ends = intervals
             .column_by_name(&format!("{}_lower", field.name()))
             .zip(intervals.column_by_name(&format!("{}_upper", field.name())));
-        let moments = ends.map(|(lower, upper)| Ok((written(lower)?, written(upper)?))).transpose()?;
-        let cell = |row: usize| match (numeric(values, row), ends) {
-            (Some(value), Some((lower, upper))) => match numeric(lower, row).zip(numeric(upper, row)) {
+        let ends = ends.map(|(lower, upper)| Ok(((lower, written(lower)?), (upper, written(upper)?)))).transpose()?;
+        let cell = |row: usize| match (numeric(values, row), &ends) {
+            (Some(value), Some(((lower, _), (upper, _)))) => match numeric(lower, row).zip(numeric(upper, row)) {
                 Some(ends) => with_bar(value, ends),
                 None => number(value),
             },
             (Some(value), None) => number(value),
-            (None, Some(_)) if !values.is_null(row) => match &moments {
-                Some((lower, upper)) => {
-                    format!("{} [{} to {}]", formatter.value(row), lower.value(row), upper.value(row))
-                }
-                None => formatter.value(row).to_string(),
-            },
+            (None, Some(((_, lower), (_, upper)))) if !values.is_null(row) => {
+                format!("{} [{} to {}]", formatter.value(row), lower.value(row), upper.value(row))
+            }
             (None, _) => formatter.value(row).to_string(),
         };
         columns.push((0..table.num_rows()).map(cell).collect::<Vec<_>>());

@@ -28,7 +28,7 @@
 use super::build::{Sources, column, keep_first, named, scalar};
 use super::functions::{STEPS, cell, clamp, quantise, rank, spread, weigh};
 use super::window::with_window;
-use crate::algebra::{Domain, Expr as BoundExpr, Key, Literal, Measure, Quantity, Take, Type};
+use crate::algebra::{Domain, Expr as BoundExpr, Key, Literal, Measure, Quantity, Take, Type, lists};
 use crate::mechanism::{Calibrated, Selection};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{JoinConstraint, JoinType, NullEquality};
@@ -138,10 +138,8 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     let mut summed = bounded
         .aggregate(group().collect::<Vec<_>>(), sums)?
         .project(group().chain(measures().map(|(i, _)| steps(i))).collect::<Vec<_>>())?;
-    let mut done = Vec::new();
-    for (first, measure) in measures() {
-        let Some(listed) = measure.of.listed().filter(|listed| !done.contains(listed)) else { continue };
-        done.push(listed);
+    for (first, listed) in lists(&release.measures) {
+        let measure = &release.measures[first];
         let of = match &measure.of {
             Quantity::Mode { of, values } | Quantity::Histogram { of, values } => number_among(of, values)?,
             _ => scalar(listed.of, &column),

@@ -238,7 +238,7 @@ fn of_cells(batches: &[RecordBatch], release: &Calibrated, cells: usize) -> Opti
 
 fn nothing(noise: &Noise, cells: usize) -> Exact {
     match noise {
-        Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => Exact::Values(vec![vec![]; cells]),
+        Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => Exact::Values(vec![vec![]; cells]),
         Noise::Laplace { .. } | Noise::Gaussian { .. } => Exact::Sums(vec![0; cells]),
     }
 }

@@ -55,7 +55,7 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
     // A choice is off by ranks, between the ends of its lattice.
     let (step, low, high) = match noise {
         Noise::Exponential(_) | Noise::Tree(_) => (1.0, clamp.row_low.into(), clamp.row_high.into()),
-        Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Histogram(_) => {
+        Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Histogram { .. } => {
             (clamp.lattice.step(), clamp.unit_low, clamp.unit_high)
         }
     };

@@ -44,7 +44,7 @@ impl Calibrated {
         let of = |(at, noise): (usize, &Noise)| match noise {
             Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Exponential(_) => 1,
             Noise::Tree(tree) => tree.draws().saturating_mul(self.fractions(at).len() as u64),
-            Noise::Histogram(counted) => counted.values,
+            Noise::Histogram { values, .. } => *values,
         };
         let written = |output: &Output| match output {
             Output::Histogram { values, .. } => {
@@ -122,13 +122,13 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         let epsilon = part.of_each_group(family, contribution.groups);
         Choice::new(wanted, measure.of.most_values(contribution.rows), epsilon).map(Noise::Exponential)
     };
-    let each = || release.measures.iter().zip(&clamps).zip(&parts.each);
+    let sensitivities: Vec<_> = clamps.iter().map(|clamp| Sensitivity::new(clamp, contribution)).collect();
     let added = |l1: u128, l2_squared: U256, part: &Part| match family {
         Family::Laplace => Noise::laplace(l1, part.epsilon),
         Family::Gaussian => Noise::gaussian(l2_squared, part.rho),
     };
-    let noise = |((measure, clamp), part): ((&Measure, &Clamp), &Part)| {
-        let sensitivity = Sensitivity::new(clamp, contribution);
+    let noise = |(at, measure): (usize, &Measure)| {
+        let (clamp, part, sensitivity) = (&clamps[at], &parts.each[at], &sensitivities[at]);
         match &measure.of {
             Quantity::Ranks { .. } => {
                 let shape = Shape::new((clamp.row_low, clamp.row_high));
@@ -141,16 +141,17 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
                 chosen(Wanted::Quantile { at: *at, low: clamp.row_low, high: clamp.row_high }, measure, part)
             }
             Quantity::Histogram { values, .. } => {
-                let noise = added(sensitivity.l1, sensitivity.l2_squared, part);
-                Counted::new(values.len() as u64, noise?).map(Noise::Histogram)
+                let counted = Counted::new(added(sensitivity.l1, sensitivity.l2_squared, part)?)?;
+                Some(Noise::Histogram { values: values.len() as u64, counted })
             }
             Quantity::Mode { values, .. } => chosen(Wanted::Mode { values: values.len() as i64 }, measure, part),
             _ => added(sensitivity.l1, sensitivity.l2_squared, part),
         }
     };
-    let noise = each().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
-    let price = |(((_, clamp), part), noise): (((&Measure, &Clamp), &Part), &Noise)| {
-        let moved = Sensitivity::new(clamp, contribution).worst();
+    let noise =
+        release.measures.iter().enumerate().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
+    let price = |(at, noise): (usize, &Noise)| {
+        let (part, moved) = (&parts.each[at], sensitivities[at].worst());
         match (noise, family) {
             (Noise::Exponential(_), Family::Laplace) => part.of_choices(contribution.groups),
             (_, Family::Gaussian) => Charge::zcdp(part.rho),
@@ -162,7 +163,7 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
             _ => Charge::laplace(part.epsilon, noise.scale(), moved),
         }
     };
-    let sum = each().zip(&noise).fold(Charge::NOTHING, |sum, one| sum.plus(price(one)));
+    let sum = noise.iter().enumerate().map(price).fold(Charge::NOTHING, Charge::plus);
     // Shares are rounded down; what is charged is what was asked for.
     let charge = Charge { epsilon: sum.epsilon.map(|_| parts.whole), ..sum };
     let units = release.measures.iter().position(|measure| measure.of == Quantity::Units);
@@ -233,10 +234,9 @@ fn parts(measures: &[Measure], epsilon: Amount) -> Result<Parts, Uncalibrated> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algebra::{Bounds, Expr, Fraction, Output, Relation, Terms, Type};
+    use crate::algebra::{Bounds, Expr, Key, Relation, Terms, Type};
 
     fn release(groups: u64, keys: usize) -> Release {
-        use crate::algebra::{Key, Literal};
         let domain = (0..10).map(Literal::Int).collect();
         let sum = Quantity::Sum { of: Expr::Column(1), bounds: Bounds::new(0.0, 10.0), whole: true, centred: false };
         Release {

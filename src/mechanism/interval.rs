@@ -12,7 +12,7 @@ impl Noise {
             Noise::Gaussian { variance } => gaussian_half_width(self, variance.to_f64().sqrt(), alpha),
             Noise::Exponential(choice) => choice.half_width(alpha),
             Noise::Tree(tree) => tree.half_width(alpha),
-            Noise::Histogram(counted) => counted.noise().half_width(alpha),
+            Noise::Histogram { counted, .. } => counted.noise().half_width(alpha),
         }
     }
 }

@@ -21,6 +21,5 @@ pub use calibrate::{Calibrated, Uncalibrated, calibrate};
 pub use coins::Coins;
 pub use noise::Noise;
 pub use release::{Detail, Exact, ExactAggregates, LEVELS, Released, release};
-pub use sampler::{discrete_gaussian, discrete_laplace};
 pub use selection::{MAX_KEYS, Selection, UNIT_WEIGHT, weight};
 pub use tail::Tail;

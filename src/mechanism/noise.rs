@@ -23,7 +23,7 @@ pub enum Noise {
     /// It is read from a tree of counts, each of which has additive noise.
     Tree(Tree),
     /// Counts of so many values, each of which has additive noise.
-    Histogram(Counted),
+    Histogram { values: u64, counted: Counted },
 }
 
 /// Exact draws of additive noise; what they have in common is computed once.
@@ -46,7 +46,6 @@ impl Sampler {
 /// Additive noise of each of several counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    pub values: u64,
     gaussian: bool,
     /// The scale of a count's noise, or its variance.
     parameter: Ratio,
@@ -54,13 +53,13 @@ pub struct Counted {
 
 impl Counted {
     /// None where `noise` is not additive.
-    pub fn new(values: u64, noise: Noise) -> Option<Counted> {
+    pub fn new(noise: Noise) -> Option<Counted> {
         let (gaussian, parameter) = match noise {
             Noise::Laplace { scale } => (false, scale),
             Noise::Gaussian { variance } => (true, variance),
-            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => return None,
+            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => return None,
         };
-        Some(Counted { values, gaussian, parameter })
+        Some(Counted { gaussian, parameter })
     }
 
     /// Of one count.
@@ -100,7 +99,7 @@ impl Noise {
         match *self {
             Noise::Laplace { scale } => Sampler::Laplace(DiscreteLaplace::new(scale)),
             Noise::Gaussian { variance } => Sampler::Gaussian(Box::new(DiscreteGaussian::new(variance))),
-            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => Sampler::Nothing,
+            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => Sampler::Nothing,
         }
     }
 
@@ -112,7 +111,7 @@ impl Noise {
             Noise::Gaussian { variance } => variance.to_f64().sqrt(),
             Noise::Exponential(choice) => choice.scale(),
             Noise::Tree(tree) => tree.noise().scale(),
-            Noise::Histogram(counted) => counted.noise().scale(),
+            Noise::Histogram { counted, .. } => counted.noise().scale(),
         }
     }
 
@@ -121,7 +120,7 @@ impl Noise {
             Noise::Laplace { .. } => "discrete Laplace",
             Noise::Gaussian { .. } => "discrete Gaussian",
             Noise::Exponential(_) => Noise::EXPONENTIAL,
-            Noise::Histogram(counted) => counted.noise().name(),
+            Noise::Histogram { counted, .. } => counted.noise().name(),
             Noise::Tree(tree) => Noise::TREES[usize::from(matches!(tree.noise(), Noise::Gaussian { .. }))],
         }
     }

@@ -127,34 +127,29 @@ pub fn release(
         Selection::Weighted { threshold } => Some((0, threshold)),
         Selection::Public | Selection::KeysOnly { .. } => None,
     };
-    let units = match selected {
+    let shown = match selected {
         None => None,
         Some((measure, threshold)) => {
             let Some(Exact::Sums(exact)) = columns.get(measure) else { return Err(ReleaseError::NoUnits) };
             let noisy = added(exact, &made.noise[measure], &mut rng);
-            Some((measure, kept_cells(&noisy, threshold, made.draws_per_group()), noisy))
+            let kept = kept_cells(&noisy, threshold, made.draws_per_group());
+            let units: Vec<i128> = kept.iter().map(|cell| noisy[*cell as usize]).collect();
+            Some((measure, kept, units))
         }
     };
-    let (mut released, mut details) = (Vec::new(), Vec::new());
-    for (at, (exact, noise)) in columns.into_iter().zip(&made.noise).enumerate() {
-        let (exact, known) = match &units {
-            None => (exact, None),
-            Some((measure, kept, noisy)) => {
-                let shown = || kept.iter().map(|cell| noisy[*cell as usize]).collect();
-                (exact.of_cells(kept), (*measure == at).then(shown))
-            }
-        };
-        let (column, detail) = match known {
-            Some(column) => (column, Detail::Nothing),
-            None => drawn(exact, at, noise, made, &alphas, &mut rng),
-        };
-        released.push(column);
-        details.push(detail);
-    }
-    Ok(match units {
-        None => Released { keys, columns: released, details, cells },
-        Some((_, kept, _)) => Released { keys: taken(&keys, &kept)?, columns: released, details, cells: kept.len() },
-    })
+    let (keys, cells, columns) = match &shown {
+        None => (keys, cells, columns),
+        Some((_, kept, _)) => {
+            let columns = columns.into_iter().map(|exact| exact.of_cells(kept)).collect();
+            (taken(&keys, kept)?, kept.len(), columns)
+        }
+    };
+    let drawn = columns.into_iter().enumerate().map(|(at, exact)| match &shown {
+        Some((measure, _, units)) if *measure == at => (units.clone(), Detail::Nothing),
+        _ => drawn(exact, at, made, &alphas, &mut rng),
+    });
+    let (columns, details) = drawn.unzip();
+    Ok(Released { keys, columns, details, cells })
 }
 
 /// The cells whose noisy number of units reaches the threshold; the largest ones, where there are more than can be shown.
@@ -178,12 +173,11 @@ fn added(exact: &[i128], noise: &Noise, rng: &mut StdRng) -> Vec<i128> {
 fn drawn(
     exact: Exact,
     measure: usize,
-    noise: &Noise,
     made: &Calibrated,
     alphas: impl Fn(usize) -> [f64; LEVELS],
     rng: &mut StdRng,
 ) -> (Vec<i128>, Detail) {
-    match (exact, noise) {
+    match (exact, &made.noise[measure]) {
         (Exact::Sums(cells), noise) => (added(&cells, noise, rng), Detail::Nothing),
         (Exact::Values(cells), Noise::Exponential(choice)) => {
             let draw = |mut values: Vec<i64>| i128::from(choice.draw(&mut values, rng));
@@ -199,10 +193,10 @@ fn drawn(
             };
             (vec![0; count], Detail::Quantiles(cells.into_iter().map(read).collect()))
         }
-        (Exact::Values(cells), Noise::Histogram(counted)) => {
+        (Exact::Values(cells), Noise::Histogram { values: count, counted }) => {
             let (sampler, mut coins) = (counted.noise().sampler(), Coins::new(rng));
-            let mut count = |values: &Vec<i64>| {
-                let mut counts = vec![0i128; counted.values as usize];
+            let mut noisy = |values: &Vec<i64>| {
+                let mut counts = vec![0i128; *count as usize];
                 for value in values {
                     if let Some(count) = usize::try_from(*value).ok().and_then(|at| counts.get_mut(at)) {
                         *count += 1;
@@ -210,7 +204,7 @@ fn drawn(
                 }
                 counts.into_iter().map(|exact| exact.saturating_add(sampler.draw(&mut coins))).collect()
             };
-            (vec![0; cells.len()], Detail::Counts(cells.iter().map(&mut count).collect()))
+            (vec![0; cells.len()], Detail::Counts(cells.iter().map(&mut noisy).collect()))
         }
         // Values without a choice say nothing.
         (Exact::Values(cells), _) => (vec![0; cells.len()], Detail::Nothing),

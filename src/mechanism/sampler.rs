@@ -188,24 +188,20 @@ impl DiscreteGaussian {
     }
 }
 
-/// One draw of discrete Laplace noise.
-pub fn discrete_laplace(rng: &mut impl CryptoRng, scale: Ratio) -> i128 {
-    DiscreteLaplace::new(scale).draw(&mut Coins::new(rng))
-}
-
-/// One draw of discrete Gaussian noise.
-pub fn discrete_gaussian(rng: &mut impl CryptoRng, variance: Ratio) -> i128 {
-    DiscreteGaussian::new(variance).draw(&mut Coins::new(rng))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand::{SeedableRng, rngs::StdRng};
     use std::collections::BTreeMap;
 
-    fn ratio(n: u64, d: u64) -> Ratio {
-        Ratio::new(U256::from(n), U256::from(d)).unwrap()
+    fn laplace(rng: &mut StdRng, scale: Ratio) -> impl Iterator<Item = i128> {
+        let (laplace, mut coins) = (DiscreteLaplace::new(scale), Coins::new(rng));
+        std::iter::repeat_with(move || laplace.draw(&mut coins))
+    }
+
+    fn gaussian(rng: &mut StdRng, variance: Ratio) -> impl Iterator<Item = i128> {
+        let (gaussian, mut coins) = (DiscreteGaussian::new(variance), Coins::new(rng));
+        std::iter::repeat_with(move || gaussian.draw(&mut coins))
     }
 
     /// Pearson's statistic of `draws` against P[x] = `pmf`, cells of less than 20 expected pooled, as
@@ -245,8 +241,8 @@ mod tests {
     fn laplace_matches_exact_probabilities() {
         let mut rng = StdRng::seed_from_u64(1);
         for (n, d, reach) in [(1, 2, 4), (5, 2, 16), (10, 1, 60), (1, 1, 8), (1 << 20, 1 << 20, 8)] {
-            let scale = ratio(n, d);
-            let draws = std::iter::repeat_with(|| discrete_laplace(&mut rng, scale));
+            let scale = Ratio::of(n, d);
+            let draws = laplace(&mut rng, scale);
             let z = chi_square(draws, 100_000, reach, laplace_pmf(scale.to_f64()));
             assert!(z < 5.0, "scale {n}/{d}: {z}");
         }
@@ -256,8 +252,8 @@ mod tests {
     fn gaussian_matches_exact_probabilities() {
         let mut rng = StdRng::seed_from_u64(2);
         for (n, d, reach) in [(1, 4, 3), (4, 1, 9), (100, 1, 45), (7, 3, 7)] {
-            let variance = ratio(n, d);
-            let draws = std::iter::repeat_with(|| discrete_gaussian(&mut rng, variance));
+            let variance = Ratio::of(n, d);
+            let draws = gaussian(&mut rng, variance);
             let z = chi_square(draws, 50_000, reach, gaussian_pmf(variance.to_f64()));
             assert!(z < 5.0, "variance {n}/{d}: {z}");
         }
@@ -266,7 +262,7 @@ mod tests {
     #[test]
     fn the_test_itself_catches_a_half_scale_mutant() {
         let mut rng = StdRng::seed_from_u64(3);
-        let draws = std::iter::repeat_with(|| discrete_laplace(&mut rng, ratio(5, 4)));
+        let draws = laplace(&mut rng, Ratio::of(5, 4));
         assert!(chi_square(draws, 20_000, 16, laplace_pmf(2.5)) > 50.0);
     }
 
@@ -301,9 +297,9 @@ mod tests {
     fn wide_scales_stay_exact_and_finite() {
         let mut rng = StdRng::seed_from_u64(4);
         let sigma2 = Ratio::new(U256::from(1u128 << 112), U256::ONE).unwrap();
-        let widest = (0..1000).map(|_| discrete_gaussian(&mut rng, sigma2).unsigned_abs()).max().unwrap();
+        let widest = gaussian(&mut rng, sigma2).take(1000).map(i128::unsigned_abs).max().unwrap();
         assert!(widest > 1 << 56 && widest < 6 << 56);
         let scale = Ratio::new(U256::from(1u128 << 100), U256::ONE).unwrap();
-        assert!((0..100).any(|_| discrete_laplace(&mut rng, scale).unsigned_abs() > 1 << 100));
+        assert!(laplace(&mut rng, scale).take(100).any(|x| x.unsigned_abs() > 1 << 100));
     }
 }

@@ -36,7 +36,7 @@ fn log_moment(noise: &Noise, s: f64) -> f64 {
             }
         }
         Noise::Gaussian { variance } => s * s * variance.to_f64() / 2.0,
-        Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram(_) => f64::INFINITY,
+        Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => f64::INFINITY,
     }
 }
 
@@ -46,16 +46,11 @@ mod tests {
     use super::*;
     use crate::num::Ratio;
     use rand::{SeedableRng, rngs::StdRng};
-    use ruint::aliases::U256;
-
-    fn ratio(n: u64, d: u64) -> Ratio {
-        Ratio::new(U256::from(n), U256::from(d)).unwrap()
-    }
 
     #[test]
     fn moments_are_those_of_the_distribution() {
         for scale in [0.5, 2.0, 7.5] {
-            let noise = Noise::Laplace { scale: ratio((scale * 2.0) as u64, 2) };
+            let noise = Noise::Laplace { scale: Ratio::of((scale * 2.0) as u128, 2) };
             let (ratio, s) = ((-1.0f64 / scale).exp(), 0.6 / scale);
             let sum: f64 = (-2_000..2_000).map(f64::from).map(|x| (s * x - x.abs() / scale).exp()).sum();
             let exact = (sum * (1.0 - ratio) / (1.0 + ratio)).ln();
@@ -65,7 +60,7 @@ mod tests {
 
     #[test]
     fn widths_of_gaussian_sums_are_known() {
-        let noise = Noise::Gaussian { variance: ratio(25, 1) };
+        let noise = Noise::Gaussian { variance: Ratio::of(25, 1) };
         // sqrt(2 V ln(1 / p)) for the variance V of the sum.
         let width = sum_half_width(&noise, 46, 0.01);
         assert!((width / (2.0f64 * 25.0 * 46.0 * 100f64.ln()).sqrt() - 1.0).abs() < 1e-9, "{width}");
@@ -74,7 +69,7 @@ mod tests {
     #[test]
     fn sums_exceed_their_width_as_rarely_as_is_said() {
         let mut rng = StdRng::seed_from_u64(1);
-        for noise in [Noise::Laplace { scale: ratio(4, 1) }, Noise::Gaussian { variance: ratio(9, 1) }] {
+        for noise in [Noise::Laplace { scale: Ratio::of(4, 1) }, Noise::Gaussian { variance: Ratio::of(9, 1) }] {
             for (count, probability) in [(1, 0.1), (20, 0.1), (20, 0.01)] {
                 let width = sum_half_width(&noise, count, probability);
                 let (sampler, mut coins) = (noise.sampler(), Coins::new(&mut rng));
@@ -88,8 +83,8 @@ mod tests {
         // From next to no noise to more than any number of rows.
         for by in [1 << 40, 1 << 12, 100, 1] {
             for count in 1..70 {
-                let widths =
-                    [ratio(1, by), ratio(by, 1)].map(|scale| sum_half_width(&Noise::Laplace { scale }, count, 1e-6));
+                let widths = [Ratio::of(1, by), Ratio::of(by, 1)]
+                    .map(|scale| sum_half_width(&Noise::Laplace { scale }, count, 1e-6));
                 assert!(widths.iter().all(|width| width.is_finite() && *width > 0.0), "{by} {count}: {widths:?}");
             }
         }

@@ -23,7 +23,7 @@ impl Tail {
         Tail(match noise {
             // Keys are not selected by what is chosen or read.
             Noise::Tree(tree) => return Tail::of(&tree.noise()),
-            Noise::Histogram(counted) => return Tail::of(&counted.noise()),
+            Noise::Histogram { counted, .. } => return Tail::of(&counted.noise()),
             Noise::Exponential(choice) => {
                 let scale = choice.scale();
                 Law::Laplace { ratio: (-1.0 / scale).exp(), scale }
@@ -97,26 +97,22 @@ mod tests {
     use crate::num::Ratio;
     use ruint::aliases::U256;
 
-    fn ratio(n: u64, d: u64) -> Ratio {
-        Ratio::new(U256::from(n), U256::from(d)).unwrap()
-    }
-
     #[test]
     fn tails_match_reference_numbers() {
         // P[X >= x], evaluated to 50 digits elsewhere.
         let laplace = |scale| Tail::of(&Noise::Laplace { scale });
         for (scale, x, wanted) in [
-            (ratio(1, 2), 1.0, 0.119202922022118),
-            (ratio(1, 2), 10.0, 1.81545808790741e-09),
-            (ratio(5, 2), 2.0, 0.269007706148091),
-            (ratio(5, 2), 20.0, 0.000200837335754129),
+            (Ratio::of(1, 2), 1.0, 0.119202922022118),
+            (Ratio::of(1, 2), 10.0, 1.81545808790741e-09),
+            (Ratio::of(5, 2), 2.0, 0.269007706148091),
+            (Ratio::of(5, 2), 20.0, 0.000200837335754129),
         ] {
             let got = laplace(scale).at_least(x);
             assert!((got - wanted).abs() < 1e-12 * wanted.max(1e-3), "{x}: {got} {wanted}");
         }
-        let gaussian = Tail::of(&Noise::Gaussian { variance: ratio(4, 1) });
+        let gaussian = Tail::of(&Noise::Gaussian { variance: Ratio::of(4, 1) });
         assert!((gaussian.at_least(14.0) / 4.69164371662002e-12 - 1.0).abs() < 1e-9, "{}", gaussian.at_least(14.0));
-        for tail in [laplace(ratio(3, 1)), Tail::of(&Noise::Gaussian { variance: ratio(9, 1) })] {
+        for tail in [laplace(Ratio::of(3, 1)), Tail::of(&Noise::Gaussian { variance: Ratio::of(9, 1) })] {
             for x in -20..20 {
                 let sum = tail.at_least(f64::from(x)) + tail.at_least(f64::from(1 - x));
                 assert!((sum - 1.0).abs() < 1e-12, "{x}: {sum}");
@@ -126,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_two_ways_of_gaussian_tails_meet() {
-        let (below, above) = (ratio(299 * 299, 1), ratio(301 * 301, 1));
+        let (below, above) = (Ratio::of(299 * 299, 1), Ratio::of(301 * 301, 1));
         let (below, above) =
             (Tail::of(&Noise::Gaussian { variance: below }), Tail::of(&Noise::Gaussian { variance: above }));
         for x in [1.0, 300.0, 1000.0, 2000.0] {
@@ -138,7 +134,7 @@ mod tests {
     #[test]
     fn tails_that_go_on_for_ever_have_no_least() {
         for noise in [
-            Noise::Laplace { scale: ratio(u64::MAX, 4) },
+            Noise::Laplace { scale: Ratio::of(u64::MAX.into(), 4) },
             Noise::Gaussian { variance: Ratio::new(U256::ONE << 112, U256::ONE).unwrap() },
         ] {
             assert_eq!(Tail::of(&noise).least(1e-9), None);
@@ -147,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_least_is_least() {
-        for noise in [Noise::Laplace { scale: ratio(7, 2) }, Noise::Gaussian { variance: ratio(50, 1) }] {
+        for noise in [Noise::Laplace { scale: Ratio::of(7, 2) }, Noise::Gaussian { variance: Ratio::of(50, 1) }] {
             let tail = Tail::of(&noise);
             for probability in [0.4, 1e-3, 1e-9, 1e-15] {
                 let x = tail.least(probability).unwrap();

@@ -85,8 +85,7 @@ fn branching(leaves: u64, height: u32) -> u64 {
 impl Tree {
     /// `noise` is that of one count.
     pub fn new(shape: Shape, noise: Noise) -> Option<Tree> {
-        let leaves = shape.branching.saturating_pow(shape.height);
-        Some(Tree { shape, counted: Counted::new(leaves, noise)? })
+        Some(Tree { shape, counted: Counted::new(noise)? })
     }
 
     /// Of one count.
@@ -218,10 +217,9 @@ mod tests {
     use super::*;
     use crate::num::Ratio;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
-    use ruint::aliases::U256;
 
     fn laplace(scale: u64, by: u64) -> Noise {
-        Noise::Laplace { scale: Ratio::new(U256::from(scale), U256::from(by)).unwrap() }
+        Noise::Laplace { scale: Ratio::of(scale.into(), by.into()) }
     }
 
     fn tree(bounds: (i64, i64), noise: Noise) -> Tree {
@@ -320,7 +318,7 @@ mod tests {
     #[test]
     fn intervals_hold() {
         let mut rng = StdRng::seed_from_u64(4);
-        let gaussian = Noise::Gaussian { variance: Ratio::new(U256::from(90u64), U256::ONE).unwrap() };
+        let gaussian = Noise::Gaussian { variance: Ratio::of(90, 1) };
         let spread = |rng: &mut StdRng, high: i64| (0..2_000).map(|_| rng.random_range(0..=high)).collect::<Vec<i64>>();
         for (high, noise) in
             [(65_535, laplace(6, 1)), (40_000, gaussian), (1, laplace(40, 1)), (9, laplace(9, 1)), (99, gaussian)]

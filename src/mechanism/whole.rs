@@ -7,8 +7,22 @@ use ruint::aliases::U256;
 pub trait Whole: Copy + PartialOrd {
     fn from_u64(value: u64) -> Self;
 
+    /// Bits of the largest number below this one, which is above 0.
+    fn bits_below(self) -> u32;
+
+    /// So many fair bits.
+    fn random(coins: &mut Coins<impl CryptoRng>, bits: u32) -> Self;
+
     /// Uniform on 0..bound, by rejection; `bound` > 0.
-    fn below(coins: &mut Coins<impl CryptoRng>, bound: Self) -> Self;
+    fn below(coins: &mut Coins<impl CryptoRng>, bound: Self) -> Self {
+        let bits = bound.bits_below();
+        loop {
+            let candidate = Self::random(coins, bits);
+            if candidate < bound {
+                return candidate;
+            }
+        }
+    }
 
     /// Quotient and rest; `by` > 0.
     fn div_rem(self, by: Self) -> (Self, Self);
@@ -22,14 +36,12 @@ impl Whole for u64 {
         value
     }
 
-    fn below(coins: &mut Coins<impl CryptoRng>, bound: u64) -> u64 {
-        let bits = u64::BITS - (bound - 1).leading_zeros();
-        loop {
-            let candidate = coins.bits(bits);
-            if candidate < bound {
-                return candidate;
-            }
-        }
+    fn bits_below(self) -> u32 {
+        u64::BITS - (self - 1).leading_zeros()
+    }
+
+    fn random(coins: &mut Coins<impl CryptoRng>, bits: u32) -> u64 {
+        coins.bits(bits)
     }
 
     fn div_rem(self, by: u64) -> (u64, u64) {
@@ -47,15 +59,13 @@ impl Whole for u128 {
         value.into()
     }
 
-    fn below(coins: &mut Coins<impl CryptoRng>, bound: u128) -> u128 {
-        let bits = u128::BITS - (bound - 1).leading_zeros();
-        loop {
-            let low = coins.bits(bits.min(64));
-            let candidate = u128::from(low) | u128::from(coins.bits(bits.saturating_sub(64))) << 64;
-            if candidate < bound {
-                return candidate;
-            }
-        }
+    fn bits_below(self) -> u32 {
+        u128::BITS - (self - 1).leading_zeros()
+    }
+
+    fn random(coins: &mut Coins<impl CryptoRng>, bits: u32) -> u128 {
+        let low = coins.bits(bits.min(64));
+        u128::from(low) | u128::from(coins.bits(bits.saturating_sub(64))) << 64
     }
 
     fn div_rem(self, by: u128) -> (u128, u128) {
@@ -72,15 +82,12 @@ impl Whole for U256 {
         U256::from(value)
     }
 
-    fn below(coins: &mut Coins<impl CryptoRng>, bound: U256) -> U256 {
-        let bits = (bound - U256::ONE).bit_len() as u32;
-        loop {
-            let limbs = [0, 64, 128, 192].map(|before| coins.bits(bits.saturating_sub(before).min(64)));
-            let candidate = U256::from_limbs(limbs);
-            if candidate < bound {
-                return candidate;
-            }
-        }
+    fn bits_below(self) -> u32 {
+        (self - U256::ONE).bit_len() as u32
+    }
+
+    fn random(coins: &mut Coins<impl CryptoRng>, bits: u32) -> U256 {
+        U256::from_limbs([0, 64, 128, 192].map(|before| coins.bits(bits.saturating_sub(before).min(64))))
     }
 
     fn div_rem(self, by: U256) -> (U256, U256) {

@@ -33,6 +33,14 @@ impl Ratio {
     }
 }
 
+#[cfg(test)]
+impl Ratio {
+    /// For tests.
+    pub fn of(n: u128, d: u128) -> Ratio {
+        Ratio::new(U256::from(n), U256::from(d)).unwrap()
+    }
+}
+
 /// The double nearest to `n`, to within one rounding per limb.
 fn to_f64(n: U256) -> f64 {
     n.as_limbs().iter().rev().fold(0.0, |sum, &limb| sum * 2f64.powi(64) + limb as f64)
@@ -42,14 +50,10 @@ fn to_f64(n: U256) -> f64 {
 mod tests {
     use super::*;
 
-    fn ratio(n: u128, d: u128) -> Ratio {
-        Ratio::new(U256::from(n), U256::from(d)).unwrap()
-    }
-
     #[test]
     fn rounding_up_is_tight_and_never_below() {
         for (n, d) in [(1, 3), (2, 3), (10, 3), (1 << 90, 3), (1, 1_000_000_000_000), (7, 1), (123_456_789, 1000)] {
-            let (exact, up) = (ratio(n, d), ratio(n, d).round_up());
+            let (exact, up) = (Ratio::of(n, d), Ratio::of(n, d).round_up());
             assert!(up.numerator * exact.denominator >= exact.numerator * up.denominator, "{n}/{d}");
             assert!(up.to_f64() - exact.to_f64() <= exact.to_f64().max(1.0) * 2f64.powi(-31), "{n}/{d}");
         }

@@ -6,7 +6,7 @@ use arrow::datatypes::Int64Type;
 use futures::StreamExt;
 use rand::{SeedableRng, rngs::StdRng};
 use std::collections::BTreeMap;
-use undertone::mechanism::discrete_laplace;
+use undertone::mechanism::{Coins, Noise};
 use undertone::num::Ratio;
 
 const ANSWERS: usize = 20_000;
@@ -60,7 +60,8 @@ async fn fresh_answers_follow_the_exact_distribution() {
     // The same test tells noise of half the scale apart.
     let mut rng = StdRng::seed_from_u64(1);
     let half = Ratio::new(ruint::aliases::U256::from(2), ruint::aliases::U256::from(1)).unwrap();
-    let mutant: Vec<i64> = (0..ANSWERS).map(|_| discrete_laplace(&mut rng, half) as i64).collect();
+    let (sampler, mut coins) = (Noise::Laplace { scale: half }.sampler(), Coins::new(&mut rng));
+    let mutant: Vec<i64> = (0..ANSWERS).map(|_| sampler.draw(&mut coins) as i64).collect();
     assert!(chi_square(&mutant) > 50.0);
 
     // Every one of them was paid for.

@@ -244,17 +244,12 @@ impl Scalars<'_> {
     /// A moment plus or minus an interval: first its months, then its days, then the rest.
     pub fn shifted(&self, left: &DfExpr, op: Operator, right: &DfExpr, depth: usize) -> Result<Typed> {
         let refuse = |message: &str| self.unsupported("interval", message);
-        let (moment, step) = match interval(right) {
-            Some(step) => (left, Some(step)),
-            None => (right, interval(left)),
-        };
-        let sign = match op {
-            Operator::Plus => 1,
-            Operator::Minus if interval(right).is_some() => -1,
+        let (moment, step, sign) = match (op, interval(left), interval(right)) {
+            (Operator::Plus, _, Some(step)) => (left, step, 1),
+            (Operator::Minus, _, Some(step)) => (left, step, -1),
+            (Operator::Plus, Some(step), None) => (right, step, 1),
             _ => return Err(refuse("an INTERVAL is added to a date or timestamp, or taken from one")),
         };
-        let step =
-            step.ok_or_else(|| refuse("an INTERVAL goes with a date or timestamp, as in x - INTERVAL '90 days'"))?;
         let (months, days, nanos) = (i64::from(step.months), i64::from(step.days), step.nanoseconds);
         if nanos % 1000 != 0 {
             return Err(refuse("a timestamp has microseconds: an INTERVAL of less is lost"));

@@ -7,7 +7,7 @@ use super::expr::not;
 use super::quantile::{Read, named_quantile};
 use super::scope::{Ends, Lowered, Noise, Scope, Slot};
 use crate::algebra::{
-    Bounds, Domain, Expr, FoldKind, Fraction, Key, Literal, Measure, Output, Quantity, Relation, Release, Type,
+    Bounds, Domain, Expr, FoldKind, Fraction, Key, Literal, Measure, Output, Quantity, Relation, Release, Type, lists,
 };
 use crate::error::{Code, Error, Result};
 use crate::mechanism::MAX_KEYS;
@@ -65,20 +65,15 @@ impl Lowering<'_> {
             // By which keys are selected; it is one draw with COUNT(DISTINCT unit).
             measures.push(Quantity::Units.into());
         }
-        let mut lists = Vec::new();
-        for listed in measures.iter().filter_map(|measure| measure.of.listed()) {
-            if !lists.contains(&listed) {
-                lists.push(listed);
-            }
-        }
-        if lists.len() > MAX_LISTS {
+        let lists = lists(&measures).len();
+        if lists > MAX_LISTS {
             let message = format!(
                 "one SELECT has COUNT(DISTINCT), MIN, MAX, MODE and quantiles of at most {MAX_LISTS} different expressions: ask for some of them in another question"
             );
             return Err(self.unsupported("select", message));
         }
         // Each has the input for itself.
-        self.spend(nodes.saturating_mul(lists.len()))?;
+        self.spend(nodes.saturating_mul(lists))?;
         let contribution = self.dataset.rules.contribution;
         let release = Release { input, keys: release_keys, measures, outputs, contribution, terms };
         let id = match self.releases.iter().position(|known| *known == release) {
