@@ -92,6 +92,8 @@ pub struct Planned {
     engine: Arc<Engine>,
     /// Digest of all that the answer depends on but the names of its columns.
     question: Vec<u8>,
+    /// Where an error is asked for that could not be paid when this was planned: what could be.
+    pub advice: Option<String>,
 }
 
 impl Planned {
@@ -187,15 +189,18 @@ impl Session {
 
     /// Understands and prices a question. Reads no data and charges nothing.
     pub async fn plan(&self, principal: &str, ask: &Ask) -> Result<Planned> {
-        let account = self.account(principal, ask).await?;
+        let own = self.account(principal, ask).await?;
+        let account = own.account.clone();
+        let pool = self.ledger.balance(&account).await?.map(|(_, pool)| pool);
         let engine = self.engines().get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
         let ask = ask.clone();
         let plan = move || {
             let dataset = engine.dataset();
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
-            let priced = governance::price(&statement, &ask, &dataset.rules)?;
+            let priced = governance::price(&statement, &ask, &dataset.rules, &own.grant)?;
+            let advice = pool.and_then(|pool| advice(&statement, &ask, &dataset.rules, &priced, &(own, pool)));
             let question = question_digest(&engine, &statement, &priced);
-            Ok(Planned { account, statement, priced, engine, question })
+            Ok(Planned { account, statement, priced, engine, question, advice })
         };
         let plan = self.workers.compute(plan).instrument(step("plan"));
         let planned = tokio::time::timeout(self.limits.deadline, plan).await;
@@ -223,7 +228,11 @@ impl Session {
             releases: planned.priced.releases.len(),
             fresh,
         };
-        match self.ledger.reserve(claim).instrument(step("reserve")).await? {
+        let told = |e: Error| match (e.code, &planned.advice) {
+            (Code::BudgetExhausted, Some(advice)) => Error::new(e.code, format!("{advice}. Nothing was charged")),
+            _ => e,
+        };
+        match self.ledger.reserve(claim).instrument(step("reserve")).await.map_err(told)? {
             Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
             Reserved::Run { reservation, charged_at } => {
                 self.metrics.charged(&planned.account.dataset);
@@ -315,10 +324,10 @@ impl Session {
     }
 
     /// The account that a question is asked from. A caller without any grant cannot tell a dataset from none.
-    async fn account(&self, principal: &str, ask: &Ask) -> Result<Account> {
-        let balances = self.ledger.balances().await?;
-        let mine = |b: &&Balance| b.account.principal == principal && b.account.dataset == ask.dataset;
-        let purposes: Vec<&str> = balances.iter().filter(mine).map(|b| b.account.purpose.as_str()).collect();
+    async fn account(&self, principal: &str, ask: &Ask) -> Result<Balance> {
+        let mut balances = self.ledger.balances().await?;
+        balances.retain(|b| b.account.principal == principal && b.account.dataset == ask.dataset);
+        let purposes: Vec<&str> = balances.iter().map(|b| b.account.purpose.as_str()).collect();
         let purpose = match (ask.purpose.as_str(), purposes.as_slice()) {
             (_, []) => return Err(unknown_dataset(&ask.dataset)),
             ("", [only]) => only,
@@ -337,7 +346,8 @@ impl Session {
                 return Err(Error::new(Code::NoGrant, message));
             }
         };
-        Ok(Account { dataset: ask.dataset.clone(), principal: principal.to_owned(), purpose: purpose.to_owned() })
+        let purpose = purpose.to_owned();
+        balances.into_iter().find(|b| b.account.purpose == purpose).ok_or_else(|| unknown_dataset(&ask.dataset))
     }
 }
 
@@ -406,9 +416,9 @@ fn receipt(planned: &Planned, query_id: &str, charged_at: i64) -> proto::Receipt
         dataset: account.dataset.clone(),
         principal: account.principal.clone(),
         purpose: account.purpose.clone(),
-        price: Some(governance::price_message(&priced.charge)),
+        price: Some(governance::price_message(&priced.charge, &priced.grant)),
         columns: governance::columns(&statement.columns, &priced.releases),
-        releases: governance::releases(&priced.releases, &planned.names()),
+        releases: governance::releases(priced, &planned.names()),
         question_digest: planned.digest(),
         confidence: 1.0 - ALPHA,
         policy_version: engine.dataset().policy_version.clone(),
@@ -471,6 +481,19 @@ fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> V
         statement.columns.iter().map(|c| (c.interval, c.simultaneous)).collect::<Vec<_>>(),
     );
     Sha256::digest(text).to_vec()
+}
+
+/// Where the question asks for an error that an account or its pool cannot pay: what could be had.
+fn advice(
+    statement: &Statement,
+    ask: &Ask,
+    rules: &crate::catalog::Rules,
+    priced: &Priced,
+    balances: &(Balance, Balance),
+) -> Option<String> {
+    let case = governance::Case { statement, ask, rules, grant: &balances.0.grant };
+    let left = [&balances.0, &balances.1].map(|b| b.spent.remaining(&b.grant));
+    case.advice(&priced.charge, left[0].min(left[1]), |charge| affordable(balances, *charge))
 }
 
 /// Whether an account and its pool could pay now.

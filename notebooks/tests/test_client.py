@@ -123,7 +123,7 @@ def test_a_question_needs_a_dataset_and_a_purpose(fake):
 
 
 def test_an_unknown_mechanism(client):
-    with pytest.raises(ValueError, match="'laplace', 'gaussian' or None, not 'cauchy'"):
+    with pytest.raises(ValueError, match="'automatic' or None, not 'cauchy'"):
         client.query(SQL, mechanism="cauchy")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import undertone
 from real import DATASET, PURPOSE
-from undertone import AuthError, BudgetError, Position, RefusedError, UndertoneError
+from undertone import Accuracy, AuthError, BudgetError, Position, RefusedError, UndertoneError
 
 CUSTOMERS = 2000
 
@@ -36,7 +36,8 @@ def test_the_catalogue(ana):
 
 
 def test_a_count(ana):
-    answer = ana.query("SELECT COUNT(*) AS n FROM customers", epsilon="0.5", max_rows_contributed=1)
+    sql = "SELECT COUNT(*) AS n FROM customers"
+    answer = ana.query(sql, epsilon="0.5", mechanism="laplace", max_rows_contributed=1)
     assert answer.table.column_names == ["n"]
     assert answer.table.num_rows == 1
     (count,) = answer.table.column("n").to_pylist()
@@ -79,7 +80,7 @@ def test_a_quote_is_the_price_and_the_budget_falls_by_it(ana):
     }
     before = balance_of(ana)
     quote = ana.quote(**question)
-    assert quote.affordable
+    assert quote.affordable and quote.price.epsilon == Decimal("0.25")
     assert balance_of(ana) == before == quote.balance
 
     answer = ana.query(**question)
@@ -92,8 +93,7 @@ def test_a_quote_is_the_price_and_the_budget_falls_by_it(ana):
     assert after == answer.balance
     for name in ("account", "pool"):
         was, is_now = getattr(before, name), getattr(after, name)
-        assert is_now.spent_epsilon - was.spent_epsilon == quote.price.epsilon == Decimal("0.25")
-        assert was.remaining_epsilon - is_now.remaining_epsilon == quote.price.epsilon
+        assert is_now.remaining_epsilon < was.remaining_epsilon
         assert is_now.spent_rho - was.spent_rho == quote.price.rho
         assert is_now.charges == was.charges + 1
 
@@ -160,10 +160,39 @@ def test_gaussian_noise_closes_the_pure_ledger(tmp_path, server):
 
 def test_a_question_costs_the_default_unless_it_says_otherwise(ana):
     (shop,) = (dataset for dataset in ana.datasets() if dataset.name == DATASET)
-    assert ana.quote("SELECT COUNT(*) AS n FROM orders").price.epsilon == shop.default_epsilon
+    sql = "SELECT COUNT(*) AS n FROM orders"
+    assert shop.default_mechanism == "automatic"
+    assert ana.quote(sql, mechanism="laplace").price.epsilon == shop.default_epsilon
+    assert ana.quote(sql, epsilon=shop.default_epsilon).price == ana.quote(sql).price
     with pytest.raises(UndertoneError) as caught:
         ana.quote("SELECT COUNT(*) AS n FROM orders", epsilon=shop.max_epsilon + 1)
     assert caught.value.code == "EPSILON_ABOVE_MAXIMUM"
+
+
+def test_the_noise_is_chosen_for_the_price(ana):
+    quote = ana.quote("SELECT COUNT(*) AS n FROM orders", epsilon="0.1")
+    (release,) = quote.releases
+    assert release.choice.startswith("Gaussian noise: for as much of the grant Laplace noise")
+    assert sum(number.share for number in release.numbers) == pytest.approx(1)
+    # An epsilon takes no more than that part of the grant.
+    granted = quote.balance.account.granted_epsilon
+    assert 0 < quote.price.part_of_grant <= 0.1 / float(granted)
+    assert "of the grant" in str(quote.price)
+
+
+def test_an_error_is_asked_for_in_the_place_of_a_price(ana):
+    sql = "SELECT COUNT(*) AS n FROM orders"
+    quote = ana.quote(sql, accuracy=Accuracy(200))
+    assert 195 < quote.columns[0].half_width <= 200
+    same = ana.quote(sql, accuracy=Accuracy(relative_error=0.1, magnitude=2000))
+    assert same.price == quote.price
+    assert ana.quote(sql, accuracy=Accuracy(200, confidence=0.99)).price.rho > quote.price.rho
+    answer = ana.query(sql, accuracy=Accuracy(200))
+    assert answer.receipt.price == quote.price
+    with pytest.raises(UndertoneError, match="what can be paid is an error of"):
+        ana.quote(sql, accuracy=Accuracy(0.1))
+    with pytest.raises(UndertoneError, match="of counts and sums alone"):
+        ana.quote("SELECT AVG(amount) AS a FROM orders", accuracy=Accuracy(1))
 
 
 def test_public_tables_are_free_and_exact(ana):

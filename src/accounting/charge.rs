@@ -56,6 +56,17 @@ pub fn rho_of_pure(epsilon: Amount) -> Amount {
     Amount::charge(e * (e / 2.0).tanh())
 }
 
+/// The largest epsilon of which any mechanism costs at most this rho, by bisection to the last unit.
+pub fn pure_of_rho(rho: Amount) -> Amount {
+    // epsilon tanh(epsilon / 2) is above epsilon - 1, and above 2/5 epsilon^2 up to 1.
+    let (mut low, mut high) = (0, rho.atto().saturating_add(2 * Amount::charge(rho.to_f64().sqrt() + 1.0).atto()));
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if rho_of_pure(Amount::from_atto(middle)) <= rho { low = middle } else { high = middle }
+    }
+    Amount::from_atto(low)
+}
+
 /// rho of discrete Laplace noise of this scale, on a number that moves by at most `shift` steps: with a = 1 / scale and e = a shift it is
 /// e - (1 - exp(-e)) a / sinh a, the Kullback-Leibler divergence, from above.
 ///
@@ -90,6 +101,17 @@ mod tests {
             assert!(rho >= exact && rho <= exact * 1.001, "{epsilon}: {rho} against {exact}");
             assert!(rho <= e * e / 2.0 * (1.0 + 1e-9));
         }
+    }
+
+    #[test]
+    fn the_epsilon_of_a_rho_is_the_largest() {
+        for epsilon in ["0.00001", "0.01", "1", "3", "1000000000"] {
+            let rho = rho_of_pure(amount(epsilon));
+            let found = pure_of_rho(rho);
+            assert!(rho_of_pure(found) <= rho && rho_of_pure(Amount::from_atto(found.atto() + 1)) > rho, "{epsilon}");
+            assert!((found.to_f64() / amount(epsilon).to_f64() - 1.0).abs() < 1e-6, "{epsilon} {found}");
+        }
+        assert_eq!(pure_of_rho(Amount::ZERO), Amount::ZERO);
     }
 
     #[test]

@@ -33,6 +33,20 @@ impl Grant {
         Grant { epsilon, delta_key, delta_conversion, rho_limit: zcdp_limit(epsilon, delta_conversion) }
     }
 
+    /// The part of this grant that a charge takes, by the ledger that it takes less of: where it is 1 / n, n equal ones are accepted.
+    /// Infinite where neither ledger takes it.
+    pub fn part(&self, charge: Charge) -> f64 {
+        let part = |charge: Amount, whole: Amount| match (charge.is_zero(), whole.is_zero()) {
+            (true, _) => 0.0,
+            (false, true) => f64::INFINITY,
+            (false, false) => charge.to_f64() / whole.to_f64(),
+        };
+        let of_pure =
+            charge.epsilon.filter(|_| charge.delta.is_zero()).map_or(f64::INFINITY, |e| part(e, self.epsilon));
+        let of_zcdp = part(charge.rho, self.rho_limit).max(part(charge.delta, self.delta_key));
+        of_pure.min(of_zcdp)
+    }
+
     /// The delta of the promise.
     pub fn delta(&self) -> Amount {
         self.delta_key.plus(self.delta_conversion)
@@ -71,6 +85,13 @@ impl Spent {
             if fits(middle) { low = middle } else { high = middle }
         }
         Amount::from_atto(low)
+    }
+
+    /// The largest epsilon of one more question that `grant` still accepts, whichever noise it takes: Gaussian noise costs at most epsilon / E
+    /// of the zCDP ledger.
+    pub fn remaining(&self, grant: &Grant) -> Amount {
+        let of_zcdp = grant.epsilon.part(grant.rho_limit.minus(self.total.rho).atto(), grant.rho_limit.atto());
+        self.largest_epsilon(grant).max(of_zcdp)
     }
 
     /// How many times `charge` would still be accepted, up to `most`.
@@ -146,11 +167,43 @@ mod tests {
     }
 
     #[test]
+    fn what_remains_is_what_some_noise_can_still_cost() {
+        let grant = Grant::new(amount("1"), amount("1e-6"));
+        assert_eq!(Spent::NOTHING.remaining(&grant), amount("1"));
+        // The pure ledger is over, and half of the other.
+        let spent = Spent::NOTHING.plus(Charge::zcdp(grant.rho_limit.share(2)));
+        let left = spent.remaining(&grant);
+        assert!(left <= amount("0.500000000000001") && left >= amount("0.499999999999999"), "{left}");
+        assert!(spent.accepts(&grant, Charge::zcdp(grant.rho_limit.part(left.atto(), grant.epsilon.atto()))));
+        assert!(left > spent.largest_epsilon(&grant));
+        assert_eq!(
+            Spent::NOTHING.plus(Charge::pure(amount("0.75"))).remaining(&Grant::new(amount("1"), Amount::ZERO)),
+            amount("0.25")
+        );
+    }
+
+    #[test]
     fn delta_spent_beyond_its_share_is_refused() {
         let grant = Grant::new(amount("1"), amount("1e-6"));
         let charge = |delta| Charge { epsilon: None, rho: Amount::ZERO, delta: amount(delta) };
         assert!(Spent::NOTHING.accepts(&grant, charge("5e-7")));
         assert!(!Spent::NOTHING.accepts(&grant, charge("5.1e-7")));
+    }
+
+    #[test]
+    fn a_part_of_a_grant_is_bought_as_often_as_it_says() {
+        let grant = Grant::new(amount("1"), amount("1e-6"));
+        for charge in [
+            Charge::pure(amount("0.1")),
+            Charge::pure(amount("0.013")),
+            Charge::zcdp(amount("0.0007")),
+            Charge { delta: amount("1.1e-7"), ..Charge::zcdp(amount("0.0001")) },
+        ] {
+            let times = (1.0 / grant.part(charge) + 1e-9) as u64;
+            assert_eq!(Spent::NOTHING.affordable(&grant, charge, 1_000_000), times, "{charge:?}");
+        }
+        assert_eq!(grant.part(Charge::NOTHING), 0.0);
+        assert_eq!(Grant::new(amount("1"), Amount::ZERO).part(Charge::zcdp(amount("0.1"))), f64::INFINITY);
     }
 
     #[test]

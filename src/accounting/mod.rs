@@ -9,7 +9,7 @@ mod conversion;
 mod filter;
 mod reservation;
 
-pub use charge::Charge;
+pub use charge::{Charge, pure_of_rho, rho_of_pure};
 pub use conversion::{zcdp_delta, zcdp_epsilon, zcdp_limit};
 pub use filter::{Grant, Spent};
 pub use reservation::{Reservation, Token};

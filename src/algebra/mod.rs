@@ -26,8 +26,9 @@ pub use function::{Buckets, Function, MAX_TEXT_BYTES, Pattern};
 pub use interval::{Bounds, bounds};
 pub use regular::{Find, Search, replacement};
 pub use relation::{
-    Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Listed, Measure, Output,
-    Quantity, Query, Relation, Release, SortKey, TableId, Take, Terms, WindowCall, WindowFunction, lists,
+    Accuracy, Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Listed, Measure,
+    Mechanism, Output, Quantity, Query, Relation, Release, SortKey, TableId, Take, Terms, Tolerance, WindowCall,
+    WindowFunction, lists,
 };
 pub use scalars::{Scalar, ScalarCall, is_format};
 pub use sensitivity::{Clamp, Contribution, Sensitivity};

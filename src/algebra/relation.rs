@@ -460,6 +460,27 @@ impl Output {
     }
 }
 
+impl Output {
+    /// The same from measures that stand elsewhere.
+    fn renumbered(&self, to: impl Fn(usize) -> usize) -> Output {
+        match self.clone() {
+            Output::Count(count) => Output::Count(to(count)),
+            Output::Sum { sum, whole } => Output::Sum { sum: to(sum), whole },
+            Output::Mean { sum, count } => Output::Mean { sum: to(sum), count: to(count) },
+            Output::Statistic { statistic, count, sums, middles } => {
+                let sums = sums.into_iter().map(&to).collect();
+                Output::Statistic { statistic, count: to(count), sums, middles }
+            }
+            Output::Logical { count, all } => Output::Logical { count: to(count), all },
+            Output::Mode { choice, values } => Output::Mode { choice: to(choice), values },
+            Output::Histogram { counts, values, most } => Output::Histogram { counts: to(counts), values, most },
+            Output::Quantile { at, value, ranks, ty } => {
+                Output::Quantile { at, value: to(value), ranks: ranks.map(to), ty }
+            }
+        }
+    }
+}
+
 /// The number of a group: keys counted through in the order of their domains, the last one fastest.
 pub type Cell = u64;
 
@@ -486,6 +507,76 @@ pub struct Terms {
     /// Rows that one unit has at most in all groups together; the input holds no more.
     pub total: Option<u64>,
     pub family: Option<Family>,
+    /// In the place of a price: what its counts and sums may be off by.
+    pub accuracy: Option<Accuracy>,
+}
+
+/// How narrow the intervals of counts and sums are to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracy {
+    pub error: Tolerance,
+    /// The probability that one of them holds the exact value.
+    pub confidence: f64,
+}
+
+/// Half of an interval's width.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tolerance {
+    /// In the unit of the count or sum.
+    Absolute(f64),
+    /// As a share of this magnitude.
+    Relative(f64, f64),
+}
+
+impl Tolerance {
+    pub fn absolute(self) -> f64 {
+        match self {
+            Tolerance::Absolute(error) => error,
+            Tolerance::Relative(share, magnitude) => share * magnitude,
+        }
+    }
+}
+
+impl Accuracy {
+    /// That of answers, unless a question says otherwise.
+    pub const CONFIDENCE: f64 = 0.95;
+
+    /// From an error, or a relative one with its magnitude; None where nothing of it is asked for.
+    ///
+    /// Errors: what is wrong with it, in words.
+    pub fn new(
+        error: Option<f64>,
+        relative: Option<f64>,
+        magnitude: Option<f64>,
+        confidence: Option<f64>,
+    ) -> Result<Option<Accuracy>, String> {
+        let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(value),
+            false => Err(format!("{name} must be a number above 0")),
+        };
+        let error = match (error, relative, magnitude) {
+            (None, None, None) if confidence.is_some() => {
+                return Err("confidence says how sure an error is: give an error with it".into());
+            }
+            (None, None, None) => return Ok(None),
+            (Some(error), None, None) => Tolerance::Absolute(positive("error", error)?),
+            (None, Some(relative), Some(magnitude)) => {
+                Tolerance::Relative(positive("relative_error", relative)?, positive("magnitude", magnitude)?)
+            }
+            (None, Some(_), None) => {
+                return Err("a relative_error needs the magnitude that it is a share of, which must not come from the data unpaid: say about how large the counts and sums are, magnitude = 1000, as public knowledge or an earlier answer tells".into());
+            }
+            (None, None, Some(_)) => return Err("magnitude is for relative_error: give both".into()),
+            (Some(_), _, _) => {
+                return Err("error and relative_error are two ways to say one thing: give one of them".into());
+            }
+        };
+        let confidence = confidence.unwrap_or(Accuracy::CONFIDENCE);
+        match (0.5..=0.999_999_999).contains(&confidence) {
+            true => Ok(Some(Accuracy { error, confidence })),
+            false => Err("confidence must be from 0.5 to 0.999999999, as 0.95".into()),
+        }
+    }
 }
 
 impl Terms {
@@ -497,15 +588,54 @@ impl Terms {
     }
 }
 
-/// The noise distributions that a question can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The distributions of additive noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     Laplace,
     Gaussian,
 }
 
+/// What is asked of the noise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mechanism {
+    /// Whichever distribution has the least error at the price.
+    #[default]
+    Automatic,
+    Laplace,
+    Gaussian,
+}
+
+impl Mechanism {
+    /// The one distribution, where it is not to be chosen.
+    pub fn family(self) -> Option<Family> {
+        match self {
+            Mechanism::Automatic => None,
+            Mechanism::Laplace => Some(Family::Laplace),
+            Mechanism::Gaussian => Some(Family::Gaussian),
+        }
+    }
+}
+
 impl Release {
+    /// The same with each number once, where a unit has at most `rows` rows in a group: if that is one, its rows are as many as it itself
+    /// is, so that COUNT(*), COUNT(DISTINCT unit) and the selection of private keys need one noisy number, and not several.
+    pub fn with_shared_counts(self, rows: u64) -> Release {
+        let mut measures: Vec<Measure> = Vec::new();
+        let mut place = Vec::new();
+        for measure in self.measures {
+            let is_of_units = rows == 1 && measure.of == Quantity::Rows && measure.per_group.is_none();
+            let of = if is_of_units { Quantity::Units } else { measure.of };
+            let measure = Measure { of, ..measure };
+            place.push(measures.iter().position(|known| *known == measure).unwrap_or(measures.len()));
+            if place.last() == Some(&measures.len()) {
+                measures.push(measure);
+            }
+        }
+        let outputs = self.outputs.iter().map(|output| output.renumbered(|at| place[at])).collect();
+        Release { measures, outputs, ..self }
+    }
+
     /// Number of groups, all combinations of the keys' public values. None where a key is private: then all are, and the measures
     /// hold [`Quantity::Units`], by which keys are selected.
     pub fn cells(&self) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use super::auth::{Principal, Principals};
 use super::status::status;
-use crate::algebra::{DatePart, Family};
+use crate::algebra::{Accuracy, DatePart, Mechanism};
 use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
 use crate::governance::{self, ALPHA, Ask};
@@ -53,13 +53,16 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
 fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
     let invalid = |message: &str| Error::new(Code::InvalidRequest, message);
     let question = question.ok_or_else(|| invalid("the request has no question"))?;
-    let family = match proto::Mechanism::try_from(question.mechanism) {
+    let mechanism = match proto::Mechanism::try_from(question.mechanism) {
         Ok(proto::Mechanism::Unspecified) => None,
-        Ok(proto::Mechanism::Laplace) => Some(Family::Laplace),
-        Ok(proto::Mechanism::Gaussian) => Some(Family::Gaussian),
-        Err(_) => return Err(invalid("the mechanism is not known: use LAPLACE or GAUSSIAN")),
+        Ok(proto::Mechanism::Automatic) => Some(Mechanism::Automatic),
+        Ok(proto::Mechanism::Laplace) => Some(Mechanism::Laplace),
+        Ok(proto::Mechanism::Gaussian) => Some(Mechanism::Gaussian),
+        Err(_) => return Err(invalid("the mechanism is not known: use AUTOMATIC, LAPLACE or GAUSSIAN")),
     };
     let parameters = question.parameters.into_iter().map(parameter).collect::<crate::error::Result<_>>()?;
+    let wanted = question.accuracy.unwrap_or_default();
+    let accuracy = Accuracy::new(wanted.error, wanted.relative_error, wanted.magnitude, wanted.confidence);
     Ok(Ask {
         parameters,
         dataset: question.dataset,
@@ -69,7 +72,8 @@ fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
         delta: question.delta,
         max_groups: question.max_groups_contributed,
         max_rows: question.max_rows_contributed,
-        family,
+        mechanism,
+        accuracy: accuracy.map_err(|message| invalid(&message))?,
     })
 }
 
@@ -139,14 +143,15 @@ impl query_service_server::QueryService for QueryApi {
             let balances = self.0.ledger().balance(&planned.account).await?;
             let charge = planned.priced.charge;
             Ok(proto::QuoteResponse {
-                price: Some(governance::price_message(&charge)),
+                price: Some(governance::price_message(&charge, &planned.priced.grant)),
                 columns: governance::columns(&planned.statement.columns, &planned.priced.releases),
-                releases: governance::releases(&planned.priced.releases, &planned.names()),
+                releases: governance::releases(&planned.priced, &planned.names()),
                 plan: Some(governance::steps(&planned.statement, &planned.names())),
                 question_digest: planned.digest(),
                 confidence: 1.0 - ALPHA,
                 affordable: balances.as_ref().is_some_and(|b| affordable(b, charge)),
                 balance: balances.map(|b| governance::balance_message(&b)),
+                advice: planned.advice.unwrap_or_default(),
             })
         };
         call.run(&self.0, quoted).await.map(Response::new)
@@ -278,8 +283,9 @@ impl catalog_service_server::CatalogService for CatalogApi {
 
 fn dataset_message(dataset: &Dataset, purposes: Vec<String>) -> proto::Dataset {
     let mechanism = match dataset.rules.mechanism {
-        Family::Laplace => proto::Mechanism::Laplace,
-        Family::Gaussian => proto::Mechanism::Gaussian,
+        Mechanism::Automatic => proto::Mechanism::Automatic,
+        Mechanism::Laplace => proto::Mechanism::Laplace,
+        Mechanism::Gaussian => proto::Mechanism::Gaussian,
     };
     proto::Dataset {
         name: dataset.name.clone(),

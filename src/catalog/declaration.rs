@@ -1,6 +1,6 @@
 //! The dataset file as it is written. Unknown keys are refused. `examples/shop.toml` is the annotated example.
 
-use crate::algebra::Family;
+use crate::algebra::Mechanism;
 use crate::error::Position;
 use crate::num::Amount;
 use serde::Deserialize;
@@ -29,8 +29,8 @@ pub struct Header {
     pub default_delta: Amount,
     /// The most that one question may ask for; by default the default.
     pub max_delta: Option<Amount>,
-    #[serde(default = "laplace")]
-    pub mechanism: Family,
+    #[serde(default)]
+    pub mechanism: Mechanism,
     pub max_groups_contributed: u64,
     pub max_rows_contributed: u64,
     #[serde(default = "three_hundred")]
@@ -65,10 +65,6 @@ fn position(text: &str, byte: usize) -> Position {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Position { line: before.matches('\n').count() as u64 + 1, column: before[line_start..].chars().count() as u64 + 1 }
-}
-
-fn laplace() -> Family {
-    Family::Laplace
 }
 
 fn three_hundred() -> u64 {

@@ -22,7 +22,7 @@ pub use load::{load, load_again};
 pub use reader::{ReaderOptions, SpillOptions, arrow_type, canonical, environment, literal_value, session, session_in};
 pub use source::Source;
 
-use crate::algebra::{Bounds, Contribution, Domain, Family, TableId, Type};
+use crate::algebra::{Bounds, Contribution, Domain, Mechanism, TableId, Type};
 use crate::error::{Code, Error, Result};
 use crate::num::Amount;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ pub struct Rules {
     /// For private keys; zero forbids them.
     pub default_delta: Amount,
     pub max_delta: Amount,
-    pub mechanism: Family,
+    pub mechanism: Mechanism,
     /// Largest and default contribution of one unit to one release.
     pub contribution: Contribution,
     /// Most rows of one unit on each side of a join that could multiply them.

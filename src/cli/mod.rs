@@ -177,10 +177,24 @@ struct QuestionArgs {
     /// The noise; the dataset's default if left out.
     #[arg(long)]
     mechanism: Option<MechanismArg>,
+    /// In the place of epsilon: what counts and sums may be off by, for the smallest price that does it.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "epsilon")]
+    error: Option<f64>,
+    /// The same as a share of --magnitude, for example 0.05.
+    #[arg(long, value_name = "SHARE", requires = "magnitude", conflicts_with_all = ["epsilon", "error"])]
+    relative_error: Option<f64>,
+    /// About how large the counts and sums are.
+    #[arg(long, value_name = "NUMBER", requires = "relative_error")]
+    magnitude: Option<f64>,
+    /// How sure the error is to be; 0.95 if left out.
+    #[arg(long, value_name = "PROBABILITY")]
+    confidence: Option<f64>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum MechanismArg {
+    /// Whichever has the least error at the price.
+    Automatic,
     Laplace,
     Gaussian,
 }
@@ -317,6 +331,7 @@ impl QuestionArgs {
         use crate::proto::Mechanism;
         let mechanism = match self.mechanism {
             None => Mechanism::Unspecified,
+            Some(MechanismArg::Automatic) => Mechanism::Automatic,
             Some(MechanismArg::Laplace) => Mechanism::Laplace,
             Some(MechanismArg::Gaussian) => Mechanism::Gaussian,
         };
@@ -329,6 +344,12 @@ impl QuestionArgs {
             max_groups_contributed: self.max_groups,
             max_rows_contributed: self.max_rows,
             mechanism: mechanism.into(),
+            accuracy: Some(crate::proto::Accuracy {
+                error: self.error,
+                relative_error: self.relative_error,
+                magnitude: self.magnitude,
+                confidence: self.confidence,
+            }),
             parameters: self.param.iter().map(|text| parameter(text)).collect(),
         })
     }

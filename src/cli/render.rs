@@ -32,15 +32,33 @@ fn cost(answer: &Answer) -> String {
         false => format!("cost {price}"),
     };
     let left = answer.balance.as_ref().and_then(|b| b.account.as_ref());
-    let left =
-        left.map(|a| format!("; {} of epsilon {} left", a.remaining_epsilon, a.granted_epsilon)).unwrap_or_default();
+    let left = left
+        .map(|a| format!("; {} of epsilon {} left", short(&a.remaining_epsilon), a.granted_epsilon))
+        .unwrap_or_default();
     format!("{paid}{left} (query id {})", answer.query_id)
 }
 
+/// An amount for people: to five digits.
+fn short(amount: &str) -> String {
+    match amount.parse::<f64>() {
+        Ok(value) if amount.len() > 8 && value > 0.0 => {
+            let unit = 10f64.powi(value.log10().floor() as i32 - 4);
+            let decimals = usize::try_from(-(unit.log10().round() as i32)).unwrap_or(0);
+            let text = format!("{:.decimals$}", (value / unit).round() * unit);
+            if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        }
+        _ => amount.to_owned(),
+    }
+}
+
 fn price(price: &Price) -> String {
+    let part = match price.part_of_grant.is_finite() {
+        true => format!(", {} % of the grant", number(price.part_of_grant * 100.0)),
+        false => String::new(),
+    };
     match price.epsilon.as_str() {
-        "" => format!("rho {} (zCDP)", price.rho),
-        epsilon => format!("epsilon {epsilon}"),
+        "" => format!("rho {}{part}", short(&price.rho)),
+        epsilon => format!("epsilon {epsilon}{part}"),
     }
 }
 
@@ -72,7 +90,8 @@ pub fn receipt(receipt: &Receipt) -> String {
     }
     if let Some((account, pool)) = receipt.balance_after.as_ref().and_then(|b| b.account.as_ref().zip(b.pool.as_ref()))
     {
-        let left = |state: &AccountState| format!("{} of epsilon {}", state.remaining_epsilon, state.granted_epsilon);
+        let left =
+            |state: &AccountState| format!("{} of epsilon {}", short(&state.remaining_epsilon), state.granted_epsilon);
         line("left then", format!("{}; in the dataset's pool {}", left(account), left(pool)));
     }
     line("policy", receipt.policy_version.chars().take(16).collect());
@@ -146,6 +165,7 @@ pub fn explanation(quote: &QuoteResponse) -> String {
         for number in &release.numbers {
             text += &format!("    {}\n", number_in_words(number));
         }
+        text += &format!("  choice {}\n", release.choice);
         text += &format!("  limits {}\n", limits(release));
         text += &format!("  price  epsilon {epsilon}, rho {}, delta {}\n", price.rho, price.delta);
     }
@@ -164,9 +184,14 @@ pub fn quote(quote: &QuoteResponse) -> String {
     let mut text = format!("would cost {}", quote.price.as_ref().map(price).unwrap_or_default());
     let left = quote.balance.as_ref().and_then(|b| b.account.as_ref());
     if let Some(account) = left {
-        text += &format!("; {} of epsilon {} left", account.remaining_epsilon, account.granted_epsilon);
+        text += &format!("; {} of epsilon {} left", short(&account.remaining_epsilon), account.granted_epsilon);
     }
-    text += if quote.affordable { "\n" } else { ": cannot be paid now\n" };
+    text += match (quote.affordable, quote.advice.as_str()) {
+        (true, _) => "\n".to_owned(),
+        (false, "") => ": cannot be paid now\n".to_owned(),
+        (false, advice) => format!(": cannot be paid now: {advice}\n"),
+    }
+    .as_str();
     let rows: Vec<Vec<String>> = quote.columns.iter().map(|c| vec![c.name.clone(), describe(c)]).collect();
     text += &grid(&["column".into(), format!("noise, ± at {:.0} %", quote.confidence * 100.0)], &rows);
     for release in &quote.releases {
@@ -184,9 +209,9 @@ pub fn balances(balances: &[Balance]) -> String {
             b.dataset.clone(),
             b.purpose.clone(),
             format!("({}, {})", account.granted_epsilon, account.granted_delta),
-            account.remaining_epsilon,
+            short(&account.remaining_epsilon),
             format!("({}, {})", pool.granted_epsilon, pool.granted_delta),
-            pool.remaining_epsilon,
+            short(&pool.remaining_epsilon),
             account.charges.to_string(),
             if b.frozen { "frozen" } else { "open" }.into(),
         ]
@@ -333,6 +358,21 @@ fn grid(header: &[String], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_readable() {
+        for (amount, text) in [
+            ("0.1", "0.1"),
+            ("1.810708432306378111", "1.8107"),
+            ("0.000400000000000001", "0.0004"),
+            ("999999999.5", "1000000000"),
+            ("0.999999999", "1"),
+            ("0", "0"),
+            ("", ""),
+        ] {
+            assert_eq!(short(amount), text);
+        }
+    }
 
     #[test]
     fn numbers_are_readable() {

@@ -5,7 +5,7 @@ use super::functions::Secret;
 use super::run::{Engine, Fixed};
 use crate::algebra::{Family, Measure, Sensitivity};
 use crate::catalog::{self, ReaderOptions, SpillOptions, session};
-use crate::mechanism::{Calibrated, Exact, Selection, UNIT_WEIGHT, calibrate};
+use crate::mechanism::{Calibrated, Exact, Price, Selection, UNIT_WEIGHT, calibrate};
 use crate::sql;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::util::display::array_value_to_string;
@@ -156,9 +156,12 @@ fn distance(measure: &Measure, a: &[i128], b: &[i128]) -> u128 {
 async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Groups) {
     let dataset = catalog::load(&dir.join("shop.toml"), &session(&options).unwrap()).await.unwrap();
     let statement = sql::plan(sql, &[], &dataset).unwrap();
-    let made =
-        calibrate(statement.query.releases[0].clone(), "1".parse().unwrap(), "1e-6".parse().unwrap(), Family::Laplace)
-            .unwrap();
+    let made = calibrate(
+        statement.query.releases[0].clone(),
+        Price::pure("1".parse().unwrap(), "1e-6".parse().unwrap()),
+        Family::Laplace,
+    )
+    .unwrap();
     let engine = Engine::new(dataset, options, 0).unwrap();
     let prepared = engine.prepared(Secret::fixed()).unwrap();
     let (keys, columns) =

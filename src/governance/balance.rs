@@ -23,7 +23,7 @@ fn state_message(balance: &Balance) -> proto::AccountState {
         granted_epsilon: grant.epsilon.to_string(),
         granted_delta: grant.delta().to_string(),
         spent_epsilon: epsilon.map(|e| e.to_string()).unwrap_or_default(),
-        remaining_epsilon: spent.largest_epsilon(grant).to_string(),
+        remaining_epsilon: spent.remaining(grant).to_string(),
         spent_rho: rho.to_string(),
         rho_limit: grant.rho_limit.to_string(),
         spent_delta: delta.to_string(),

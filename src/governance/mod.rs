@@ -1,12 +1,16 @@
 //! The rules between a question and its answer: what it may ask for, what it costs, and what the receipt says.
 
+mod accuracy;
 mod balance;
+mod choice;
 mod explain;
 mod names;
 mod pricing;
 mod receipt;
 
+pub use accuracy::Case;
 pub use balance::balance_message;
+pub use choice::Why;
 pub use explain::steps;
 pub use names::Names;
 pub use pricing::{Ask, Priced, price};

@@ -1,10 +1,12 @@
 //! The price of a question: a function of its text and of policy, never of data.
 
-use crate::accounting::Charge;
-use crate::algebra::{Contribution, Family, Release, Terms};
+use super::accuracy::Case;
+use super::choice::{Asked, Why, choose};
+use crate::accounting::{Charge, Grant};
+use crate::algebra::{Accuracy, Contribution, Mechanism, Release, Terms};
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, Uncalibrated, calibrate};
+use crate::mechanism::{Calibrated, Uncalibrated};
 use crate::num::{Amount, ParseAmountError};
 use crate::sql::{Parameter, Statement};
 
@@ -22,14 +24,21 @@ pub struct Ask {
     pub delta: String,
     pub max_groups: u64,
     pub max_rows: u64,
-    pub family: Option<Family>,
+    /// None is the dataset's.
+    pub mechanism: Option<Mechanism>,
+    /// In the place of epsilon.
+    pub accuracy: Option<Accuracy>,
 }
 
 /// A question with its noise and its price.
 #[derive(Clone, Debug)]
 pub struct Priced {
     pub releases: Vec<Calibrated>,
+    /// Why each has the noise that it has.
+    pub reasons: Vec<Why>,
     pub charge: Charge,
+    /// That of the account which asks.
+    pub grant: Grant,
 }
 
 /// Most draws for one question: groups times measures, and more for quantiles.
@@ -39,39 +48,42 @@ const MAX_DRAWS: u64 = 1_000_000;
 /// rest of epsilon and, where their keys are private, of the request's delta. What texts ask for is added to the default, and must
 /// be within an epsilon that the request names.
 ///
+/// The noise is chosen for an account with this grant: see [`super::choice`].
+///
 /// Errors: `INVALID_EPSILON`, `EPSILON_ABOVE_MAXIMUM`, `INVALID_REQUEST`, `PRIVATE_KEYS` where delta is zero, `UNSUPPORTED_SQL` where it would be too large.
-pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> {
+pub fn price(statement: &Statement, ask: &Ask, rules: &Rules, grant: &Grant) -> Result<Priced> {
+    let case = Case { statement, ask, rules, grant };
+    let priced = made_for(case)?;
+    case.check_maximum(&priced.charge)?;
+    Ok(priced)
+}
+
+/// The same, however much what an error is asked for costs.
+pub(super) fn made_for(Case { statement, ask, rules, grant }: Case) -> Result<Priced> {
     let contribution = contribution(ask, rules)?;
-    let Shares { whole, of_each, delta: delta_share } = shares(&statement.query.releases, ask, rules)?;
-    let mut releases = Vec::new();
-    for release in &statement.query.releases {
-        if release.measures.is_empty() {
-            return Err(Error::internal("a release of nothing"));
-        }
-        let terms = release.terms;
-        let release = Release { contribution, ..release.clone() };
-        let epsilon = terms.epsilon.unwrap_or(of_each);
-        let family = terms.family.or(ask.family).unwrap_or(rules.mechanism);
-        let made = calibrate(release, epsilon, terms.delta.unwrap_or(delta_share), family).map_err(|e| match e {
-            Uncalibrated::TooNoisy => Error::new(
-                Code::InvalidEpsilon,
-                format!("epsilon {epsilon} is too small for this question: its noise would exceed any answer"),
-            ),
-            Uncalibrated::NoDelta => Error::new(
-                Code::PrivateKeys,
-                "this question groups by private keys, which needs a delta above 0: leave delta out or raise it",
-            ),
-            Uncalibrated::Exceeded => Error::new(
-                Code::InvalidEpsilon,
-                format!(
-                    "the aggregates' own epsilons exceed their SELECT's epsilon {epsilon}, or leave nothing of it for what has none: lower them, or raise it"
-                ),
-            ),
-        })?;
-        // From here on the terms are in what is calibrated: who asks for the same in other words asks the same.
-        let release = Release { terms: Terms::default(), ..made.release };
-        releases.push(Calibrated { release, ..made });
+    if ask.accuracy.is_some() && !ask.epsilon.is_empty() {
+        let message = "epsilon is a price, and an error is what a price is found for: give one of them";
+        return Err(Error::new(Code::InvalidRequest, message));
     }
+    let Shares { whole, of_each, delta: delta_share } = shares(&statement.query.releases, ask, rules)?;
+    if statement.query.releases.iter().any(|release| release.measures.is_empty()) {
+        return Err(Error::internal("a release of nothing"));
+    }
+    let asked = |release: &Release| Asked {
+        release: Release { contribution, ..release.clone() },
+        epsilon: release.terms.epsilon.unwrap_or(of_each),
+        delta: release.terms.delta.unwrap_or(delta_share),
+        accuracy: released_accuracy(release, ask),
+        family: release.terms.family.or(ask.mechanism.unwrap_or(rules.mechanism).family()),
+    };
+    let asked: Vec<Asked> = statement.query.releases.iter().map(asked).collect();
+    let epsilons: Vec<Amount> = asked.iter().map(|asked| asked.epsilon).collect();
+    let chosen = choose(asked, grant).map_err(|(at, e)| unmade(e, epsilons[at]))?;
+    // From here on the terms are in what is calibrated: who asks for the same in other words asks the same.
+    let without_terms = |(made, why): (Calibrated, Why)| {
+        (Calibrated { release: Release { terms: Terms::default(), ..made.release }, ..made }, why)
+    };
+    let (releases, reasons): (Vec<_>, Vec<_>) = chosen.into_iter().map(without_terms).unzip();
     if releases.iter().map(Calibrated::draws).fold(0, u64::saturating_add) > MAX_DRAWS {
         let message = format!(
             "the question needs more than {MAX_DRAWS} draws of noise, of which a quantile with error bars has hundreds in each group: group by fewer keys, or ask for fewer aggregates"
@@ -84,7 +96,39 @@ pub fn price(statement: &Statement, ask: &Ask, rules: &Rules) -> Result<Priced> 
         Some(whole) => Charge { epsilon: sum.epsilon.map(|_| whole), ..sum },
         None => sum,
     };
-    Ok(Priced { releases, charge })
+    Ok(Priced { releases, reasons, charge, grant: *grant })
+}
+
+/// Why a release of this epsilon cannot be made.
+fn unmade(e: Uncalibrated, epsilon: Amount) -> Error {
+    let (code, message) = match e {
+        Uncalibrated::TooNoisy => (
+            Code::InvalidEpsilon,
+            format!("epsilon {epsilon} is too small for this question: its noise would exceed any answer"),
+        ),
+        Uncalibrated::NoDelta => (
+            Code::PrivateKeys,
+            "this question groups by private keys, which needs a delta above 0: leave delta out or raise it".into(),
+        ),
+        Uncalibrated::NoError => (
+            Code::InvalidRequest,
+            "an error can be asked for of counts and sums alone: what else is asked for has an error that is not known before its groups are. Name an epsilon instead, or ask for the counts and sums by themselves".into(),
+        ),
+        Uncalibrated::TwoPrices => (
+            Code::InvalidRequest,
+            "an error is asked for, and aggregates have an epsilon of their own: give one of them".into(),
+        ),
+        Uncalibrated::TooExact => {
+            (Code::InvalidRequest, "no noise is as small as the error that is asked for: ask for a larger one".into())
+        }
+        Uncalibrated::Exceeded => (
+            Code::InvalidEpsilon,
+            format!(
+                "the aggregates' own epsilons exceed their SELECT's epsilon {epsilon}, or leave nothing of it for what has none: lower them, or raise it"
+            ),
+        ),
+    };
+    Error::new(code, message)
 }
 
 /// What each release gets that does not say.
@@ -98,7 +142,7 @@ struct Shares {
 fn shares(releases: &[Release], ask: &Ask, rules: &Rules) -> Result<Shares> {
     let epsilon = epsilon(ask, rules)?;
     let own = releases.iter().filter_map(|r| r.terms.epsilon).fold(Amount::ZERO, Amount::plus);
-    let others = releases.iter().filter(|r| r.terms.epsilon.is_none()).count();
+    let others = releases.iter().filter(|r| r.terms.epsilon.is_none() && released_accuracy(r, ask).is_none()).count();
     let rest = match ask.epsilon.is_empty() {
         true => epsilon,
         false => epsilon.minus(own),
@@ -117,7 +161,11 @@ fn shares(releases: &[Release], ask: &Ask, rules: &Rules) -> Result<Shares> {
         );
         return Err(Error::new(Code::EpsilonAboveMaximum, message));
     }
-    let is_own = |r: &Release| r.terms.epsilon.is_some() || r.measures.iter().any(|measure| measure.epsilon.is_some());
+    let is_own = |r: &Release| {
+        r.terms.epsilon.is_some()
+            || released_accuracy(r, ask).is_some()
+            || r.measures.iter().any(|measure| measure.epsilon.is_some())
+    };
     let whole = match releases {
         [] => Some(Amount::ZERO),
         some => (!some.iter().any(is_own)).then_some(epsilon),
@@ -134,6 +182,12 @@ fn shares(releases: &[Release], ask: &Ask, rules: &Rules) -> Result<Shares> {
         return Err(Error::new(Code::InvalidRequest, message));
     }
     Ok(Shares { whole, of_each: rest.share(others), delta })
+}
+
+/// The error that a release is to have, where that is what it is priced by: not one of nothing but keys, and none with a price of its own.
+pub(super) fn released_accuracy(release: &Release, ask: &Ask) -> Option<Accuracy> {
+    let asked = ask.accuracy.filter(|_| release.terms.epsilon.is_none() && !release.outputs.is_empty());
+    release.terms.accuracy.or(asked)
 }
 
 fn epsilon(ask: &Ask, rules: &Rules) -> Result<Amount> {

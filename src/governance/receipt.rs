@@ -1,28 +1,30 @@
 //! Receipts: how an answer is, or would be, made, for people and for programs.
 
-use super::{ALPHA, Names};
-use crate::accounting::Charge;
-use crate::algebra::{Bounds, Clamp, Contribution, Key, Measure, Output, Quantity};
+use super::{ALPHA, Names, Priced, Why};
+use crate::accounting::{Charge, Grant};
+use crate::algebra::{Bounds, Clamp, Contribution, Family, Key, Measure, Output, Quantity};
 use crate::engine::Confidence;
 use crate::mechanism::{Calibrated, Noise, Selection, UNIT_WEIGHT};
 use crate::proto::{NoisyColumn, NoisyNumber, Price, ReleaseKey, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
 
-pub fn price_message(charge: &Charge) -> Price {
+pub fn price_message(charge: &Charge, grant: &Grant) -> Price {
     Price {
         epsilon: charge.epsilon.map(|e| e.to_string()).unwrap_or_default(),
         rho: charge.rho.to_string(),
         delta: charge.delta.to_string(),
         odds_factor: charge.epsilon.map_or(0.0, |epsilon| epsilon.to_f64().exp()),
+        part_of_grant: grant.part(*charge),
     }
 }
 
 /// One note per release.
-pub fn releases(releases: &[Calibrated], names: &Names) -> Vec<ReleaseNote> {
-    releases.iter().enumerate().map(|(at, made)| note(at + 1, made, names)).collect()
+pub fn releases(priced: &Priced, names: &Names) -> Vec<ReleaseNote> {
+    let noted = |(at, (made, why)): (usize, (&Calibrated, &Why))| note(at + 1, made, *why, names, &priced.grant);
+    priced.releases.iter().zip(&priced.reasons).enumerate().map(noted).collect()
 }
 
-fn note(id: usize, made: &Calibrated, names: &Names) -> ReleaseNote {
+fn note(id: usize, made: &Calibrated, why: Why, names: &Names, grant: &Grant) -> ReleaseNote {
     let numbers: Vec<NoisyNumber> = (0..made.noise.len()).map(|measure| number(measure, made, names)).collect();
     let key_columns: Vec<ReleaseKey> = made.release.keys.iter().map(|key| key_column(key, made, names)).collect();
     ReleaseNote {
@@ -38,7 +40,42 @@ fn note(id: usize, made: &Calibrated, names: &Names) -> ReleaseNote {
             Selection::Threshold { threshold, .. } => threshold as u64,
             Selection::Public | Selection::KeysOnly { .. } | Selection::Weighted { .. } => 0,
         },
-        price: Some(price_message(&made.charge)),
+        price: Some(price_message(&made.charge, grant)),
+        choice: choice(why),
+    }
+}
+
+fn other(family: Family) -> Family {
+    match family {
+        Family::Laplace => Family::Gaussian,
+        Family::Gaussian => Family::Laplace,
+    }
+}
+
+/// Why a release has its noise, in words.
+fn choice(why: Why) -> String {
+    let name = |family| match family {
+        Family::Laplace => "Laplace",
+        Family::Gaussian => "Gaussian",
+    };
+    match why {
+        Why::Asked(family) => format!("{} noise, as the question or the dataset's policy asks", name(family)),
+        Why::NoDelta => "Laplace noise: the grant has no delta, which Gaussian noise needs".into(),
+        Why::Keys => "keys alone: of the two rules for them, the one that shows a key of fewer units".into(),
+        Why::Least(family, ratio) => {
+            let other = name(other(family));
+            format!(
+                "{} noise: for as much of the grant {other} noise would have {ratio:.2} times the variance",
+                name(family)
+            )
+        }
+        Why::Cheapest(family, ratio) => {
+            let other = name(other(family));
+            format!(
+                "{} noise: for the same error {other} noise would take {ratio:.2} times as much of the grant",
+                name(family)
+            )
+        }
     }
 }
 
@@ -66,6 +103,7 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
         half_width: noise.half_width(ALPHA) * step,
         lower: clamp.lattice.value(low),
         upper: clamp.lattice.value(high),
+        share: made.shares.get(measure).copied().unwrap_or(1.0),
     }
 }
 
@@ -94,10 +132,11 @@ fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNu
 
 /// A noisy number with its noise.
 pub fn number_in_words(number: &NoisyNumber) -> String {
-    let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper } = number;
+    let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper, share } = number;
     let percent = 100.0 * (1.0 - ALPHA);
     let [noise_scale, half_width] = [noise_scale, half_width].map(|number| (number * 1e4).round() / 1e4);
-    match mechanism.as_str() {
+    let share = if *share < 1.0 { format!("; {:.0} % of the price", share * 100.0) } else { String::new() };
+    let said = match mechanism.as_str() {
         Noise::EXPONENTIAL => format!(
             "{quantity}, numbered within [{lower}, {upper}]: by the {mechanism}, whose probability falls e-fold with each {noise_scale} rows, within {half_width} rows of the exact rank or count {percent:.0} % of the time"
         ),
@@ -107,7 +146,8 @@ pub fn number_in_words(number: &NoisyNumber) -> String {
         added => format!(
             "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: {added} noise of scale {noise_scale}, within {half_width} of the exact one {percent:.0} % of the time"
         ),
-    }
+    };
+    said + &share
 }
 
 /// How the keys are made public, in words.

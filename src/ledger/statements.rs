@@ -473,14 +473,14 @@ fn exhausted(balance: &Balance, charge: Charge) -> Error {
         None => format!("rho {} and delta {}", charge.rho, charge.delta),
     };
     let delta_left = balance.grant.delta_key.minus(balance.spent.total.delta);
-    let remedy = match balance.spent.largest_epsilon(&balance.grant) {
+    let (left, with_laplace) = (balance.spent.remaining(&balance.grant), balance.spent.largest_epsilon(&balance.grant));
+    let noise = if left > with_laplace { " with Gaussian noise" } else { "" };
+    let remedy = match left {
         _ if charge.delta > delta_left => format!(
             "of delta {delta_left} is left for private keys: ask for less delta, group by columns with public values, or ask governance for a larger grant"
         ),
         left if left.is_zero() => "nothing is left: ask governance for a larger grant".to_owned(),
-        left => format!(
-            "a question with Laplace noise of at most epsilon {left} still fits; or ask governance for a larger grant"
-        ),
+        left => format!("a question of at most epsilon {left}{noise} still fits; or ask governance for a larger grant"),
     };
     Error::new(
         Code::BudgetExhausted,

@@ -1,15 +1,12 @@
 //! From a release and its share of epsilon to clamps, noise and price. Public numbers in, public numbers out.
 
-use super::choice::{Choice, Wanted};
-use super::noise::Counted;
-use super::sampler::floor_sqrt;
+use super::part::{Noisy, Part, least_part};
 use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
-use super::tree::{Shape, Tree};
+use super::split;
 use super::{Noise, Selection};
-use crate::accounting::Charge;
-use crate::algebra::{Clamp, Contribution, Family, Fraction, Literal, Measure, Output, Quantity, Release, Sensitivity};
+use crate::accounting::{Charge, rho_of_pure};
+use crate::algebra::{Accuracy, Clamp, Contribution, Family, Fraction, Literal, Measure, Output, Quantity, Release};
 use crate::num::Amount;
-use ruint::aliases::U256;
 use std::collections::BTreeSet;
 
 /// A release with everything that its draw needs, one entry of `clamps` and `noise` per measure.
@@ -23,7 +20,31 @@ pub struct Calibrated {
     pub selection: Selection,
     pub clamps: Vec<Clamp>,
     pub noise: Vec<Noise>,
+    /// Each measure's share of the price.
+    pub shares: Vec<f64>,
     pub charge: Charge,
+}
+
+/// What a release may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    pub epsilon: Amount,
+    /// What it may cost in zCDP where its noise is Gaussian, or where nothing but keys is asked for.
+    pub rho: Amount,
+    /// For private keys.
+    pub delta: Amount,
+}
+
+impl Price {
+    /// With the rho of any epsilon-DP mechanism.
+    pub fn pure(epsilon: Amount, delta: Amount) -> Price {
+        Price { epsilon, rho: rho_of_pure(epsilon), delta }
+    }
+
+    /// The rho of a part of epsilon: it is to the price's as the rho of any mechanism of that part is to that of one of the whole.
+    fn rho_of(&self, part: Amount) -> Amount {
+        self.rho.part(rho_of_pure(part).atto(), rho_of_pure(self.epsilon).atto())
+    }
 }
 
 /// Bytes of a histogram's values that take about as long as a draw.
@@ -57,6 +78,15 @@ impl Calibrated {
         self.release.outputs.iter().map(written).fold(draws, u64::saturating_add)
     }
 
+    /// The error that a choice of noise and shares is judged by ([`split`]): the outputs' variances, in squares of what a unit moves them by.
+    pub fn error(&self) -> f64 {
+        let of = |((weight, noise), clamp): ((f64, &Noise), &Clamp)| {
+            let bound = clamp.per_group() as f64;
+            weight * noise.variance() / (bound * bound)
+        };
+        split::weights(&self.release).into_iter().zip(&self.noise).zip(&self.clamps).map(of).sum()
+    }
+
     /// Draws for all groups of public keys, at most.
     pub fn draws(&self) -> u64 {
         self.cells.unwrap_or(0).saturating_mul(self.draws_per_group())
@@ -72,30 +102,36 @@ pub enum Uncalibrated {
     NoDelta,
     /// Its measures have parts of epsilon of their own that leave nothing for the others, or exceed it.
     Exceeded,
+    /// It has outputs whose error is not known beforehand.
+    NoError,
+    /// An error is asked for, and measures have parts of epsilon of their own.
+    TwoPrices,
+    /// No noise is as small as it has to be.
+    TooExact,
 }
 
-/// Gives each measure of `release` its own part of `epsilon`, where it has one, splits the rest evenly over the others, and calibrates
-/// their noise.
+/// Gives each measure of `release` its own part of the price, where it has one, splits the rest over the others for the least error
+/// ([`split`]), and calibrates their noise.
 ///
 /// Laplace: each measure's vector of groups gets its share of epsilon at its L1 sensitivity; the shares add up
 /// (basic composition), and so do their rho, which are about a k-th of what any epsilon-DP mechanism costs. Gaussian: each gets its share of
-/// that at its L2 sensitivity.
+/// the price's rho at its L2 sensitivity.
 ///
 /// A quantile or a most frequent value is chosen by the exponential mechanism in each group, whatever the family: its price is of the family's kind.
 /// Ranks are read from a tree of counts with the family's noise.
 ///
-/// Private keys cost `delta` as well, and what has a delta has no pure epsilon. Keys alone are selected by whichever of two rules
-/// shows more, at one price: the rho of any epsilon-DP mechanism, and delta.
-pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Family) -> Result<Calibrated, Uncalibrated> {
+/// Private keys cost delta as well, and what has a delta has no pure epsilon. Keys alone are selected by whichever of two rules
+/// shows more, at one price in rho and delta.
+pub fn calibrate(release: Release, price: Price, family: Family) -> Result<Calibrated, Uncalibrated> {
+    let Price { rho, delta, .. } = price;
+    let (release, contribution) = bounded(release);
     let cells = release.cells();
-    let limits = release.terms.limits(release.contribution);
-    let contribution = Contribution { groups: limits.groups.min(cells.unwrap_or(u64::MAX)).max(1), ..limits };
     if cells.is_none() && delta.is_zero() {
         return Err(Uncalibrated::NoDelta);
     }
     if cells.is_none()
         && release.outputs.is_empty()
-        && let Some((selection, noise)) = keys_alone(epsilon, delta, contribution.groups)
+        && let Some((selection, noise)) = keys_alone(rho, delta, contribution.groups)
     {
         let limit = match selection {
             Selection::Weighted { .. } => i128::from(UNIT_WEIGHT),
@@ -103,138 +139,110 @@ pub fn calibrate(release: Release, epsilon: Amount, delta: Amount, family: Famil
         };
         let clamp = |measure| Clamp { unit_high: limit, ..Clamp::of(measure, contribution, 1.0) };
         let clamps = release.measures.iter().map(clamp).collect();
-        let charge = Charge { epsilon: None, delta, ..Charge::pure(epsilon) };
-        return Ok(Calibrated { release, contribution, cells, selection, clamps, noise, charge });
+        let charge = Charge { delta, ..Charge::zcdp(rho) };
+        let shares = vec![1.0; noise.len()];
+        return Ok(Calibrated { release, contribution, cells, selection, clamps, noise, shares, charge });
     }
-    let parts = parts(&release.measures, epsilon)?;
-    // Rows in all groups together are spread as over so many groups.
-    let spread = contribution.total.map_or(f64::INFINITY, |total| total as f64 / contribution.rows.max(1) as f64);
-    let groups = (contribution.groups as f64).min(spread);
-    let clamp = |(measure, part): (&Measure, &Part)| {
-        let noise_per_bound = match family {
-            Family::Laplace => groups / part.epsilon.to_f64(),
-            Family::Gaussian => (groups / (2.0 * part.rho.to_f64())).sqrt(),
-        };
-        Clamp::of(measure, contribution, noise_per_bound)
-    };
-    let clamps: Vec<Clamp> = release.measures.iter().zip(&parts.each).map(clamp).collect();
-    let chosen = |wanted, measure: &Measure, part: &Part| {
-        let epsilon = part.of_each_group(family, contribution.groups);
-        Choice::new(wanted, measure.of.most_values(contribution.rows), epsilon).map(Noise::Exponential)
-    };
-    let sensitivities: Vec<_> = clamps.iter().map(|clamp| Sensitivity::new(clamp, contribution)).collect();
-    let added = |l1: u128, l2_squared: U256, part: &Part| match family {
-        Family::Laplace => Noise::laplace(l1, part.epsilon),
-        Family::Gaussian => Noise::gaussian(l2_squared, part.rho),
-    };
-    let noise = |(at, measure): (usize, &Measure)| {
-        let (clamp, part, sensitivity) = (&clamps[at], &parts.each[at], &sensitivities[at]);
-        match &measure.of {
-            Quantity::Ranks { .. } => {
-                let shape = Shape::new((clamp.row_low, clamp.row_high));
-                let height = shape.height();
-                let l1 = sensitivity.l1.checked_mul(height.into())?;
-                let l2_squared = sensitivity.l2_squared.checked_mul(U256::from(height))?;
-                Tree::new(shape, added(l1, l2_squared, part)?).map(Noise::Tree)
-            }
-            Quantity::Quantile { at, .. } => {
-                chosen(Wanted::Quantile { at: *at, low: clamp.row_low, high: clamp.row_high }, measure, part)
-            }
-            Quantity::Histogram { values, .. } => {
-                let counted = Counted::new(added(sensitivity.l1, sensitivity.l2_squared, part)?)?;
-                Some(Noise::Histogram { values: values.len() as u64, counted })
-            }
-            Quantity::Mode { values, .. } => chosen(Wanted::Mode { values: values.len() as i64 }, measure, part),
-            _ => added(sensitivity.l1, sensitivity.l2_squared, part),
-        }
-    };
-    let noise =
-        release.measures.iter().enumerate().map(noise).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooNoisy)?;
-    let price = |(at, noise): (usize, &Noise)| {
-        let (part, moved) = (&parts.each[at], sensitivities[at].worst());
-        match (noise, family) {
-            (Noise::Exponential(_), Family::Laplace) => part.of_choices(contribution.groups),
-            (_, Family::Gaussian) => Charge::zcdp(part.rho),
-            // On each level of a tree.
-            (Noise::Tree(tree), _) => {
-                let moved = moved.map(|(count, shift)| (count * u128::from(tree.height()), shift));
-                Charge::laplace(part.epsilon, noise.scale(), moved)
-            }
-            _ => Charge::laplace(part.epsilon, noise.scale(), moved),
-        }
-    };
-    let sum = noise.iter().enumerate().map(price).fold(Charge::NOTHING, Charge::plus);
-    // Shares are rounded down; what is charged is what was asked for.
-    let charge = Charge { epsilon: sum.epsilon.map(|_| parts.whole), ..sum };
+    let (parts, whole) = parts(&release, price, family)?;
+    made(release, contribution, &parts, whole, delta)
+}
+
+/// Gives each measure of `release` the least price at which its intervals are as narrow as `accuracy` says.
+///
+/// A mean, a statistic, a quantile or a choice has no error that is known before its group is.
+pub fn calibrate_to(
+    release: Release,
+    accuracy: Accuracy,
+    delta: Amount,
+    family: Family,
+) -> Result<Calibrated, Uncalibrated> {
+    let (release, contribution) = bounded(release);
+    let is_additive = |output: &Output| matches!(output, Output::Count(_) | Output::Sum { .. });
+    if release.outputs.is_empty() || !release.outputs.iter().all(is_additive) {
+        return Err(Uncalibrated::NoError);
+    }
+    if release.measures.iter().any(|measure| measure.epsilon.is_some()) {
+        return Err(Uncalibrated::TwoPrices);
+    }
+    if release.cells().is_none() && delta.is_zero() {
+        return Err(Uncalibrated::NoDelta);
+    }
+    let goal = (accuracy.error.absolute(), 1.0 - accuracy.confidence);
+    let part = |measure| least_part(measure, contribution, family, goal);
+    let parts = release.measures.iter().map(part).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooExact)?;
+    let whole = parts.iter().map(|part| part.amount()).fold(Amount::ZERO, Amount::plus);
+    made(release, contribution, &parts, whole, delta)
+}
+
+/// A release and what one unit contributes to it, with each number once.
+fn bounded(release: Release) -> (Release, Contribution) {
+    let limits = release.terms.limits(release.contribution);
+    let contribution = Contribution { groups: limits.groups.min(release.cells().unwrap_or(u64::MAX)).max(1), ..limits };
+    (release.with_shared_counts(contribution.rows), contribution)
+}
+
+/// `whole` is the epsilon that Laplace noise is charged for: parts are rounded down.
+fn made(
+    release: Release,
+    contribution: Contribution,
+    parts: &[Part],
+    whole: Amount,
+    delta: Amount,
+) -> Result<Calibrated, Uncalibrated> {
+    let cells = release.cells();
+    let noisy = release.measures.iter().zip(parts).map(|(measure, part)| part.noisy(measure, contribution));
+    let noisy = noisy.collect::<Option<Vec<Noisy>>>().ok_or(Uncalibrated::TooNoisy)?;
+    let sum = noisy.iter().fold(Charge::NOTHING, |sum, made| sum.plus(made.charge));
+    let charge = Charge { epsilon: sum.epsilon.map(|_| whole), ..sum };
     let units = release.measures.iter().position(|measure| measure.of == Quantity::Units);
     let (selection, charge) = match (cells, units) {
         (Some(_), _) => (Selection::Public, charge),
         (None, None) => return Err(Uncalibrated::NoDelta),
         (None, Some(measure)) => {
-            let threshold = threshold(&noise[measure], delta, contribution.groups).ok_or(Uncalibrated::TooNoisy)?;
+            let threshold = threshold(&noisy[measure].noise, delta, contribution.groups);
+            let threshold = threshold.ok_or(Uncalibrated::TooNoisy)?;
             (Selection::Threshold { measure, threshold }, Charge { epsilon: None, delta, ..charge })
         }
     };
-    Ok(Calibrated { release, contribution, cells, selection, clamps, noise, charge })
+    let all: f64 = parts.iter().map(|part| part.amount().to_f64()).sum();
+    let shares = parts.iter().map(|part| part.amount().to_f64() / all).collect();
+    let (clamps, noise) = noisy.into_iter().map(|made| (made.clamp, made.noise)).unzip();
+    Ok(Calibrated { release, contribution, cells, selection, clamps, noise, shares, charge })
 }
 
-/// One measure's part of a release's price.
-struct Part {
-    epsilon: Amount,
-    rho: Amount,
-}
-
-impl Part {
-    /// The epsilon of a choice in each of the groups that a unit is in: they add up to the part's epsilon, or their epsilon^2 / 8 to its
-    /// rho.
-    fn of_each_group(&self, family: Family, groups: u64) -> Amount {
-        let groups = U256::from(groups.max(1));
-        let atto = match family {
-            Family::Laplace => U256::from(self.epsilon.atto()) / groups,
-            // In units of 1e-18: epsilon^2 = 8 rho / k.
-            Family::Gaussian => {
-                let squared = U256::from(self.rho.atto()) * U256::from(8_000_000_000_000_000_000u64);
-                floor_sqrt(squared / groups)
-            }
-        };
-        Amount::from_atto(u128::try_from(atto).unwrap_or(u128::MAX))
-    }
-
-    /// Choices of bounded range: k times (epsilon / k)^2 / 8.
-    fn of_choices(&self, groups: u64) -> Charge {
-        let epsilon = self.epsilon.to_f64();
-        let pure = Charge::pure(self.epsilon);
-        Charge { rho: Amount::charge(epsilon * epsilon / (8.0 * groups.max(1) as f64)).min(pure.rho), ..pure }
-    }
-}
-
-struct Parts {
-    each: Vec<Part>,
-    /// What they are parts of.
-    whole: Amount,
-}
-
-/// Each measure's own part of `epsilon`, or an equal share of what is left; where all have their own, nothing else is asked for.
-fn parts(measures: &[Measure], epsilon: Amount) -> Result<Parts, Uncalibrated> {
+/// Each measure's own part of the price, or a share of what is left, and the epsilon that they are parts of: where all have their own,
+/// nothing else is asked for.
+fn parts(release: &Release, price: Price, family: Family) -> Result<(Vec<Part>, Amount), Uncalibrated> {
+    let measures = &release.measures;
     let own = measures.iter().filter_map(|measure| measure.epsilon).fold(Amount::ZERO, Amount::plus);
-    let others = measures.iter().filter(|measure| measure.epsilon.is_none()).count();
-    let rest = epsilon.minus(own);
-    if own > epsilon || (others > 0 && rest.is_zero()) {
+    let rest = price.epsilon.minus(own);
+    let weights = split::parts(&split::weights(release), family);
+    let others = || measures.iter().zip(&weights).filter(|(measure, _)| measure.epsilon.is_none());
+    let all: u128 = others().map(|(_, weight)| weight).sum();
+    if own > price.epsilon || (all > 0 && rest.is_zero()) {
         return Err(Uncalibrated::Exceeded);
     }
-    let (share, rho) = (rest.share(others), Charge::pure(rest).rho.share(others));
-    let part = |measure: &Measure| match measure.epsilon {
-        Some(epsilon) => Part { epsilon, rho: Charge::pure(epsilon).rho },
-        None => Part { epsilon: share, rho },
+    let amount = |epsilon: Amount| match family {
+        Family::Laplace => epsilon,
+        Family::Gaussian => price.rho_of(epsilon),
     };
-    let whole = if others > 0 { epsilon } else { own };
-    Ok(Parts { each: measures.iter().map(part).collect(), whole })
+    let part = |(measure, weight): (&Measure, &u128)| {
+        let part = measure.epsilon.map_or_else(|| amount(rest).part(*weight, all), amount);
+        Part::new(family, part)
+    };
+    let each = measures.iter().zip(&weights).map(part).collect();
+    Ok((each, if all > 0 { price.epsilon } else { own }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::algebra::{Bounds, Expr, Key, Relation, Terms, Type};
+
+    /// Without private keys.
+    fn pure(epsilon: &str) -> Price {
+        Price::pure(epsilon.parse().unwrap(), Amount::ZERO)
+    }
 
     fn release(groups: u64, keys: usize) -> Release {
         let domain = (0..10).map(Literal::Int).collect();
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn laplace_splits_epsilon_and_scales_by_groups_and_rows() {
-        let made = calibrate(release(4, 1), "1".parse().unwrap(), Amount::ZERO, Family::Laplace).unwrap();
+        let made = calibrate(release(4, 1), pure("1"), Family::Laplace).unwrap();
         assert_eq!(made.noise.iter().map(Noise::scale).collect::<Vec<_>>(), vec![4.0 * 3.0 / 0.5, 4.0 * 30.0 / 0.5]);
         assert_eq!(made.charge.epsilon.unwrap().to_string(), "1");
         assert_eq!(made.cells, Some(10));
@@ -259,7 +267,7 @@ mod tests {
 
     #[test]
     fn one_group_needs_noise_for_one_group() {
-        let made = calibrate(release(4, 0), "1".parse().unwrap(), Amount::ZERO, Family::Laplace).unwrap();
+        let made = calibrate(release(4, 0), pure("1"), Family::Laplace).unwrap();
         assert_eq!((made.cells, made.contribution.groups, made.noise[0].scale()), (Some(1), 1, 6.0));
     }
 
@@ -267,8 +275,8 @@ mod tests {
     fn gaussian_costs_rho_and_has_no_pure_epsilon() {
         let epsilon: Amount = "0.5".parse().unwrap();
         let (laplace, gaussian) = (
-            calibrate(release(9, 1), epsilon, Amount::ZERO, Family::Laplace).unwrap(),
-            calibrate(release(9, 1), epsilon, Amount::ZERO, Family::Gaussian).unwrap(),
+            calibrate(release(9, 1), Price::pure(epsilon, Amount::ZERO), Family::Laplace).unwrap(),
+            calibrate(release(9, 1), Price::pure(epsilon, Amount::ZERO), Family::Gaussian).unwrap(),
         );
         assert_eq!(gaussian.charge.epsilon, None);
         assert!(gaussian.charge.rho <= Charge::pure(epsilon).rho);
@@ -285,7 +293,7 @@ mod tests {
             let mut release = release(4, 1);
             release.measures[0].epsilon = first.map(amount);
             release.measures[1].epsilon = second.map(amount);
-            calibrate(release, amount("1"), Amount::ZERO, family)
+            calibrate(release, pure("1"), family)
         };
         let scales = |made: Calibrated| made.noise.iter().map(Noise::scale).collect::<Vec<_>>();
         let laplace = made(Some("0.75"), None, Family::Laplace).unwrap();
@@ -311,17 +319,18 @@ mod tests {
                 Output::Quantile { at, value: 1, ranks: Some(1), ty: Type::Int }
             };
             let outputs = [10, 500_000, 10].map(quantile).to_vec();
-            calibrate(Release { measures, outputs, ..release(4, 1) }, "1".parse().unwrap(), Amount::ZERO, family)
-                .unwrap()
+            calibrate(Release { measures, outputs, ..release(4, 1) }, pure("1"), family).unwrap()
         };
         let laplace = made(Family::Laplace);
-        // Half of epsilon, four groups, three rows in each, four levels.
-        assert_eq!(laplace.noise[1].scale(), 4.0 * 3.0 * 4.0 / 0.5);
+        // Three outputs are of the ranks, and none of the count, which weighs one: of epsilon, four groups, three rows in each, four levels.
+        let part = |root: f64| root / (1.0 + root);
+        let scale = 4.0 * 3.0 * 4.0 / part(3f64.cbrt());
+        assert!((laplace.noise[1].scale() / scale - 1.0).abs() < 1e-9);
         assert_eq!(laplace.charge.epsilon.unwrap().to_string(), "1");
         assert_eq!(laplace.fractions(1).len(), 2);
         // Two quantiles, each with eight ways down four levels of sixteen; and the count.
         assert_eq!(laplace.draws(), 10 * (2 * 8 * 4 * 16 + 1));
-        let rho = Charge::pure("1".parse().unwrap()).rho.to_f64() / 2.0;
+        let rho = Charge::pure("1".parse().unwrap()).rho.to_f64() * part(3f64.sqrt());
         let sigma = (4.0 * 9.0 * 4.0 / (2.0 * rho)).sqrt();
         assert!((made(Family::Gaussian).noise[1].scale() / sigma - 1.0).abs() < 1e-6);
     }
@@ -331,7 +340,7 @@ mod tests {
         let limited = |family| {
             let mut release = release(4, 1);
             release.terms.total = Some(4);
-            calibrate(release, "1".parse().unwrap(), Amount::ZERO, family).unwrap().noise[0].scale()
+            calibrate(release, pure("1"), family).unwrap().noise[0].scale()
         };
         assert_eq!(limited(Family::Laplace), 4.0 / 0.5);
         // A full group of three rows and one row more.

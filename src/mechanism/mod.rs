@@ -9,17 +9,21 @@ mod choice;
 mod coins;
 mod interval;
 mod noise;
+mod part;
 mod release;
 mod sampler;
 mod selection;
+mod split;
 mod sums;
 mod tail;
 mod tree;
 mod whole;
 
-pub use calibrate::{Calibrated, Uncalibrated, calibrate};
+pub use calibrate::{Calibrated, Price, Uncalibrated, calibrate, calibrate_to};
 pub use coins::Coins;
 pub use noise::Noise;
 pub use release::{Detail, Exact, ExactAggregates, LEVELS, Released, release};
 pub use selection::{MAX_KEYS, Selection, UNIT_WEIGHT, weight};
+#[cfg(test)]
+pub use split::weights;
 pub use tail::Tail;

@@ -115,6 +115,23 @@ impl Noise {
         }
     }
 
+    /// In squares of steps: that of discrete Laplace noise is 2 r / (1 - r)^2 with r = exp(-1 / b); that of discrete Gaussian noise is at
+    /// most its parameter. Of what is chosen, that of the rank, of which the probability falls like Laplace noise's; of a tree, that of
+    /// a number of its last level.
+    pub fn variance(&self) -> f64 {
+        match self {
+            Noise::Laplace { scale } => {
+                let a = 1.0 / scale.to_f64();
+                // 2 r / (1 - r)^2 = 1 / (2 sinh^2(a / 2)); and where sinh is infinite, nothing.
+                0.5 / (a / 2.0).sinh().powi(2)
+            }
+            Noise::Gaussian { variance } => variance.to_f64(),
+            Noise::Exponential(choice) => 2.0 * choice.scale() * choice.scale(),
+            Noise::Tree(tree) => tree.noise().variance(),
+            Noise::Histogram { counted, .. } => counted.noise().variance(),
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Noise::Laplace { .. } => "discrete Laplace",

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::accounting::Reservation;
     use crate::algebra::{Contribution, Family, Key, Output, Quantity, Relation, Release, Terms, Type};
-    use crate::mechanism::{Tail, calibrate};
+    use crate::mechanism::{Price, Tail, calibrate};
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
     use std::sync::Arc;
@@ -241,7 +241,8 @@ mod tests {
             contribution: Contribution { groups, rows: 1, total: None },
             terms: Terms::default(),
         };
-        calibrate(release, "1".parse().unwrap(), "1e-3".parse().unwrap(), Family::Laplace).unwrap()
+        let price = Price::pure("1".parse().unwrap(), "1e-3".parse().unwrap());
+        calibrate(release, price, Family::Laplace).unwrap()
     }
 
     #[test]

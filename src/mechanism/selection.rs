@@ -20,7 +20,7 @@
 //! Of the two rules the one is taken that shows a key of fewer units, where all of them have k keys.
 
 use super::{Noise, Tail};
-use crate::accounting::Charge;
+use crate::accounting::pure_of_rho;
 use crate::num::Amount;
 use rand::CryptoRng;
 use ruint::aliases::U256;
@@ -97,11 +97,10 @@ pub fn weight(keys: u64) -> u64 {
     (UNIT_WEIGHT * UNIT_WEIGHT / keys.max(1)).isqrt()
 }
 
-/// The better rule for keys alone, with its noise; None where delta is zero, or where neither can be made.
-pub fn keys_alone(epsilon: Amount, delta: Amount, groups: u64) -> Option<(Selection, Vec<Noise>)> {
-    let rho = Charge::pure(epsilon).rho;
+/// The better rule for keys alone at this price, with its noise; None where delta is zero, or where neither can be made.
+pub fn keys_alone(rho: Amount, delta: Amount, groups: u64) -> Option<(Selection, Vec<Noise>)> {
     let weighted = weighted(rho, delta, groups);
-    let optimal = keys_only(epsilon, delta, groups);
+    let optimal = keys_only(pure_of_rho(rho), delta, groups);
     // Units that a key needs for an even chance.
     let needed_weighted = weighted.map(|(_, threshold)| (threshold as f64 / weight(groups).max(1) as f64).ceil());
     let half = U256::ONE << 127;
@@ -149,6 +148,8 @@ mod tests {
     fn amount(text: &str) -> Amount {
         text.parse().unwrap()
     }
+
+    use crate::accounting::rho_of_pure;
 
     #[test]
     fn the_optimal_rule_matches_reference_numbers() {
@@ -204,7 +205,7 @@ mod tests {
             assert!(fails <= 1e-6, "{keys}: {fails}");
         }
         // At one price weights show keys of fewer units, unless a few units are enough anyway.
-        let rule = |epsilon, groups| keys_alone(amount(epsilon), delta, groups).unwrap().0;
+        let rule = |epsilon, groups| keys_alone(rho_of_pure(amount(epsilon)), delta, groups).unwrap().0;
         assert!(matches!(rule("50", 1), Selection::KeysOnly { .. }));
         assert!(matches!(rule("1", 1), Selection::Weighted { .. }));
         assert!(matches!(rule("1", 100), Selection::Weighted { .. }));

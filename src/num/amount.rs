@@ -4,6 +4,7 @@
 //! and a rho of 5e-11 (that is epsilon = 1e-5) to eight digits. Amounts are rounded up where they are
 //! charged and down where they are granted; no float is ever compared with a budget.
 
+use ruint::aliases::U256;
 use std::fmt;
 use std::str::FromStr;
 
@@ -75,6 +76,12 @@ impl Amount {
     /// One of `parts` equal shares, rounded down, so that the shares never exceed the whole.
     pub fn share(self, parts: usize) -> Amount {
         Amount(self.0 / parts.max(1) as u128)
+    }
+
+    /// numerator / denominator of it, rounded down; nothing of nothing, and never more than the whole.
+    pub fn part(self, numerator: u128, denominator: u128) -> Amount {
+        let part = U256::from(self.0) * U256::from(numerator.min(denominator)) / U256::from(denominator.max(1));
+        Amount(u128::try_from(part).unwrap_or(self.0))
     }
 }
 

@@ -28,6 +28,26 @@ pub struct Question {
     /// Values of $1, $2, ... in the text, or of one ? after the other.
     #[prost(message, repeated, tag = "9")]
     pub parameters: ::prost::alloc::vec::Vec<Parameter>,
+    /// In the place of epsilon: the smallest price is charged at which the intervals of counts and sums are so narrow.
+    #[prost(message, optional, tag = "10")]
+    pub accuracy: ::core::option::Option<Accuracy>,
+}
+/// How narrow the intervals of counts and sums are to be. Either `error`, or `relative_error` with `magnitude`.
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Accuracy {
+    /// Half of an interval's width, in the unit of the count or sum.
+    #[prost(double, optional, tag = "1")]
+    pub error: ::core::option::Option<f64>,
+    /// The same as a share of `magnitude`.
+    #[prost(double, optional, tag = "2")]
+    pub relative_error: ::core::option::Option<f64>,
+    /// About how large the counts and sums are, as public knowledge or an earlier answer tells.
+    #[prost(double, optional, tag = "3")]
+    pub magnitude: ::core::option::Option<f64>,
+    /// Of the intervals that are to be so narrow; 0.95 if left out.
+    #[prost(double, optional, tag = "4")]
+    pub confidence: ::core::option::Option<f64>,
 }
 /// One value in the place of a parameter. It means what its literal would mean in the text.
 #[derive(serde::Serialize)]
@@ -74,6 +94,9 @@ pub struct Price {
     /// 0 where there is no pure epsilon.
     #[prost(double, tag = "4")]
     pub odds_factor: f64,
+    /// The part of the account's grant that this takes, by whichever ledger it takes less of: 0.1 is bought ten times.
+    #[prost(double, tag = "5")]
+    pub part_of_grant: f64,
 }
 /// How one noisy column was, or would be, made.
 #[derive(serde::Serialize)]
@@ -140,6 +163,9 @@ pub struct ReleaseNote {
     /// Rows that one unit has in all groups together at most, where the text limits them; else 0.
     #[prost(uint64, tag = "10")]
     pub max_rows_in_all_groups: u64,
+    /// Which noise it has, and why, in words.
+    #[prost(string, tag = "11")]
+    pub choice: ::prost::alloc::string::String,
 }
 /// A key of a release.
 #[derive(serde::Serialize)]
@@ -176,6 +202,9 @@ pub struct NoisyNumber {
     pub lower: f64,
     #[prost(double, tag = "6")]
     pub upper: f64,
+    /// Its share of the release's price in epsilon, or in rho where that is what it has.
+    #[prost(double, tag = "7")]
+    pub share: f64,
 }
 /// One step of a question, from its answer down to its tables.
 #[derive(serde::Serialize)]
@@ -221,6 +250,9 @@ pub struct QuoteResponse {
     /// spelling of literals have one digest; texts of different meaning never do.
     #[prost(string, tag = "8")]
     pub question_digest: ::prost::alloc::string::String,
+    /// Where an error was asked for that cannot be paid now: by how much, and what could be, in words.
+    #[prost(string, tag = "9")]
+    pub advice: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -373,8 +405,8 @@ pub struct AccountState {
     /// Pure ledger. Empty once anything without a pure epsilon was charged.
     #[prost(string, tag = "3")]
     pub spent_epsilon: ::prost::alloc::string::String,
-    /// The largest epsilon of one more question with Laplace noise that is still accepted, by whichever
-    /// ledger accepts more. Never empty.
+    /// The largest epsilon of one more question that is still accepted, with the noise that suits the ledger
+    /// which accepts more. Never empty.
     #[prost(string, tag = "4")]
     pub remaining_epsilon: ::prost::alloc::string::String,
     /// zCDP ledger.
@@ -476,6 +508,8 @@ pub enum Mechanism {
     Unspecified = 0,
     Laplace = 1,
     Gaussian = 2,
+    /// Whichever of the two has the least error at the price.
+    Automatic = 3,
 }
 impl Mechanism {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -487,6 +521,7 @@ impl Mechanism {
             Self::Unspecified => "MECHANISM_UNSPECIFIED",
             Self::Laplace => "MECHANISM_LAPLACE",
             Self::Gaussian => "MECHANISM_GAUSSIAN",
+            Self::Automatic => "MECHANISM_AUTOMATIC",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -495,6 +530,7 @@ impl Mechanism {
             "MECHANISM_UNSPECIFIED" => Some(Self::Unspecified),
             "MECHANISM_LAPLACE" => Some(Self::Laplace),
             "MECHANISM_GAUSSIAN" => Some(Self::Gaussian),
+            "MECHANISM_AUTOMATIC" => Some(Self::Automatic),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@
 use super::constant::{Constant, constant};
 use super::locate::position;
 use super::parameters::Parameters;
-use crate::algebra::Family;
+use crate::algebra::{Accuracy, Family};
 use crate::error::{Code, Error, Position, Result};
 use crate::num::{Amount, ParseAmountError};
 use datafusion::sql::sqlparser::ast::{Expr, Ident};
@@ -36,6 +36,8 @@ pub struct Clause {
     /// Rows of one unit in all groups together.
     pub rows: Option<u64>,
     pub strategy: Option<Strategy>,
+    /// In the place of epsilon.
+    pub accuracy: Option<Accuracy>,
     /// What it takes for the privacy unit.
     pub unit: Option<Expr>,
 }
@@ -141,8 +143,7 @@ fn options(tokens: Vec<TokenWithSpan>, max_depth: usize) -> Result<Vec<(Ident, E
     })
 }
 
-const OPTIONS: &str =
-    "epsilon, delta, max_groups_contributed, max_rows_contributed, group_selection_strategy and privacy_unit_column";
+const OPTIONS: &str = "epsilon, delta, max_groups_contributed, max_rows_contributed, group_selection_strategy, privacy_unit_column, and in the place of epsilon error or relative_error with magnitude, and confidence";
 
 impl Clause {
     /// Reads the options of a clause; the place is that of its SELECT.
@@ -150,6 +151,7 @@ impl Clause {
         let Written { select, at, options } = written;
         let mut clause = Clause { at, ..Clause::default() };
         let mut seen: Vec<String> = Vec::new();
+        let [mut error, mut relative, mut magnitude, mut confidence] = [None; 4];
         for (name, mut value) in options {
             let at = position(name.span.start).or(at);
             let name = name.value.to_lowercase();
@@ -165,6 +167,10 @@ impl Clause {
                 "max_groups_contributed" => clause.groups = Some(limit(read, &name, at)?),
                 "max_rows_contributed" => clause.rows = Some(limit(read, &name, at)?),
                 "group_selection_strategy" => clause.strategy = Some(strategy(read, at)?),
+                "error" => error = Some(number(read, &name, at)?),
+                "relative_error" => relative = Some(number(read, &name, at)?),
+                "magnitude" => magnitude = Some(number(read, &name, at)?),
+                "confidence" => confidence = Some(number(read, &name, at)?),
                 "privacy_unit_column" => match value {
                     Expr::Identifier(_) | Expr::CompoundIdentifier(_) => clause.unit = Some(value),
                     _ => return Err(invalid("privacy_unit_column takes the name of a column".into())),
@@ -178,8 +184,24 @@ impl Clause {
                 "max_groups_contributed and max_rows_contributed are two ways to bound one unit: give one of them";
             return Err(Error::new(Code::InvalidRequest, message).or_at(at));
         }
+        let accuracy = Accuracy::new(error, relative, magnitude, confidence);
+        clause.accuracy = accuracy.map_err(|message| Error::new(Code::InvalidRequest, message).or_at(at))?;
+        if clause.accuracy.is_some() && clause.epsilon.is_some() {
+            let message = "epsilon is a price, and an error is what a price is found for: give one of them";
+            return Err(Error::new(Code::InvalidRequest, message).or_at(at));
+        }
         Ok((select, clause))
     }
+}
+
+fn number(value: Option<Constant>, name: &str, at: Option<Position>) -> Result<f64> {
+    let read = match &value {
+        Some(Constant::Number(text)) => text.parse::<f64>().ok(),
+        _ => None,
+    };
+    read.ok_or_else(|| {
+        Error::new(Code::InvalidRequest, format!("{name} must be a number, but is {}", shown(&value))).or_at(at)
+    })
 }
 
 /// The number as it was written, for a message.

@@ -85,7 +85,7 @@ impl Metrics {
         for balance in balances.iter().filter(|balance| balance.account.is_pool()) {
             let label = Dataset { dataset: balance.account.dataset.clone() };
             self.granted.get_or_create(&label).set(balance.grant.epsilon.to_f64());
-            self.remaining.get_or_create(&label).set(balance.spent.largest_epsilon(&balance.grant).to_f64());
+            self.remaining.get_or_create(&label).set(balance.spent.remaining(&balance.grant).to_f64());
         }
         let mut text = String::new();
         // Writing into a string does not fail.

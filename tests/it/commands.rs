@@ -38,7 +38,7 @@ async fn answers_come_as_tables_and_as_data() {
         C           0 ± 0
         D           0 ± 0
         ± at 95 % confidence for each value
-        cost epsilon 1000000000; 999000000000 of epsilon 1000000000000 left (query id q)
+        cost epsilon 1000000000, 0.100 % of the grant; 999000000000 of epsilon 1000000000000 left (query id q)
     "#]]
     .assert_eq(&query("table"));
     expect![[r#"
@@ -60,7 +60,7 @@ async fn answers_come_as_tables_and_as_data() {
         C           0 ± 0
         D           0 ± 0
         ± at 95 % confidence for each value
-        answered before at epsilon 1000000000; this time it cost nothing; 999000000000 of epsilon 1000000000000 left (query id q)
+        answered before at epsilon 1000000000, 0.100 % of the grant; this time it cost nothing; 999000000000 of epsilon 1000000000000 left (query id q)
     "#]].assert_eq(&run(&["answer", "q"]));
     let receipt: serde_json::Value = serde_json::from_str(&run(&["receipt", "q", "--format", "json"])).unwrap();
     assert_eq!((&receipt["query_id"], &receipt["price"]["delta"]), (&"q".into(), &"0".into()));
@@ -81,7 +81,7 @@ async fn answers_come_as_tables_and_as_data() {
     assert_eq!(reader.metadata().file_metadata().num_rows(), 4);
 
     expect![[r#"
-        would cost epsilon 0.5; 999000000000 of epsilon 1000000000000 left
+        would cost epsilon 0.5, 0.000000 % of the grant; 999000000000 of epsilon 1000000000000 left
         column  noise, ± at 95 %
         ------  -------------------------------------------------------------------------------------------------------------------------------------
         c       ratio of a discrete Laplace sum and count, ± differs by row, each row within [0, 5000], rows' weight per unit and group: at most 1000
@@ -91,10 +91,11 @@ async fn answers_come_as_tables_and_as_data() {
           keys   public keys: every combination of their declared values, empty groups too; rows with other values are in no group; 4 groups
             hospital: 4 public values
           noise
-            count of cost, of which one unit adds within [0, 1000] to a group: discrete Laplace noise of scale 16000, within 47932 of the exact one 95 % of the time
-            sum of cost less the middle of its bounds, of which one unit adds within [-2500000, 2500000] to a group: discrete Laplace noise of scale 40000000, within 119829290.8223 of the exact one 95 % of the time
+            count of cost, of which one unit adds within [0, 1000] to a group: discrete Laplace noise of scale 19537.9966, within 58531 of the exact one 95 % of the time; 41 % of the price
+            sum of cost less the middle of its bounds, of which one unit adds within [-2500000, 2500000] to a group: discrete Laplace noise of scale 33867225.4871, within 101457140.3058 of the exact one 95 % of the time; 59 % of the price
+          choice Laplace noise, as the question or the dataset's policy asks
           limits one unit is in at most 4 groups, with at most 1000 rows in each
-          price  epsilon 0.5, rho 0.015304502680889464, delta 0
+          price  epsilon 0.5, rho 0.015785824940379638, delta 0
 
         free     answer: hospital; c = noisy mean of cost
         RELEASE  └─ release 1: count of cost, sum of cost less the middle of its bounds for each hospital, with noise

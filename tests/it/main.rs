@@ -10,6 +10,7 @@ mod generated;
 mod known_answers;
 mod ledger;
 mod logic;
+mod price;
 mod reload;
 mod sql;
 mod statistics;

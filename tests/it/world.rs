@@ -38,6 +38,7 @@ pub struct Recipe {
     /// Order of rows, which must not matter.
     pub shuffle: Option<u64>,
     pub max_epsilon: &'static str,
+    pub mechanism: &'static str,
     /// For private keys; 0 forbids them.
     pub delta: &'static str,
     pub groups: u64,
@@ -56,6 +57,7 @@ impl Default for Recipe {
             target: true,
             shuffle: None,
             max_epsilon: "1e9",
+            mechanism: "laplace",
             delta: "0",
             groups: 4,
             rows: 4,
@@ -165,7 +167,7 @@ fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 }
 
 fn dataset_file(recipe: &Recipe) -> String {
-    let Recipe { max_epsilon, delta, groups, rows, .. } = recipe;
+    let Recipe { max_epsilon, delta, groups, rows, mechanism, .. } = recipe;
     format!(
         r#"
 [dataset]
@@ -173,6 +175,7 @@ name = "clinic"
 privacy_unit = "one patient"
 default_epsilon = "0.1"
 max_epsilon = "{max_epsilon}"
+mechanism = "{mechanism}"
 default_delta = "{delta}"
 max_groups_contributed = {groups}
 max_rows_contributed = {rows}

@@ -10,6 +10,7 @@ with undertone.connect(dataset="shop", purpose="service-quality") as shop:
 from importlib.metadata import version as _version
 
 from ._parameters import Parameter
+from .accuracy import Accuracy
 from .answer import Answer
 from .budget import AccountState, Balance
 from .catalog import Column, Dataset, Table
@@ -31,6 +32,7 @@ __version__ = _version("undertone")
 
 __all__ = [
     "AccountState",
+    "Accuracy",
     "Answer",
     "AuthError",
     "Balance",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Literal
 
 from . import _amounts, _parameters
 from ._generated import undertone_pb2 as pb
+from .accuracy import Accuracy
 from .answer import Answer
 from .budget import AccountState, Balance
 from .catalog import Column, Dataset, Table
@@ -22,12 +24,13 @@ from .pricing import (
     ReleaseNote,
 )
 
-Mechanism = Literal["laplace", "gaussian"]
+Mechanism = Literal["laplace", "gaussian", "automatic"]
 
 _MECHANISMS = {
     None: pb.MECHANISM_UNSPECIFIED,
     "laplace": pb.MECHANISM_LAPLACE,
     "gaussian": pb.MECHANISM_GAUSSIAN,
+    "automatic": pb.MECHANISM_AUTOMATIC,
 }
 _MECHANISM_NAMES = {number: name for name, number in _MECHANISMS.items() if name is not None}
 
@@ -39,6 +42,7 @@ def question(
     purpose: str,
     epsilon: _amounts.Amount | None,
     delta: _amounts.Amount | None,
+    accuracy: Accuracy | None,
     mechanism: Mechanism | None,
     max_groups_contributed: int | None,
     max_rows_contributed: int | None,
@@ -52,7 +56,8 @@ def question(
         ValueError: There is no such mechanism, or a bound does not fit an unsigned 64-bit integer.
     """
     if mechanism not in _MECHANISMS:
-        raise ValueError(f"mechanism is 'laplace', 'gaussian' or None, not {mechanism!r}")
+        expected = "'laplace', 'gaussian', 'automatic' or None"
+        raise ValueError(f"mechanism is {expected}, not {mechanism!r}")
     return pb.Question(
         dataset=dataset,
         sql=sql,
@@ -63,6 +68,7 @@ def question(
         max_rows_contributed=max_rows_contributed or 0,
         mechanism=_MECHANISMS[mechanism],
         parameters=_parameters.to_wire(parameters),
+        accuracy=pb.Accuracy(**asdict(accuracy)) if accuracy else None,
     )
 
 
@@ -89,6 +95,7 @@ def quote(message: pb.QuoteResponse) -> Quote:
         affordable=message.affordable,
         plan=_step(message.plan) if message.HasField("plan") else None,
         question_digest=message.question_digest,
+        advice=message.advice,
     )
 
 
@@ -145,6 +152,7 @@ def _price(message: pb.Price) -> Price:
         epsilon=_amounts.optional_from_wire(message.epsilon),
         rho=_amounts.from_wire(message.rho),
         delta=_amounts.from_wire(message.delta),
+        part_of_grant=message.part_of_grant,
     )
 
 
@@ -180,11 +188,13 @@ def _release(message: pb.ReleaseNote) -> ReleaseNote:
                 half_width=n.half_width,
                 lower=n.lower,
                 upper=n.upper,
+                share=n.share,
             )
             for n in message.numbers
         ),
         summary=message.summary,
         max_rows_in_all_groups=message.max_rows_in_all_groups or None,
+        choice=message.choice,
     )
 
 

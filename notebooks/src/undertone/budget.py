@@ -20,8 +20,8 @@ class AccountState:
         granted_delta: Delta of the grant.
         spent_epsilon: Spent in the pure ledger. None once something without a pure epsilon was
             charged, which closes that ledger.
-        remaining_epsilon: Largest epsilon of one more question with Laplace noise that is still
-            accepted, by whichever ledger accepts more; None where a server does not say.
+        remaining_epsilon: Largest epsilon of one more question that is still accepted, with the
+            noise that suits the ledger which accepts more; None where a server does not say.
         spent_rho: Spent in the zCDP ledger.
         rho_limit: The zCDP ledger holds up to this rho.
         spent_delta: Delta that the charges themselves brought.

@@ -79,7 +79,8 @@ class Dataset:
         max_delta: The most delta that one question may ask for.
         max_groups_contributed: Groups that one privacy unit may take part in.
         max_rows_contributed: Rows that one privacy unit may add to one group.
-        default_mechanism: `laplace`, `gaussian`, or `unknown` to this version of the client.
+        default_mechanism: `automatic`, `laplace`, `gaussian`, or `unknown` to this version of the
+            client.
         policy_version: SHA-256 of the declaration.
         purposes: Purposes for which the caller has a grant.
     """

@@ -23,6 +23,7 @@ from ._listing import Listing
 from ._parameters import Parameter
 from ._retry import with_retries
 from ._wire import Mechanism
+from .accuracy import Accuracy
 from .answer import Answer
 from .budget import Balance
 from .catalog import Dataset
@@ -121,6 +122,7 @@ class Client:
         delta: Amount | None = None,
         query_id: str | None = None,
         fresh: bool = False,
+        accuracy: Accuracy | None = None,
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
@@ -143,7 +145,10 @@ class Client:
             query_id: Name of this query, at most 64 of [A-Za-z0-9._-]. Made up unless given. Asking
                 again under the same id gets the same bytes and pays once.
             fresh: Pay for a new draw of the noise even where this question was answered before.
-            mechanism: "laplace" or "gaussian". None: the dataset's.
+            accuracy: In the place of epsilon, what counts and sums may be off by: the smallest
+                price that does it is charged.
+            mechanism: "laplace", "gaussian", or "automatic" for whichever has the least error at
+                the price. None: the dataset's.
             max_groups_contributed: Groups that one privacy unit may take part in. None: the
                 dataset's, which is also the most.
             max_rows_contributed: Rows that one privacy unit may add to one group. None: the
@@ -168,6 +173,7 @@ class Client:
             sql,
             epsilon=epsilon,
             delta=delta,
+            accuracy=accuracy,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,
@@ -208,6 +214,7 @@ class Client:
         *,
         epsilon: Amount | None = None,
         delta: Amount | None = None,
+        accuracy: Accuracy | None = None,
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
@@ -223,6 +230,7 @@ class Client:
             sql,
             epsilon=epsilon,
             delta=delta,
+            accuracy=accuracy,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,

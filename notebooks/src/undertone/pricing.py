@@ -21,11 +21,14 @@ class Price:
         epsilon: Price in the pure ledger; None where the mechanism has no pure epsilon.
         rho: Price in the zCDP ledger.
         delta: Delta of the answer itself.
+        part_of_grant: The part of the account's grant that it takes, by whichever ledger it takes
+            less of: where it is 0.1, a grant buys ten. Infinite where neither takes it.
     """
 
     epsilon: Decimal | None
     rho: Decimal
     delta: Decimal
+    part_of_grant: float = 0.0
 
     def __str__(self) -> str:
         amounts = [f"ρ = {show(self.rho)}"]
@@ -33,7 +36,9 @@ class Price:
             amounts.insert(0, f"ε = {show(self.epsilon)}")
         if self.delta:
             amounts.append(f"δ = {show(self.delta)}")
-        return ", ".join(amounts)
+        known = 0 < self.part_of_grant < float("inf")
+        part = f" ({100 * self.part_of_grant:.2g}% of the grant)" if known else ""
+        return ", ".join(amounts) + part
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class NoisyNumber:
         half_width: Half of the width of the noise's interval: the error to expect.
         lower: What one unit adds to one group is not below this.
         upper: Nor above this.
+        share: Its share of the release's price.
     """
 
     quantity: str
@@ -108,6 +114,7 @@ class NoisyNumber:
     half_width: float
     lower: float
     upper: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ class ReleaseNote:
         summary: The release in words.
         max_rows_in_all_groups: Rows that one privacy unit has in all groups together at most, where
             the question limits them.
+        choice: Which noise it has, and why, in words.
     """
 
     max_groups_contributed: int
@@ -140,6 +148,7 @@ class ReleaseNote:
     numbers: tuple[NoisyNumber, ...] = ()
     summary: str = ""
     max_rows_in_all_groups: int | None = None
+    choice: str = ""
 
     def describe(self) -> str:
         """One line: the groups, the contribution bounds and the share of the price."""
@@ -175,6 +184,8 @@ class Quote:
         plan: The steps of the question, as a tree; printing it draws it.
         question_digest: Digest of what is asked: texts that differ in names, white space, brackets,
             the order of conditions or the spelling of literals have one digest.
+        advice: Where an accuracy was asked for that cannot be paid now: by how much, and what could
+            be. Else empty.
     """
 
     price: Price
@@ -185,10 +196,12 @@ class Quote:
     affordable: bool
     plan: Step | None = None
     question_digest: str = ""
+    advice: str = ""
 
     def _notes(self) -> list[str]:
         verdict = "affordable" if self.affordable else "not affordable"
-        return [*_notes(self.releases), f"Left: {self.balance.describe_left()} ({verdict})."]
+        left = f"Left: {self.balance.describe_left()} ({verdict})."
+        return [*_notes(self.releases), left, *([f"{self.advice}."] if self.advice else [])]
 
     def __repr__(self) -> str:
         lines = [f"Quote: {self.price}", *_text_columns(self.columns, self.confidence)]

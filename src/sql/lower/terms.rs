@@ -48,7 +48,8 @@ impl Lowering<'_> {
             Some(Strategy::PublicGroups) | None => None,
         };
         let delta = clause.delta.map(|delta| delta.share(groupings));
-        Ok(Terms { epsilon, delta, groups: clause.groups, total: clause.rows, family })
+        let accuracy = clause.accuracy;
+        Ok(Terms { epsilon, delta, groups: clause.groups, total: clause.rows, family, accuracy })
     }
 
     /// The clause's privacy unit must be the dataset's.

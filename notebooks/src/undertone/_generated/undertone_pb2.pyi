@@ -12,6 +12,7 @@ class Mechanism(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MECHANISM_UNSPECIFIED: _ClassVar[Mechanism]
     MECHANISM_LAPLACE: _ClassVar[Mechanism]
     MECHANISM_GAUSSIAN: _ClassVar[Mechanism]
+    MECHANISM_AUTOMATIC: _ClassVar[Mechanism]
 
 class Visibility(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -23,6 +24,7 @@ class Visibility(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 MECHANISM_UNSPECIFIED: Mechanism
 MECHANISM_LAPLACE: Mechanism
 MECHANISM_GAUSSIAN: Mechanism
+MECHANISM_AUTOMATIC: Mechanism
 VISIBILITY_UNSPECIFIED: Visibility
 VISIBILITY_PRIVATE: Visibility
 VISIBILITY_RELEASE: Visibility
@@ -30,7 +32,7 @@ VISIBILITY_PUBLIC: Visibility
 VISIBILITY_POST_PROCESSING: Visibility
 
 class Question(_message.Message):
-    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism", "delta", "parameters")
+    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism", "delta", "parameters", "accuracy")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     SQL_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +42,7 @@ class Question(_message.Message):
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     sql: str
     purpose: str
@@ -49,7 +52,20 @@ class Question(_message.Message):
     mechanism: Mechanism
     delta: str
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
-    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+    accuracy: Accuracy
+    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., accuracy: _Optional[_Union[Accuracy, _Mapping]] = ...) -> None: ...
+
+class Accuracy(_message.Message):
+    __slots__ = ("error", "relative_error", "magnitude", "confidence")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RELATIVE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    MAGNITUDE_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    error: float
+    relative_error: float
+    magnitude: float
+    confidence: float
+    def __init__(self, error: _Optional[float] = ..., relative_error: _Optional[float] = ..., magnitude: _Optional[float] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("null", "boolean", "whole", "number", "text", "date", "timestamp")
@@ -70,16 +86,18 @@ class Parameter(_message.Message):
     def __init__(self, null: bool = ..., boolean: bool = ..., whole: _Optional[int] = ..., number: _Optional[float] = ..., text: _Optional[str] = ..., date: _Optional[str] = ..., timestamp: _Optional[str] = ...) -> None: ...
 
 class Price(_message.Message):
-    __slots__ = ("epsilon", "rho", "delta", "odds_factor")
+    __slots__ = ("epsilon", "rho", "delta", "odds_factor", "part_of_grant")
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     RHO_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
     ODDS_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    PART_OF_GRANT_FIELD_NUMBER: _ClassVar[int]
     epsilon: str
     rho: str
     delta: str
     odds_factor: float
-    def __init__(self, epsilon: _Optional[str] = ..., rho: _Optional[str] = ..., delta: _Optional[str] = ..., odds_factor: _Optional[float] = ...) -> None: ...
+    part_of_grant: float
+    def __init__(self, epsilon: _Optional[str] = ..., rho: _Optional[str] = ..., delta: _Optional[str] = ..., odds_factor: _Optional[float] = ..., part_of_grant: _Optional[float] = ...) -> None: ...
 
 class NoisyColumn(_message.Message):
     __slots__ = ("name", "mechanism", "noise_scale", "half_width", "has_interval", "bounds", "simultaneous")
@@ -100,7 +118,7 @@ class NoisyColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., has_interval: bool = ..., bounds: _Optional[str] = ..., simultaneous: bool = ...) -> None: ...
 
 class ReleaseNote(_message.Message):
-    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price", "threshold", "key_columns", "numbers", "summary", "max_rows_in_all_groups")
+    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price", "threshold", "key_columns", "numbers", "summary", "max_rows_in_all_groups", "choice")
     MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +129,7 @@ class ReleaseNote(_message.Message):
     NUMBERS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_IN_ALL_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
     max_groups_contributed: int
     max_rows_contributed: int
     keys: str
@@ -121,7 +140,8 @@ class ReleaseNote(_message.Message):
     numbers: _containers.RepeatedCompositeFieldContainer[NoisyNumber]
     summary: str
     max_rows_in_all_groups: int
-    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ..., key_columns: _Optional[_Iterable[_Union[ReleaseKey, _Mapping]]] = ..., numbers: _Optional[_Iterable[_Union[NoisyNumber, _Mapping]]] = ..., summary: _Optional[str] = ..., max_rows_in_all_groups: _Optional[int] = ...) -> None: ...
+    choice: str
+    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ..., key_columns: _Optional[_Iterable[_Union[ReleaseKey, _Mapping]]] = ..., numbers: _Optional[_Iterable[_Union[NoisyNumber, _Mapping]]] = ..., summary: _Optional[str] = ..., max_rows_in_all_groups: _Optional[int] = ..., choice: _Optional[str] = ...) -> None: ...
 
 class ReleaseKey(_message.Message):
     __slots__ = ("expression", "public", "values")
@@ -134,20 +154,22 @@ class ReleaseKey(_message.Message):
     def __init__(self, expression: _Optional[str] = ..., public: bool = ..., values: _Optional[int] = ...) -> None: ...
 
 class NoisyNumber(_message.Message):
-    __slots__ = ("quantity", "mechanism", "noise_scale", "half_width", "lower", "upper")
+    __slots__ = ("quantity", "mechanism", "noise_scale", "half_width", "lower", "upper", "share")
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
     NOISE_SCALE_FIELD_NUMBER: _ClassVar[int]
     HALF_WIDTH_FIELD_NUMBER: _ClassVar[int]
     LOWER_FIELD_NUMBER: _ClassVar[int]
     UPPER_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
     quantity: str
     mechanism: str
     noise_scale: float
     half_width: float
     lower: float
     upper: float
-    def __init__(self, quantity: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ...) -> None: ...
+    share: float
+    def __init__(self, quantity: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
 
 class Step(_message.Message):
     __slots__ = ("visibility", "text", "inputs", "release")
@@ -168,7 +190,7 @@ class QuoteRequest(_message.Message):
     def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ...) -> None: ...
 
 class QuoteResponse(_message.Message):
-    __slots__ = ("price", "columns", "releases", "confidence", "balance", "affordable", "plan", "question_digest")
+    __slots__ = ("price", "columns", "releases", "confidence", "balance", "affordable", "plan", "question_digest", "advice")
     PRICE_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +199,7 @@ class QuoteResponse(_message.Message):
     AFFORDABLE_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     QUESTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
     price: Price
     columns: _containers.RepeatedCompositeFieldContainer[NoisyColumn]
     releases: _containers.RepeatedCompositeFieldContainer[ReleaseNote]
@@ -185,7 +208,8 @@ class QuoteResponse(_message.Message):
     affordable: bool
     plan: Step
     question_digest: str
-    def __init__(self, price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., affordable: bool = ..., plan: _Optional[_Union[Step, _Mapping]] = ..., question_digest: _Optional[str] = ...) -> None: ...
+    advice: str
+    def __init__(self, price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., affordable: bool = ..., plan: _Optional[_Union[Step, _Mapping]] = ..., question_digest: _Optional[str] = ..., advice: _Optional[str] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
     __slots__ = ("question", "query_id", "fresh")
