@@ -23,10 +23,10 @@ use crate::accounting::{Charge, Token};
 use crate::catalog::Dataset;
 use crate::engine::{Confidence, Engine, Fixed, Prepared, Workers, released_table};
 use crate::error::{Code, Error, Result};
-use crate::governance::{self, ALPHA, Ask, Priced};
+use crate::governance::{self, ALPHA, Ask, Case, Known, Priced};
 use crate::hex::hex;
-use crate::ledger::{Account, Balance, Claim, Ledger, Reserved, StoredAnswer};
-use crate::mechanism;
+use crate::ledger::{Account, Answered, Balance, Claim, FoundBounds, Ledger, Reserved, StoredAnswer};
+use crate::mechanism::{self, Found};
 use crate::proto;
 use crate::sql::{self, Statement};
 use crate::telemetry::{Metrics, step};
@@ -192,13 +192,18 @@ impl Session {
         let own = self.account(principal, ask).await?;
         let account = own.account.clone();
         let pool = self.ledger.balance(&account).await?.map(|(_, pool)| pool);
+        let known = known(self.ledger.bounds(&account).await?);
         let engine = self.engines().get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
         let ask = ask.clone();
         let plan = move || {
             let dataset = engine.dataset();
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
-            let priced = governance::price(&statement, &ask, &dataset.rules, &own.grant)?;
-            let advice = pool.and_then(|pool| advice(&statement, &ask, &dataset.rules, &priced, &(own, pool)));
+            let scope = format!("{} {}", dataset.name, dataset.policy_version);
+            let rules = &dataset.rules;
+            let case =
+                Case { statement: &statement, ask: &ask, rules, grant: &own.grant, scope: &scope, known: &known };
+            let priced = governance::price(case)?;
+            let advice = pool.and_then(|pool| advice(case, &priced, [&own, &pool]));
             let question = question_digest(&engine, &statement, &priced);
             Ok(Planned { account, statement, priced, engine, question, advice })
         };
@@ -225,7 +230,7 @@ impl Session {
             request,
             question: planned.stored_as(),
             charge: planned.priced.charge,
-            releases: planned.priced.releases.len(),
+            releases: planned.priced.draws(),
             fresh,
         };
         let told = |e: Error| match (e.code, &planned.advice) {
@@ -249,7 +254,8 @@ impl Session {
         let planned = Arc::new(self.plan(principal, ask).await?);
         let question = planned.clone();
         let prepare = move || {
-            let build = question.engine.prepare(&question.statement.query, &question.priced.releases);
+            let probes = question.priced.probes().map(|asked| &asked.made);
+            let build = question.engine.prepare(&question.statement.query, &question.priced.releases, probes);
             tokio::runtime::Handle::current().block_on(build)
         };
         let prepared = self.workers.compute(prepare).instrument(step("prepare")).await?;
@@ -283,7 +289,7 @@ impl Session {
         let run = Run { planned, prepared, tokens: vec![], query_id: query_id.clone(), charged_at: 0, balance };
         let late = || Error::new(Code::AnswerTooLarge, "the question takes too long: add a condition, or a LIMIT");
         let made = tokio::time::timeout(self.limits.deadline, self.answer(run, place)).await;
-        let bytes = made.map_err(|_| late())?.map_err(|e| match e.code {
+        let Answered { bytes, .. } = made.map_err(|_| late())?.map_err(|e| match e.code {
             Code::ExecutionFailed => Error::internal("the question could not be answered; nothing was charged"),
             _ => e,
         })?;
@@ -296,9 +302,9 @@ impl Session {
         let (charged, planned, query_id) = (Instant::now(), run.planned.clone(), run.query_id.clone());
         let principal = &planned.account.principal;
         let failure = match tokio::time::timeout_at(charged + self.limits.deadline, self.answer(run, place)).await {
-            Ok(Ok(bytes)) => {
+            Ok(Ok(answered)) => {
                 tokio::time::sleep_until(charged + self.limits.moment(charged.elapsed())).await;
-                return self.ledger.commit(principal, &query_id, bytes).await;
+                return self.ledger.commit(principal, &query_id, answered).await;
             }
             Ok(Err(e)) if e.code == Code::AnswerTooLarge => e,
             Ok(Err(_)) | Err(_) => failed(),
@@ -309,7 +315,7 @@ impl Session {
         Err(failure)
     }
 
-    async fn answer(&self, run: Run, place: Place) -> Result<Vec<u8>> {
+    async fn answer(&self, run: Run, place: Place) -> Result<Answered> {
         let answering = async move {
             // Held by the task: what was cancelled and still winds down keeps its place until it is gone.
             let _place = place;
@@ -356,11 +362,26 @@ fn named(engines: Vec<Engine>) -> Engines {
 }
 
 /// From the tokens to the answer's bytes.
-async fn answer(run: Run) -> Result<Vec<u8>> {
+async fn answer(run: Run) -> Result<Answered> {
     let Run { planned, prepared, tokens, query_id, charged_at, balance } = run;
-    let (query, releases) = (&planned.statement.query, &planned.priced.releases);
-    let (mut tables, mut fixed) = (Vec::new(), Fixed::default());
-    for (made, token) in releases.iter().zip(tokens) {
+    let (query, mut priced) = (&planned.statement.query, planned.priced.clone());
+    let (mut tables, mut fixed, mut bounds) = (Vec::new(), Fixed::default(), Vec::new());
+    let mut tokens = tokens.into_iter();
+    let mut token = || tokens.next().ok_or_else(|| Error::internal("a release that was not paid for"));
+    for at in 0..priced.releases.len() {
+        let mut found = Vec::new();
+        for asked in priced.open[at].iter().flat_map(|open| &open.probes) {
+            let exact = planned.engine.exact(query, &asked.made, &prepared, &tables, &mut fixed).await?;
+            let released = mechanism::release(exact, &asked.made, token()?, |_| [ALPHA; mechanism::LEVELS])
+                .map_err(|e| Error::internal(e.to_string()))?;
+            let counts = released.columns.first().ok_or_else(|| Error::internal("a probe without numbers"))?;
+            let one = Found::new(counts, &asked.made.noise[0]);
+            let json = serde_json::to_string(&one).map_err(|e| Error::internal(e.to_string()))?;
+            bounds.push(FoundBounds { asked: asked.key.clone(), found: json });
+            found.push((asked.probe, one));
+        }
+        priced.settle(at, &found)?;
+        let (releases, made, token) = (&priced.releases, &priced.releases[at], token()?);
         let exact = planned.engine.exact(query, made, &prepared, &tables, &mut fixed).await?;
         // A million draws take a while, in which this thread serves nobody else.
         let table = tokio::task::block_in_place(|| {
@@ -375,7 +396,7 @@ async fn answer(run: Run) -> Result<Vec<u8>> {
     let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;
     let receipt = proto::Receipt {
         balance_after: balance.as_ref().map(governance::balance_message),
-        ..receipt(&planned, &query_id, charged_at)
+        ..receipt(&planned, &priced, &query_id, charged_at)
     };
     let json = serde_json::to_string(&receipt).map_err(|e| Error::internal(e.to_string()))?;
     let answer = proto::Answer {
@@ -386,7 +407,7 @@ async fn answer(run: Run) -> Result<Vec<u8>> {
         balance: None,
         replayed: false,
     };
-    Ok(answer.encode_to_vec())
+    Ok(Answered { bytes: answer.encode_to_vec(), bounds })
 }
 
 fn busy() -> Error {
@@ -409,15 +430,15 @@ fn unknown_dataset(name: &str) -> Error {
     )
 }
 
-fn receipt(planned: &Planned, query_id: &str, charged_at: i64) -> proto::Receipt {
-    let Planned { account, statement, priced, engine, .. } = planned;
+fn receipt(planned: &Planned, priced: &Priced, query_id: &str, charged_at: i64) -> proto::Receipt {
+    let Planned { account, statement, engine, .. } = planned;
     proto::Receipt {
         query_id: query_id.to_owned(),
         dataset: account.dataset.clone(),
         principal: account.principal.clone(),
         purpose: account.purpose.clone(),
         price: Some(governance::price_message(&priced.charge, &priced.grant)),
-        columns: governance::columns(&statement.columns, &priced.releases),
+        columns: governance::columns(&statement.columns, priced),
         releases: governance::releases(priced, &planned.names()),
         question_digest: planned.digest(),
         confidence: 1.0 - ALPHA,
@@ -475,7 +496,7 @@ fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> V
         dataset.name,
         dataset.policy_version,
         engine.version(),
-        priced.releases,
+        priced.intents(),
         statement.query.fixed,
         statement.query.post,
         statement.columns.iter().map(|c| (c.interval, c.simultaneous)).collect::<Vec<_>>(),
@@ -484,21 +505,20 @@ fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> V
 }
 
 /// Where the question asks for an error that an account or its pool cannot pay: what could be had.
-fn advice(
-    statement: &Statement,
-    ask: &Ask,
-    rules: &crate::catalog::Rules,
-    priced: &Priced,
-    balances: &(Balance, Balance),
-) -> Option<String> {
-    let case = governance::Case { statement, ask, rules, grant: &balances.0.grant };
-    let left = [&balances.0, &balances.1].map(|b| b.spent.remaining(&b.grant));
-    case.advice(&priced.charge, left[0].min(left[1]), |charge| affordable(balances, *charge))
+fn advice(case: Case, priced: &Priced, balances: [&Balance; 2]) -> Option<String> {
+    let [own, pool] = balances.map(|b| b.spent.remaining(&b.grant));
+    case.advice(&priced.charge, own.min(pool), |charge| affordable(balances, *charge))
+}
+
+/// What an account has found out about bounds, as far as it can be read.
+fn known(found: Vec<FoundBounds>) -> Known {
+    let read = |FoundBounds { asked, found }| Some((asked, serde_json::from_str(&found).ok()?));
+    found.into_iter().filter_map(read).collect()
 }
 
 /// Whether an account and its pool could pay now.
-pub fn affordable(balances: &(Balance, Balance), charge: Charge) -> bool {
-    [&balances.0, &balances.1].iter().all(|b| !b.frozen && b.spent.accepts(&b.grant, charge))
+pub fn affordable(balances: [&Balance; 2], charge: Charge) -> bool {
+    balances.iter().all(|b| !b.frozen && b.spent.accepts(&b.grant, charge))
 }
 
 /// Lets one call at a time work on a query id; a second one waits and then finds the first one's answer.

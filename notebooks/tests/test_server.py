@@ -195,6 +195,19 @@ def test_an_error_is_asked_for_in_the_place_of_a_price(ana):
         ana.quote("SELECT AVG(amount) AS a FROM orders", accuracy=Accuracy(1))
 
 
+def test_bounds_that_nobody_declared_are_found_out(ana):
+    sql = "SELECT SUM(order_id) AS total FROM orders"
+    quote = ana.quote(sql, epsilon="0.5")
+    (bound,) = quote.releases[0].chosen
+    assert bound.what == "sum of order_id of one customer in a group"
+    assert bound.upper is None and bound.price is not None
+    (found,) = ana.query(sql, epsilon="0.5").receipt.releases[0].chosen
+    assert found.lower == 0 < found.upper and 0 <= found.cut_off <= 1
+    assert "which cuts off about" in str(found)
+    (kept,) = ana.quote(sql, epsilon="0.2").releases[0].chosen
+    assert kept.price is None and kept.upper > 0
+
+
 def test_public_tables_are_free_and_exact(ana):
     before = balance_of(ana)
     answer = ana.query("SELECT category, department FROM categories")
@@ -218,7 +231,7 @@ def test_an_id_stands_for_one_question(ana):
 @pytest.mark.parametrize(
     ("sql", "code"),
     [
-        ("SELECT SUM(order_id) AS n FROM orders", "MISSING_BOUNDS"),
+        ("SELECT STDDEV(order_id) AS n FROM orders", "MISSING_BOUNDS"),
         ("SELECT MAX(category) AS n FROM orders", "UNSUPPORTED_SQL"),
     ],
 )

@@ -144,12 +144,12 @@ impl query_service_server::QueryService for QueryApi {
             let charge = planned.priced.charge;
             Ok(proto::QuoteResponse {
                 price: Some(governance::price_message(&charge, &planned.priced.grant)),
-                columns: governance::columns(&planned.statement.columns, &planned.priced.releases),
+                columns: governance::columns(&planned.statement.columns, &planned.priced),
                 releases: governance::releases(&planned.priced, &planned.names()),
                 plan: Some(governance::steps(&planned.statement, &planned.names())),
                 question_digest: planned.digest(),
                 confidence: 1.0 - ALPHA,
-                affordable: balances.as_ref().is_some_and(|b| affordable(b, charge)),
+                affordable: balances.as_ref().is_some_and(|b| affordable([&b.0, &b.1], charge)),
                 balance: balances.map(|b| governance::balance_message(&b)),
                 advice: planned.advice.unwrap_or_default(),
             })
@@ -296,7 +296,10 @@ fn dataset_message(dataset: &Dataset, purposes: Vec<String>) -> proto::Dataset {
         max_epsilon: dataset.rules.max_epsilon.to_string(),
         default_delta: dataset.rules.default_delta.to_string(),
         max_delta: dataset.rules.max_delta.to_string(),
-        max_groups_contributed: dataset.rules.contribution.groups,
+        max_groups_contributed: match dataset.rules.open_groups {
+            true => 0,
+            false => dataset.rules.contribution.groups,
+        },
         max_rows_contributed: dataset.rules.contribution.rows,
         default_mechanism: mechanism.into(),
         policy_version: dataset.policy_version.clone(),

@@ -31,7 +31,11 @@ pub struct Header {
     pub max_delta: Option<Amount>,
     #[serde(default)]
     pub mechanism: Mechanism,
-    pub max_groups_contributed: u64,
+    /// Without it each question finds a limit of its own, for a part of its price.
+    pub max_groups_contributed: Option<u64>,
+    /// Whether questions may find limits of sums and means that nobody has declared, for a part of their price.
+    #[serde(default = "yes")]
+    pub private_bounds: bool,
     pub max_rows_contributed: u64,
     #[serde(default = "three_hundred")]
     pub max_rows_per_unit: u64,
@@ -65,6 +69,10 @@ fn position(text: &str, byte: usize) -> Position {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Position { line: before.matches('\n').count() as u64 + 1, column: before[line_start..].chars().count() as u64 + 1 }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn three_hundred() -> u64 {

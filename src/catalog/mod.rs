@@ -60,6 +60,10 @@ pub struct Rules {
     pub mechanism: Mechanism,
     /// Largest and default contribution of one unit to one release.
     pub contribution: Contribution,
+    /// Whether a unit's groups are limited by what each question finds out, and not by policy.
+    pub open_groups: bool,
+    /// Whether limits of sums and means may be found out.
+    pub private_bounds: bool,
     /// Most rows of one unit on each side of a join that could multiply them.
     pub max_rows_per_unit: u64,
 }

@@ -1,7 +1,7 @@
 //! Answers, quotes, balances and datasets as text for people.
 
 use crate::error::{Error, Result};
-use crate::governance::number_in_words;
+use crate::governance::{bound_in_words, number_in_words};
 use crate::proto::{
     AccountState, Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote, Step,
     Visibility,
@@ -87,6 +87,9 @@ pub fn receipt(receipt: &Receipt) -> String {
     for release in &receipt.releases {
         line("keys", format!("{}{}", release.keys, groups(release)));
         line("unit", limits(release));
+        for bound in &release.chosen {
+            line("bound", bound_in_words(bound));
+        }
     }
     if let Some((account, pool)) = receipt.balance_after.as_ref().and_then(|b| b.account.as_ref().zip(b.pool.as_ref()))
     {
@@ -102,6 +105,10 @@ pub fn receipt(receipt: &Receipt) -> String {
 /// What one unit takes part in.
 fn limits(release: &ReleaseNote) -> String {
     match release.max_rows_in_all_groups {
+        0 if release.max_groups_contributed == 0 => format!(
+            "one unit has at most {} rows in a group; in how many groups it is, is found out first",
+            release.max_rows_contributed
+        ),
         0 => format!(
             "one unit is in at most {} groups, with at most {} rows in each",
             release.max_groups_contributed, release.max_rows_contributed
@@ -166,6 +173,9 @@ pub fn explanation(quote: &QuoteResponse) -> String {
             text += &format!("    {}\n", number_in_words(number));
         }
         text += &format!("  choice {}\n", release.choice);
+        for bound in &release.chosen {
+            text += &format!("  bound  {}\n", bound_in_words(bound));
+        }
         text += &format!("  limits {}\n", limits(release));
         text += &format!("  price  epsilon {epsilon}, rho {}, delta {}\n", price.rho, price.delta);
     }

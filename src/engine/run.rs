@@ -71,11 +71,16 @@ impl Engine {
         &self.dataset
     }
 
-    /// Builds every plan of the question, with empty tables in the place of those that it makes, and reads no data.
+    /// Builds every plan of the question and of what it asks to find bounds, with empty tables in the place of those that it makes, and reads no data.
     ///
     /// Errors: `DATA_CHANGED`; `UNSUPPORTED_SQL` where a plan cannot be built. Both are functions of text, catalog and file
     /// identities, and nothing has been charged yet.
-    pub async fn prepare(&self, query: &Query, releases: &[Calibrated]) -> Result<Prepared> {
+    pub async fn prepare<'a>(
+        &self,
+        query: &Query,
+        releases: &'a [Calibrated],
+        probes: impl Iterator<Item = &'a Calibrated>,
+    ) -> Result<Prepared> {
         self.dataset.check_unchanged().await?;
         let secret = Secret::draw().map_err(|_| Error::internal("the operating system gives no randomness"))?;
         let prepared = self.prepared(secret)?;
@@ -89,7 +94,7 @@ impl Engine {
             fixed.insert(id, empty(Arc::new(plan.schema().as_arrow().clone()))?);
         }
         let sources = Sources { dataset: &self.dataset, released: &released, fixed: &fixed, secret };
-        for release in releases {
+        for release in releases.iter().chain(probes) {
             let plan = bounded(release, &sources).map_err(unplannable)?;
             physical(&self.private, &plan).await.map_err(unplannable)?;
         }

@@ -1,5 +1,6 @@
 //! Where an error is asked for and not a price: what it costs, by how much that is too much, and which error can be had.
 
+use super::open::Known;
 use super::pricing::{Ask, made_for, released_accuracy};
 use crate::accounting::{Charge, Grant, pure_of_rho};
 use crate::algebra::{Accuracy, Tolerance};
@@ -15,6 +16,10 @@ pub struct Case<'a> {
     pub ask: &'a Ask,
     pub rules: &'a Rules,
     pub grant: &'a Grant,
+    /// What the bounds of the dataset's tables belong to: its name and the version of its policy.
+    pub scope: &'a str,
+    /// What the account has found out of them.
+    pub known: &'a Known,
 }
 
 impl Case<'_> {

@@ -46,6 +46,8 @@ pub enum Why {
     Keys,
     /// The one has the least error; the other's variance is so many times its own.
     Least(Family, f64),
+    /// It is chosen before bounds are: Gaussian noise, which bears many groups, where the grant has a delta.
+    Open(Family),
     /// The one is the cheapest for the error that is asked for; the other costs so many times as much of the grant.
     Cheapest(Family, f64),
 }
@@ -53,7 +55,7 @@ pub enum Why {
 impl Why {
     pub fn family(self) -> Family {
         match self {
-            Why::Asked(family) | Why::Least(family, _) | Why::Cheapest(family, _) => family,
+            Why::Asked(family) | Why::Open(family) | Why::Least(family, _) | Why::Cheapest(family, _) => family,
             Why::NoDelta | Why::Keys => Family::Laplace,
         }
     }
@@ -106,7 +108,7 @@ fn ways(asked: Asked, grant: &Grant) -> Ways {
 }
 
 /// The rho of which a grant buys as many as of this epsilon, and no more than any mechanism of that epsilon costs.
-fn most_rho(epsilon: Amount, grant: &Grant) -> Amount {
+pub fn most_rho(epsilon: Amount, grant: &Grant) -> Amount {
     let pure = rho_of_pure(epsilon);
     match grant.rho_limit.is_zero() {
         // No account of the grant can pay it; it has a price all the same.

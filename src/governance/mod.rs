@@ -5,6 +5,7 @@ mod balance;
 mod choice;
 mod explain;
 mod names;
+mod open;
 mod pricing;
 mod receipt;
 
@@ -13,8 +14,9 @@ pub use balance::balance_message;
 pub use choice::Why;
 pub use explain::steps;
 pub use names::Names;
+pub use open::{Key, Known, OpenRelease};
 pub use pricing::{Ask, Priced, price};
-pub use receipt::{columns, number_in_words, price_message, releases};
+pub use receipt::{bound_in_words, columns, number_in_words, price_message, releases};
 
 /// Probability that an interval misses the exact value.
 pub const ALPHA: f64 = 0.05;

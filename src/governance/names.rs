@@ -47,6 +47,14 @@ impl Names<'_> {
         }
     }
 
+    /// What one unit has of a sum or mean.
+    pub fn total(&self, measure: &Measure, release: &Release) -> String {
+        match &measure.of {
+            Quantity::Sum { of, centred: true, .. } => format!("mean of {}", self.expr(of, &release.input)),
+            _ => self.quantity(measure, release),
+        }
+    }
+
     /// Names of a table's columns at these positions.
     pub fn columns(&self, table: usize, columns: &[usize]) -> String {
         let table = &self.dataset.tables[table];

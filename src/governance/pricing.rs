@@ -1,14 +1,15 @@
 //! The price of a question: a function of its text and of policy, never of data.
 
 use super::accuracy::Case;
-use super::choice::{Asked, Why, choose};
+use super::choice::{Asked, Why, choose, most_rho};
+use super::open::{OpenRelease, charge, lacking, prepare};
 use crate::accounting::{Charge, Grant};
-use crate::algebra::{Accuracy, Contribution, Mechanism, Release, Terms};
+use crate::algebra::{Accuracy, Contribution, Family, Mechanism, Probe, Release, Terms};
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, Uncalibrated};
+use crate::mechanism::{Calibrated, Chosen, Found, Price, Uncalibrated, provisional};
 use crate::num::{Amount, ParseAmountError};
-use crate::sql::{Parameter, Statement};
+use crate::sql::Parameter;
 
 /// What a client asks for beside the SQL; what it leaves out is the dataset's.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,9 +37,48 @@ pub struct Priced {
     pub releases: Vec<Calibrated>,
     /// Why each has the noise that it has.
     pub reasons: Vec<Why>,
+    /// For those whose bounds are found while they run: what stands in `releases` is provisional.
+    pub open: Vec<Option<OpenRelease>>,
+    /// Bounds that were found for each, while it ran or before.
+    pub chosen: Vec<Vec<Chosen>>,
     pub charge: Charge,
     /// That of the account which asks.
     pub grant: Grant,
+}
+
+impl Priced {
+    /// What is asked to find bounds.
+    pub fn probes(&self) -> impl Iterator<Item = &super::open::Asked> {
+        self.open.iter().flatten().flat_map(|open| &open.probes)
+    }
+
+    /// Noisy tables that are paid for.
+    pub fn draws(&self) -> usize {
+        self.releases.len() + self.probes().count()
+    }
+
+    /// Puts what was found for a release in the place of what stood for it.
+    pub fn settle(&mut self, at: usize, found: &[(Probe, Found)]) -> Result<()> {
+        if let Some(open) = &self.open[at] {
+            let settled = open.settle(found).map_err(|_| Error::internal("bounds that cannot be used"))?;
+            (self.releases[at], self.chosen[at]) = settled;
+        }
+        Ok(())
+    }
+
+    /// What is asked of each release, whatever of it is known already: the same question is the same once its bounds are found.
+    pub fn intents(&self) -> Vec<String> {
+        let intent = |(made, open): (&Calibrated, &Option<OpenRelease>)| match open {
+            Some(open) => open.intent(),
+            None => format!("{made:?}"),
+        };
+        self.releases.iter().zip(&self.open).map(intent).collect()
+    }
+
+    /// Whether the bounds of a release are still to be found.
+    pub fn is_unsettled(&self, at: usize) -> bool {
+        self.chosen[at].is_empty() && self.open[at].is_some()
+    }
 }
 
 /// Most draws for one question: groups times measures, and more for quantiles.
@@ -51,15 +91,15 @@ const MAX_DRAWS: u64 = 1_000_000;
 /// The noise is chosen for an account with this grant: see [`super::choice`].
 ///
 /// Errors: `INVALID_EPSILON`, `EPSILON_ABOVE_MAXIMUM`, `INVALID_REQUEST`, `PRIVATE_KEYS` where delta is zero, `UNSUPPORTED_SQL` where it would be too large.
-pub fn price(statement: &Statement, ask: &Ask, rules: &Rules, grant: &Grant) -> Result<Priced> {
-    let case = Case { statement, ask, rules, grant };
+pub fn price(case: Case) -> Result<Priced> {
     let priced = made_for(case)?;
     case.check_maximum(&priced.charge)?;
     Ok(priced)
 }
 
 /// The same, however much what an error is asked for costs.
-pub(super) fn made_for(Case { statement, ask, rules, grant }: Case) -> Result<Priced> {
+pub(super) fn made_for(case: Case) -> Result<Priced> {
+    let Case { statement, ask, rules, grant, .. } = case;
     let contribution = contribution(ask, rules)?;
     if ask.accuracy.is_some() && !ask.epsilon.is_empty() {
         let message = "epsilon is a price, and an error is what a price is found for: give one of them";
@@ -69,21 +109,51 @@ pub(super) fn made_for(Case { statement, ask, rules, grant }: Case) -> Result<Pr
     if statement.query.releases.iter().any(|release| release.measures.is_empty()) {
         return Err(Error::internal("a release of nothing"));
     }
-    let asked = |release: &Release| Asked {
-        release: Release { contribution, ..release.clone() },
-        epsilon: release.terms.epsilon.unwrap_or(of_each),
-        delta: release.terms.delta.unwrap_or(delta_share),
-        accuracy: released_accuracy(release, ask),
-        family: release.terms.family.or(ask.mechanism.unwrap_or(rules.mechanism).family()),
+    let lacks: Vec<Vec<Probe>> = statement.query.releases.iter().map(|release| lacking(release, ask, rules)).collect();
+    let asked = |(release, lacks): (&Release, &Vec<Probe>)| {
+        let family = release.terms.family.or(ask.mechanism.unwrap_or(rules.mechanism).family());
+        let release = Release { contribution, ..release.clone() };
+        Asked {
+            epsilon: release.terms.epsilon.unwrap_or(of_each),
+            delta: release.terms.delta.unwrap_or(delta_share),
+            accuracy: released_accuracy(&release, ask),
+            // How much noise there will be is not known yet, but that Gaussian noise bears many groups.
+            family: if lacks.is_empty() { family } else { family.or(Some(of_open(grant))) },
+            release: provisional(release, lacks.iter().copied()),
+        }
     };
-    let asked: Vec<Asked> = statement.query.releases.iter().map(asked).collect();
-    let epsilons: Vec<Amount> = asked.iter().map(|asked| asked.epsilon).collect();
-    let chosen = choose(asked, grant).map_err(|(at, e)| unmade(e, epsilons[at]))?;
+    let asked: Vec<Asked> = statement.query.releases.iter().zip(&lacks).map(asked).collect();
+    let prices: Vec<(Price, Option<Family>)> =
+        asked.iter().map(|asked| (whole_price(asked, grant), asked.family)).collect();
+    if asked.iter().zip(&lacks).any(|(asked, lacks)| asked.accuracy.is_some() && !lacks.is_empty()) {
+        let message = "an error cannot be priced where bounds are still to be found: name max_groups_contributed and contribution_bounds_per_group, or an epsilon in its place";
+        return Err(Error::new(Code::InvalidRequest, message));
+    }
+    let made = choose(asked, grant).map_err(|(at, e)| unmade(e, prices[at].0.epsilon))?;
+    let (mut releases, mut reasons): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    let mut open = vec![None; releases.len()];
+    let mut chosen = vec![vec![]; releases.len()];
+    for (at, lacks) in lacks.into_iter().enumerate().filter(|(_, lacks)| !lacks.is_empty()) {
+        let ((price, family), release) = (prices[at], &statement.query.releases[at]);
+        let family = family.unwrap_or(Family::Laplace);
+        let release = Release { contribution, ..release.clone() };
+        let unmade = |e| unmade(e, price.epsilon);
+        let found = prepare(release, (price, family), lacks, (case.scope, case.known)).map_err(unmade)?;
+        let charge = charge(price, family, releases[at].cells.is_none());
+        if found.probes.is_empty() {
+            (releases[at], chosen[at]) = found.settle(&[]).map_err(unmade)?;
+        } else {
+            releases[at] = found.provisional().map_err(unmade)?;
+        }
+        // The same whether bounds are known already or not.
+        releases[at].charge = charge;
+        reasons[at] = Why::Open(family);
+        open[at] = Some(found);
+    }
     // From here on the terms are in what is calibrated: who asks for the same in other words asks the same.
-    let without_terms = |(made, why): (Calibrated, Why)| {
-        (Calibrated { release: Release { terms: Terms::default(), ..made.release }, ..made }, why)
-    };
-    let (releases, reasons): (Vec<_>, Vec<_>) = chosen.into_iter().map(without_terms).unzip();
+    for made in &mut releases {
+        made.release.terms = Terms::default();
+    }
     if releases.iter().map(Calibrated::draws).fold(0, u64::saturating_add) > MAX_DRAWS {
         let message = format!(
             "the question needs more than {MAX_DRAWS} draws of noise, of which a quantile with error bars has hundreds in each group: group by fewer keys, or ask for fewer aggregates"
@@ -96,7 +166,16 @@ pub(super) fn made_for(Case { statement, ask, rules, grant }: Case) -> Result<Pr
         Some(whole) => Charge { epsilon: sum.epsilon.map(|_| whole), ..sum },
         None => sum,
     };
-    Ok(Priced { releases, reasons, charge, grant: *grant })
+    Ok(Priced { releases, reasons, open, chosen, charge, grant: *grant })
+}
+
+/// The distribution where it is chosen before bounds are.
+fn of_open(grant: &Grant) -> Family {
+    if grant.rho_limit.is_zero() { Family::Laplace } else { Family::Gaussian }
+}
+
+fn whole_price(asked: &Asked, grant: &Grant) -> Price {
+    Price { epsilon: asked.epsilon, rho: most_rho(asked.epsilon, grant), delta: asked.delta }
 }
 
 /// Why a release of this epsilon cannot be made.
@@ -113,6 +192,10 @@ fn unmade(e: Uncalibrated, epsilon: Amount) -> Error {
         Uncalibrated::NoError => (
             Code::InvalidRequest,
             "an error can be asked for of counts and sums alone: what else is asked for has an error that is not known before its groups are. Name an epsilon instead, or ask for the counts and sums by themselves".into(),
+        ),
+        Uncalibrated::TooManyBounds => (
+            Code::InvalidRequest,
+            "limits can be found for at most 4 sums and means of one SELECT: write them, sum(x, contribution_bounds_per_group => (low, high)), or ask for fewer".into(),
         ),
         Uncalibrated::TwoPrices => (
             Code::InvalidRequest,

@@ -2,10 +2,10 @@
 
 use super::{ALPHA, Names, Priced, Why};
 use crate::accounting::{Charge, Grant};
-use crate::algebra::{Bounds, Clamp, Contribution, Family, Key, Measure, Output, Quantity};
+use crate::algebra::{Bounds, Clamp, Contribution, Family, Key, Measure, Output, Probe, Quantity};
 use crate::engine::Confidence;
 use crate::mechanism::{Calibrated, Noise, Selection, UNIT_WEIGHT};
-use crate::proto::{NoisyColumn, NoisyNumber, Price, ReleaseKey, ReleaseNote};
+use crate::proto::{ChosenBound, NoisyColumn, NoisyNumber, Price, ReleaseKey, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
 
 pub fn price_message(charge: &Charge, grant: &Grant) -> Price {
@@ -20,19 +20,24 @@ pub fn price_message(charge: &Charge, grant: &Grant) -> Price {
 
 /// One note per release.
 pub fn releases(priced: &Priced, names: &Names) -> Vec<ReleaseNote> {
-    let noted = |(at, (made, why)): (usize, (&Calibrated, &Why))| note(at + 1, made, *why, names, &priced.grant);
-    priced.releases.iter().zip(&priced.reasons).enumerate().map(noted).collect()
+    (0..priced.releases.len()).map(|at| note(at, priced, names)).collect()
 }
 
-fn note(id: usize, made: &Calibrated, why: Why, names: &Names, grant: &Grant) -> ReleaseNote {
-    let numbers: Vec<NoisyNumber> = (0..made.noise.len()).map(|measure| number(measure, made, names)).collect();
+fn note(at: usize, priced: &Priced, names: &Names) -> ReleaseNote {
+    let (made, why, grant) = (&priced.releases[at], priced.reasons[at], &priced.grant);
+    let mut numbers: Vec<NoisyNumber> = (0..made.noise.len()).map(|measure| number(measure, made, names)).collect();
+    if priced.is_unsettled(at) {
+        let unknown = |n: NoisyNumber| NoisyNumber { noise_scale: 0.0, half_width: 0.0, lower: 0.0, upper: 0.0, ..n };
+        numbers = numbers.into_iter().map(unknown).collect();
+    }
     let key_columns: Vec<ReleaseKey> = made.release.keys.iter().map(|key| key_column(key, made, names)).collect();
     ReleaseNote {
-        summary: summary(id, made, &key_columns, &numbers),
+        summary: summary(at, priced, &key_columns, &numbers),
+        chosen: chosen(at, priced, names),
         key_columns,
         numbers,
         max_rows_in_all_groups: made.contribution.total.unwrap_or(0),
-        max_groups_contributed: made.contribution.groups,
+        max_groups_contributed: if priced.is_unsettled(at) { 0 } else { made.contribution.groups },
         max_rows_contributed: made.contribution.rows,
         keys: keys(made),
         groups: made.cells.unwrap_or(0),
@@ -42,6 +47,44 @@ fn note(id: usize, made: &Calibrated, why: Why, names: &Names, grant: &Grant) ->
         },
         price: Some(price_message(&made.charge, grant)),
         choice: choice(why),
+    }
+}
+
+/// The bounds that a release finds, or has found.
+fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
+    let (made, unit) = (&priced.releases[at], &names.dataset.privacy_unit);
+    let open = priced.open[at].iter().flat_map(|open| open.lacking());
+    let note = |(probe, asked): (Probe, Option<&Calibrated>)| {
+        let found = priced.chosen[at].iter().find(|chosen| chosen.of == probe);
+        ChosenBound {
+            what: match probe {
+                Probe::Groups => format!("groups of {unit}"),
+                Probe::Totals(measure) => {
+                    format!("{} of {unit} in a group", names.total(&made.release.measures[measure], &made.release))
+                }
+            },
+            lower: found.map_or(0.0, |found| found.bounds.low),
+            upper: found.map_or(0.0, |found| found.bounds.high),
+            cut_off: found.map_or(0.0, |found| found.cut_off),
+            known: found.is_some(),
+            price: asked.map(|made| price_message(&made.charge, &priced.grant)),
+        }
+    };
+    open.map(note).collect()
+}
+
+/// A chosen bound in words.
+pub fn bound_in_words(bound: &ChosenBound) -> String {
+    let ChosenBound { what, lower, upper, cut_off, known, .. } = bound;
+    match (known, *lower == 0.0 && what.starts_with("groups")) {
+        (false, _) => format!("{what}: found out by the question, for a part of its price"),
+        (true, true) => format!(
+            "{what}: at most {upper}, as found out; about {:.1} % of contributions are cut off",
+            cut_off * 100.0
+        ),
+        (true, false) => {
+            format!("{what}: within [{lower}, {upper}], as found out; about {:.1} % of it is cut off", cut_off * 100.0)
+        }
     }
 }
 
@@ -62,6 +105,7 @@ fn choice(why: Why) -> String {
         Why::Asked(family) => format!("{} noise, as the question or the dataset's policy asks", name(family)),
         Why::NoDelta => "Laplace noise: the grant has no delta, which Gaussian noise needs".into(),
         Why::Keys => "keys alone: of the two rules for them, the one that shows a key of fewer units".into(),
+        Why::Open(family) => format!("{} noise: chosen before the bounds are", name(family)),
         Why::Least(family, ratio) => {
             let other = name(other(family));
             format!(
@@ -108,7 +152,8 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
 }
 
 /// A release in words.
-fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNumber]) -> String {
+fn summary(at: usize, priced: &Priced, keys: &[ReleaseKey], numbers: &[NoisyNumber]) -> String {
+    let made = &priced.releases[at];
     let groups = match (keys, made.cells) {
         ([], _) => "one row".to_owned(),
         (keys, cells) => {
@@ -122,11 +167,12 @@ fn summary(id: usize, made: &Calibrated, keys: &[ReleaseKey], numbers: &[NoisyNu
     let numbers: Vec<String> = numbers.iter().map(number_in_words).collect();
     let Contribution { groups: most, rows, total } = made.contribution;
     let limits = match (keys.is_empty(), total) {
+        _ if priced.is_unsettled(at) => "limits that nobody declared are found out first".to_owned(),
         (_, Some(total)) => format!("each unit has at most {total} rows in all"),
         (true, None) => format!("each unit has at most {rows} rows"),
         (false, None) => format!("each unit is in at most {most} groups with at most {rows} rows in each"),
     };
-    let parts = [vec![format!("release {id}: {groups}")], numbers, vec![limits]].concat();
+    let parts = [vec![format!("release {}: {groups}", at + 1)], numbers, vec![limits]].concat();
     parts.join("; ")
 }
 
@@ -137,6 +183,9 @@ pub fn number_in_words(number: &NoisyNumber) -> String {
     let [noise_scale, half_width] = [noise_scale, half_width].map(|number| (number * 1e4).round() / 1e4);
     let share = if *share < 1.0 { format!("; {:.0} % of the price", share * 100.0) } else { String::new() };
     let said = match mechanism.as_str() {
+        _ if noise_scale == 0.0 && lower == upper => {
+            format!("{quantity}: {mechanism}, whose scale follows from limits that are found out first")
+        }
         Noise::EXPONENTIAL => format!(
             "{quantity}, numbered within [{lower}, {upper}]: by the {mechanism}, whose probability falls e-fold with each {noise_scale} rows, within {half_width} rows of the exact rank or count {percent:.0} % of the time"
         ),
@@ -170,8 +219,21 @@ fn keys(made: &Calibrated) -> String {
 }
 
 /// One entry per noisy column of the answer.
-pub fn columns(columns: &[OutputColumn], releases: &[Calibrated]) -> Vec<NoisyColumn> {
-    columns.iter().filter_map(|column| noisy_column(column, releases)).collect()
+pub fn columns(columns: &[OutputColumn], priced: &Priced) -> Vec<NoisyColumn> {
+    let noted = |column: &OutputColumn| {
+        let noted = noisy_column(column, &priced.releases)?;
+        let unsettled = matches!(column.noise, OutputNoise::Output(release, _) if priced.is_unsettled(release));
+        Some(match unsettled {
+            true => NoisyColumn {
+                noise_scale: 0.0,
+                half_width: 0.0,
+                bounds: "limits that are found out first".into(),
+                ..noted
+            },
+            false => noted,
+        })
+    };
+    columns.iter().filter_map(noted).collect()
 }
 
 fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyColumn> {

@@ -81,6 +81,23 @@ pub enum Reserved {
     Stored(StoredAnswer),
 }
 
+/// What comes of a reservation, stored in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    pub bytes: Vec<u8>,
+    /// Bounds that were found out on the way.
+    pub bounds: Vec<FoundBounds>,
+}
+
+/// Released numbers by which bounds are chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundBounds {
+    /// Digest of what was asked.
+    pub asked: Vec<u8>,
+    /// As JSON.
+    pub found: String,
+}
+
 /// An answer as it was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAnswer {

@@ -5,7 +5,7 @@
 //! itself. A caller is told of its change after the commit, never before.
 
 use super::statements::{self, Decision, unavailable};
-use super::{Account, Balance, Claim, Reserved, Setting, StoredAnswer, audit};
+use super::{Account, Answered, Balance, Claim, FoundBounds, Reserved, Setting, StoredAnswer, audit};
 use crate::accounting::Reservation;
 use crate::error::{Code, Error, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 /// What makes each version of the file from the one before; the number of those done is the file's `user_version`.
-const VERSIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const VERSIONS: [&str; 3] = [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 /// Most changes that share one commit.
 const MAX_GROUP: usize = 256;
 
@@ -35,7 +35,7 @@ struct Work {
 enum Change {
     Apply(Vec<Setting>),
     Reserve(Claim),
-    Commit { principal: String, query_id: String, bytes: Vec<u8> },
+    Commit { principal: String, query_id: String, answered: Answered },
     Fail { principal: String, query_id: String, freeze: bool },
     Begin,
     Nothing,
@@ -101,9 +101,9 @@ impl Ledger {
     }
 
     /// Stores an answer and returns what is stored: the bytes of whichever run was first.
-    pub async fn commit(&self, principal: &str, query_id: &str, bytes: Vec<u8>) -> Result<StoredAnswer> {
+    pub async fn commit(&self, principal: &str, query_id: &str, answered: Answered) -> Result<StoredAnswer> {
         let (principal, query_id) = (principal.to_owned(), query_id.to_owned());
-        self.change(Change::Commit { principal: principal.clone(), query_id: query_id.clone(), bytes }).await?;
+        self.change(Change::Commit { principal: principal.clone(), query_id: query_id.clone(), answered }).await?;
         self.answer(&principal, &query_id).await?.ok_or_else(given_up)
     }
 
@@ -148,6 +148,11 @@ impl Ledger {
     /// All active accounts, pools included.
     pub async fn balances(&self) -> Result<Vec<Balance>> {
         statements::balances(&mut *self.reader().await?).await
+    }
+
+    /// What an account has found out about bounds.
+    pub async fn bounds(&self, account: &Account) -> Result<Vec<FoundBounds>> {
+        statements::bounds(&mut *self.reader().await?, account).await
     }
 
     /// One account and its pool.
@@ -239,8 +244,8 @@ async fn apply(db: &mut SqliteConnection, now: i64, change: Change) -> Result<Ou
     match change {
         Change::Apply(settings) => statements::apply(db, now, &settings).await.map(|()| Outcome::Done),
         Change::Reserve(claim) => statements::reserve(db, now, &claim).await.map(Outcome::Decided),
-        Change::Commit { principal, query_id, bytes } => {
-            statements::commit(db, now, &principal, &query_id, &bytes).await.map(|_| Outcome::Done)
+        Change::Commit { principal, query_id, answered } => {
+            statements::commit(db, now, &principal, &query_id, &answered).await.map(|_| Outcome::Done)
         }
         Change::Fail { principal, query_id, freeze } => {
             statements::fail(db, now, &principal, &query_id, freeze).await.map(|()| Outcome::Done)

@@ -1,7 +1,7 @@
 //! The ledger's rules as statements within the writer's transaction. Each either does all it says or returns an error, and
 //! then the writer takes back what it did.
 
-use super::{Account, Balance, Claim, MAX_ATTEMPTS, MAX_LOST, Setting, StoredAnswer, audit};
+use super::{Account, Answered, Balance, Claim, FoundBounds, MAX_ATTEMPTS, MAX_LOST, Setting, StoredAnswer, audit};
 use crate::accounting::{Charge, Grant, Spent};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
@@ -348,13 +348,13 @@ pub async fn commit(
     now: i64,
     principal: &str,
     query_id: &str,
-    bytes: &[u8],
+    Answered { bytes, bounds }: &Answered,
 ) -> Result<bool> {
     let changed = sqlx::query(
         "UPDATE charges SET state = 'answered', answered_at = ?, answer = ? WHERE principal = ? AND query_id = ? AND state = 'reserved'",
     )
     .bind(now)
-    .bind(bytes)
+    .bind(bytes.as_slice())
     .bind(principal)
     .bind(query_id)
     .execute(&mut *db)
@@ -366,7 +366,53 @@ pub async fn commit(
     let digest = <sha2::Sha256 as sha2::Digest>::digest(bytes);
     let body = json!({ "principal": principal, "query_id": query_id, "answer_sha256": hex(&digest) });
     audit::append(db, now, "answer", &body).await.map_err(unavailable)?;
+    for found in bounds {
+        keep_bounds(db, now, (principal, query_id), found).await?;
+    }
     Ok(true)
+}
+
+/// Bounds are their account's from now on; those that it found out before stay.
+async fn keep_bounds(
+    db: &mut SqliteConnection,
+    now: i64,
+    (principal, query_id): (&str, &str),
+    FoundBounds { asked, found }: &FoundBounds,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO bounds (dataset, principal, purpose, asked, found, query_id, found_at)
+         SELECT dataset, principal, purpose, ?1, ?2, query_id, ?3 FROM charges WHERE principal = ?4 AND query_id = ?5
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(asked.as_slice())
+    .bind(found)
+    .bind(now)
+    .bind(principal)
+    .bind(query_id)
+    .execute(&mut *db)
+    .await
+    .map_err(unavailable)?;
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(found);
+    let body =
+        json!({ "principal": principal, "query_id": query_id, "asked": hex(asked), "found_sha256": hex(&digest) });
+    audit::append(db, now, "bounds", &body).await.map_err(unavailable)
+}
+
+/// What an account has found out about bounds.
+pub async fn bounds(db: &mut SqliteConnection, account: &Account) -> Result<Vec<FoundBounds>> {
+    let rows = sqlx::query("SELECT asked, found FROM bounds WHERE dataset = ? AND principal = ? AND purpose = ?")
+        .bind(&account.dataset)
+        .bind(&account.principal)
+        .bind(&account.purpose)
+        .fetch_all(db)
+        .await;
+    let found = |row: &SqliteRow| {
+        Ok(FoundBounds {
+            asked: row.try_get("asked").map_err(unavailable)?,
+            found: row.try_get("found").map_err(unavailable)?,
+        })
+    };
+    rows.map_err(unavailable)?.iter().map(found).collect()
 }
 
 /// Closes a reservation that could not be answered. It stays charged. What failed may have failed because of somebody's rows, so

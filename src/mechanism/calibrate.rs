@@ -106,6 +106,8 @@ pub enum Uncalibrated {
     NoError,
     /// An error is asked for, and measures have parts of epsilon of their own.
     TwoPrices,
+    /// It has more sums and means without bounds than are looked for.
+    TooManyBounds,
     /// No noise is as small as it has to be.
     TooExact,
 }

@@ -4,6 +4,7 @@
 //! The only source of randomness is the operating system's, through a cryptographic generator seeded
 //! afresh for every release. No float takes part in sampling.
 
+mod bounds;
 mod calibrate;
 mod choice;
 mod coins;
@@ -19,6 +20,7 @@ mod tail;
 mod tree;
 mod whole;
 
+pub use bounds::{Chosen, Found, GROUPS_PART, TOTALS_PART, check, open_totals, provisional, settle};
 pub use calibrate::{Calibrated, Price, Uncalibrated, calibrate, calibrate_to};
 pub use coins::Coins;
 pub use noise::Noise;

@@ -166,6 +166,31 @@ pub struct ReleaseNote {
     /// Which noise it has, and why, in words.
     #[prost(string, tag = "11")]
     pub choice: ::prost::alloc::string::String,
+    /// Bounds that nobody declared and that the question finds, or found, out for a part of its price.
+    #[prost(message, repeated, tag = "12")]
+    pub chosen: ::prost::alloc::vec::Vec<ChosenBound>,
+}
+/// A bound that was chosen by released numbers of units.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChosenBound {
+    /// For example "groups of one customer".
+    #[prost(string, tag = "1")]
+    pub what: ::prost::alloc::string::String,
+    /// 0 in a quote of what is still to be found.
+    #[prost(double, tag = "2")]
+    pub lower: f64,
+    #[prost(double, tag = "3")]
+    pub upper: f64,
+    /// The share of all contributions, or of all totals, that it cuts off, by the same numbers: bias, which no interval covers.
+    #[prost(double, tag = "4")]
+    pub cut_off: f64,
+    /// Whether it is known; else the question finds it out.
+    #[prost(bool, tag = "5")]
+    pub known: bool,
+    /// What finding it costs, within the release's price. Not there where it was paid for before.
+    #[prost(message, optional, tag = "6")]
+    pub price: ::core::option::Option<Price>,
 }
 /// A key of a release.
 #[derive(serde::Serialize)]

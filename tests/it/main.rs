@@ -1,6 +1,7 @@
 //! All integration tests in one binary: it links the engine once.
 
 mod answers;
+mod bounds;
 mod clause;
 mod commands;
 mod configuration;

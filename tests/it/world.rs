@@ -39,6 +39,8 @@ pub struct Recipe {
     pub shuffle: Option<u64>,
     pub max_epsilon: &'static str,
     pub mechanism: &'static str,
+    /// Whether bounds that are not declared may be found out.
+    pub private_bounds: bool,
     /// For private keys; 0 forbids them.
     pub delta: &'static str,
     pub groups: u64,
@@ -58,6 +60,7 @@ impl Default for Recipe {
             shuffle: None,
             max_epsilon: "1e9",
             mechanism: "laplace",
+            private_bounds: false,
             delta: "0",
             groups: 4,
             rows: 4,
@@ -167,7 +170,8 @@ fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 }
 
 fn dataset_file(recipe: &Recipe) -> String {
-    let Recipe { max_epsilon, delta, groups, rows, mechanism, .. } = recipe;
+    let Recipe { max_epsilon, delta, groups, rows, mechanism, private_bounds, .. } = recipe;
+    let groups = if *groups == 0 { String::new() } else { format!("max_groups_contributed = {groups}") };
     format!(
         r#"
 [dataset]
@@ -177,7 +181,8 @@ default_epsilon = "0.1"
 max_epsilon = "{max_epsilon}"
 mechanism = "{mechanism}"
 default_delta = "{delta}"
-max_groups_contributed = {groups}
+{groups}
+private_bounds = {private_bounds}
 max_rows_contributed = {rows}
 max_rows_per_unit = 100
 

@@ -18,6 +18,7 @@ from .client import Client, connect
 from .errors import AuthError, BudgetError, FrozenError, Position, RefusedError, UndertoneError
 from .plan import Step
 from .pricing import (
+    ChosenBound,
     NoisyColumn,
     NoisyNumber,
     Price,
@@ -37,6 +38,7 @@ __all__ = [
     "AuthError",
     "Balance",
     "BudgetError",
+    "ChosenBound",
     "Client",
     "Column",
     "Dataset",

@@ -15,6 +15,7 @@ from .budget import AccountState, Balance
 from .catalog import Column, Dataset, Table
 from .plan import Step, Visibility
 from .pricing import (
+    ChosenBound,
     NoisyColumn,
     NoisyNumber,
     Price,
@@ -122,7 +123,7 @@ def dataset(message: pb.Dataset) -> Dataset:
         max_epsilon=_amounts.from_wire(message.max_epsilon),
         default_delta=_amounts.from_wire(message.default_delta or "0"),
         max_delta=_amounts.from_wire(message.max_delta or "0"),
-        max_groups_contributed=message.max_groups_contributed,
+        max_groups_contributed=message.max_groups_contributed or None,
         max_rows_contributed=message.max_rows_contributed,
         default_mechanism=_MECHANISM_NAMES.get(message.default_mechanism, "unknown"),
         policy_version=message.policy_version,
@@ -170,7 +171,7 @@ def _noisy_column(message: pb.NoisyColumn) -> NoisyColumn:
 
 def _release(message: pb.ReleaseNote) -> ReleaseNote:
     return ReleaseNote(
-        max_groups_contributed=message.max_groups_contributed,
+        max_groups_contributed=message.max_groups_contributed or None,
         max_rows_contributed=message.max_rows_contributed,
         keys=message.keys,
         groups=message.groups or None,
@@ -195,6 +196,16 @@ def _release(message: pb.ReleaseNote) -> ReleaseNote:
         summary=message.summary,
         max_rows_in_all_groups=message.max_rows_in_all_groups or None,
         choice=message.choice,
+        chosen=tuple(
+            ChosenBound(
+                what=bound.what,
+                lower=bound.lower if bound.known else None,
+                upper=bound.upper if bound.known else None,
+                cut_off=bound.cut_off if bound.known else None,
+                price=_price(bound.price) if bound.HasField("price") else None,
+            )
+            for bound in message.chosen
+        ),
     )
 
 

@@ -77,7 +77,8 @@ class Dataset:
         max_epsilon: The most that one question may cost.
         default_delta: Delta of a question with private keys that names none. 0: keys are public.
         max_delta: The most delta that one question may ask for.
-        max_groups_contributed: Groups that one privacy unit may take part in.
+        max_groups_contributed: Groups that one privacy unit may take part in. None: each question
+            finds out a limit of its own, for a part of its price.
         max_rows_contributed: Rows that one privacy unit may add to one group.
         default_mechanism: `automatic`, `laplace`, `gaussian`, or `unknown` to this version of the
             client.
@@ -93,7 +94,7 @@ class Dataset:
     max_epsilon: Decimal
     default_delta: Decimal
     max_delta: Decimal
-    max_groups_contributed: int
+    max_groups_contributed: int | None
     max_rows_contributed: int
     default_mechanism: str
     policy_version: str
@@ -103,10 +104,11 @@ class Dataset:
         return f"{self.name}: {self.description}" if self.description else self.name
 
     def _notes(self) -> list[str]:
+        most = self.max_groups_contributed
+        groups = "as many groups as a question finds out" if most is None else f"{most:,} groups"
         return [
-            f"Protects {self.privacy_unit}, which counts in at most "
-            f"{self.max_groups_contributed:,} groups with at most {self.max_rows_contributed:,} "
-            "rows each.",
+            f"Protects {self.privacy_unit}, which counts in at most {groups} with at most "
+            f"{self.max_rows_contributed:,} rows each.",
             f"A question costs ε = {show(self.default_epsilon)} unless it says otherwise, and at "
             f"most ε = {show(self.max_epsilon)}. Mechanism: {self.default_mechanism}.",
             f"Private keys cost δ = {show(self.default_delta)} unless a question says otherwise."

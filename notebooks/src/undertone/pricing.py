@@ -118,11 +118,38 @@ class NoisyNumber:
 
 
 @dataclass(frozen=True)
+class ChosenBound:
+    """A bound that nobody declared, found out for a part of the price by noisy numbers of units.
+
+    Attributes:
+        what: For example `groups of one customer`.
+        lower: None in a quote of what is still to be found.
+        upper: Likewise.
+        cut_off: The share of all contributions, or of all totals, that it cuts off: bias, which no
+            interval covers.
+        price: What finding it costs. None where it was paid for before.
+    """
+
+    what: str
+    lower: float | None
+    upper: float | None
+    cut_off: float | None
+    price: Price | None
+
+    def __str__(self) -> str:
+        if self.lower is None or self.upper is None or self.cut_off is None:
+            return f"{self.what}: found out by the question"
+        cut_off = percent(round(self.cut_off, 4))
+        return f"{self.what}: {self.lower:g} to {self.upper:g}, which cuts off about {cut_off}"
+
+
+@dataclass(frozen=True)
 class ReleaseNote:
     """One noisy table within a question.
 
     Attributes:
-        max_groups_contributed: Groups that one privacy unit takes part in at most.
+        max_groups_contributed: Groups that one privacy unit takes part in at most; None where that
+            is still to be found out.
         max_rows_contributed: Rows that one privacy unit adds to one group at most.
         keys: How the keys were made public, in words.
         groups: Number of groups, all of which appear, empty ones too. None where keys are private:
@@ -136,9 +163,10 @@ class ReleaseNote:
         max_rows_in_all_groups: Rows that one privacy unit has in all groups together at most, where
             the question limits them.
         choice: Which noise it has, and why, in words.
+        chosen: Bounds that nobody declared and that the question finds, or found, out.
     """
 
-    max_groups_contributed: int
+    max_groups_contributed: int | None
     max_rows_contributed: int
     keys: str
     groups: int | None
@@ -149,6 +177,7 @@ class ReleaseNote:
     summary: str = ""
     max_rows_in_all_groups: int | None = None
     choice: str = ""
+    chosen: tuple[ChosenBound, ...] = ()
 
     def describe(self) -> str:
         """One line: the groups, the contribution bounds and the share of the price."""
@@ -163,11 +192,11 @@ class ReleaseNote:
         elif self.groups == 1:
             limits = f"one privacy unit counts {rows}"
         else:
-            limits = (
-                f"one privacy unit counts in at most {self.max_groups_contributed:,} of them, "
-                f"{rows} in each"
-            )
-        return f"{groups}. Limits: {limits}. Price: {self.price}"
+            most = self.max_groups_contributed
+            some = "some" if most is None else f"at most {most:,}"
+            limits = f"one privacy unit counts in {some} of them, {rows} in each"
+        found = "".join(f" Bound of {bound}." for bound in self.chosen)
+        return f"{groups}. Limits: {limits}.{found} Price: {self.price}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -165,14 +165,14 @@ impl Lowering<'_> {
             // Per unit alone.
             FoldKind::FixedSum(_) => Err(Error::internal("a fixed sum across units")),
             FoldKind::Sum => {
-                let bounds = self.row_bounds(&of, scope, "sum", mark.as_ref())?;
+                let bounds = self.sum_bounds(&of, scope, "sum", mark.as_ref())?;
                 self.check_sum(per_group, bounds)?;
                 let whole = ty == Type::Int;
                 let sum = own(Quantity::Sum { of, bounds, whole, centred: false }, per_group);
                 Ok(Output::Sum { sum: measure(measures, sum), whole })
             }
             FoldKind::Mean => {
-                let bounds = self.row_bounds(&of, scope, "avg", mark.as_ref())?;
+                let bounds = self.sum_bounds(&of, scope, "avg", mark.as_ref())?;
                 self.check_mean(per_group, bounds)?;
                 let half = |of: Quantity, per_group| Measure { of, per_group, epsilon: epsilon(2) };
                 let count = measure(measures, half(non_null(of.clone()), None));

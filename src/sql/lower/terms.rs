@@ -105,6 +105,14 @@ impl Lowering<'_> {
         Err(self.refuse(Code::MissingBounds, name, message))
     }
 
+    /// The same of a sum or mean, whose limits can be found out where there are none.
+    pub fn sum_bounds(&self, of: &Expr, scope: &Scope, name: &str, mark: Option<&Mark>) -> Result<Option<Bounds>> {
+        match self.row_bounds(of, scope, name, mark) {
+            Err(e) if e.code == Code::MissingBounds && self.dataset.rules.private_bounds => Ok(None),
+            known => known,
+        }
+    }
+
     /// Limits of a count: at most the dataset's rows per unit and group.
     pub fn check_count(&self, per_group: Option<Bounds>) -> Result<()> {
         let Some(asked) = per_group else { return Ok(()) };

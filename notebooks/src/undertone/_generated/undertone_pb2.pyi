@@ -118,7 +118,7 @@ class NoisyColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., has_interval: bool = ..., bounds: _Optional[str] = ..., simultaneous: bool = ...) -> None: ...
 
 class ReleaseNote(_message.Message):
-    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price", "threshold", "key_columns", "numbers", "summary", "max_rows_in_all_groups", "choice")
+    __slots__ = ("max_groups_contributed", "max_rows_contributed", "keys", "groups", "price", "threshold", "key_columns", "numbers", "summary", "max_rows_in_all_groups", "choice", "chosen")
     MAX_GROUPS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_CONTRIBUTED_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +130,7 @@ class ReleaseNote(_message.Message):
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_IN_ALL_GROUPS_FIELD_NUMBER: _ClassVar[int]
     CHOICE_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
     max_groups_contributed: int
     max_rows_contributed: int
     keys: str
@@ -141,7 +142,24 @@ class ReleaseNote(_message.Message):
     summary: str
     max_rows_in_all_groups: int
     choice: str
-    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ..., key_columns: _Optional[_Iterable[_Union[ReleaseKey, _Mapping]]] = ..., numbers: _Optional[_Iterable[_Union[NoisyNumber, _Mapping]]] = ..., summary: _Optional[str] = ..., max_rows_in_all_groups: _Optional[int] = ..., choice: _Optional[str] = ...) -> None: ...
+    chosen: _containers.RepeatedCompositeFieldContainer[ChosenBound]
+    def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ..., key_columns: _Optional[_Iterable[_Union[ReleaseKey, _Mapping]]] = ..., numbers: _Optional[_Iterable[_Union[NoisyNumber, _Mapping]]] = ..., summary: _Optional[str] = ..., max_rows_in_all_groups: _Optional[int] = ..., choice: _Optional[str] = ..., chosen: _Optional[_Iterable[_Union[ChosenBound, _Mapping]]] = ...) -> None: ...
+
+class ChosenBound(_message.Message):
+    __slots__ = ("what", "lower", "upper", "cut_off", "known", "price")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    LOWER_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    CUT_OFF_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    lower: float
+    upper: float
+    cut_off: float
+    known: bool
+    price: Price
+    def __init__(self, what: _Optional[str] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., cut_off: _Optional[float] = ..., known: bool = ..., price: _Optional[_Union[Price, _Mapping]] = ...) -> None: ...
 
 class ReleaseKey(_message.Message):
     __slots__ = ("expression", "public", "values")

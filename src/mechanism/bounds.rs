@@ -1,0 +1,321 @@
+//! Bounds that are chosen by what was released, and not guessed: the groups that a unit takes part in, and the limits of its sums and means.
+//!
+//! [`Probe`]s give the noisy number of units for each number of groups, and for each power of two that totals reach. Of all numbers of groups,
+//! and of all limits, those are taken that have the least expected squared error in a typical group: *noise*, which grows with the bound, and
+//! *bias*, what the bound cuts off, which shrinks. Everything here is post-processing of what was released and paid for; so is the estimate of
+//! what is cut off, which receipts show beside the noise.
+//!
+//! A typical group has its part of all contributions, where keys are public. Where they are private nobody knows how many groups there are: then a
+//! unit may take part in so many that at most a twentieth of all contributions is cut off, and a typical group has twice as many units as
+//! its threshold.
+//!
+//! Sources: clamps by a noisy histogram of totals in powers of two are those of Wilson et al. 2020, 5.1.1 (arXiv:1909.01917).
+
+use super::{Calibrated, Noise, Price, Selection, Uncalibrated, calibrate};
+use crate::algebra::{Bounds, Contribution, Family, Measure, Probe, Quantity, Release, group_edges, total_edges};
+
+/// What a probe released, as it is kept.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Found {
+    /// Noisy numbers of units, by bucket.
+    counts: Vec<i64>,
+    /// Noise alone is hardly ever above this in any bucket.
+    width: f64,
+    /// The standard deviation of the noise in one bucket.
+    deviation: f64,
+}
+
+/// A bound that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chosen {
+    pub of: Probe,
+    pub bounds: Bounds,
+    /// The share of all contributions, or of all totals, that it cuts off, by the same noisy numbers.
+    pub cut_off: f64,
+}
+
+/// The part of a release's price that finds how many groups a unit takes part in.
+pub const GROUPS_PART: (u128, u128) = (5, 100);
+/// The part that finds the limits of one sum or mean.
+pub const TOTALS_PART: (u128, u128) = (10, 100);
+
+/// The probability that noise alone makes any bucket count.
+const ALPHA: f64 = 0.02;
+/// Most neighbours that are looked at together, and how many standard deviations their sum must be above 0: several hundred sums
+/// of noise alone are that hardly ever.
+const WINDOW: usize = 8;
+const DEVIATIONS: f64 = 4.5;
+/// Where keys are private: the share of contributions that may be cut off.
+const CUT_OFF: f64 = 0.05;
+/// What one unit typically contributes, as a share of the most that it may.
+const TYPICAL: f64 = 0.25;
+
+impl Found {
+    pub fn new(counts: &[i128], noise: &Noise) -> Found {
+        let within = |count: &i128| (*count).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let width = noise.half_width(ALPHA / counts.len().max(1) as f64);
+        Found { counts: counts.iter().map(within).collect(), width, deviation: noise.variance().sqrt() }
+    }
+
+    /// The numbers of units that are no mere noise: those of buckets which, alone or with neighbours, have more than noise would make. The ends
+    /// of the buckets tell neighbours: those of one sign.
+    fn units(&self, ends: &[f64]) -> Vec<f64> {
+        let mut seen = vec![false; self.counts.len()];
+        for length in 1..=WINDOW.min(self.counts.len()) {
+            let least = if length == 1 { self.width } else { DEVIATIONS * self.deviation * (length as f64).sqrt() };
+            for first in 0..=self.counts.len() - length {
+                let window = first..first + length;
+                let one_sign = ends[first].signum() == ends[first + length - 1].signum();
+                if one_sign && self.counts[window.clone()].iter().map(|count| *count as f64).sum::<f64>() > least {
+                    seen[window].fill(true);
+                }
+            }
+        }
+        self.counts.iter().zip(seen).map(|(count, seen)| if seen { (*count as f64).max(0.0) } else { 0.0 }).collect()
+    }
+}
+
+/// `release` with the bounds that it lacks, by what was found, and calibrated at this price.
+pub fn settle(
+    release: Release,
+    price: Price,
+    family: Family,
+    found: &[(Probe, Found)],
+) -> Result<(Calibrated, Vec<Chosen>), Uncalibrated> {
+    let (mut release, mut chosen) = (provisional(release, found.iter().map(|(probe, _)| *probe)), vec![]);
+    let mut units_of_groups = None;
+    for (probe, found) in found.iter().filter(|(probe, _)| *probe == Probe::Groups) {
+        let (groups, cut_off, contributions) = choose_groups(&release, price, family, found)?;
+        units_of_groups = Some(contributions).filter(|contributions| *contributions > 0.0);
+        release.contribution.groups = groups;
+        chosen.push(Chosen { of: *probe, bounds: Bounds { low: 0.0, high: groups as f64 }, cut_off });
+    }
+    let made = calibrate(release.clone(), price, family)?;
+    for (probe, found) in found {
+        let Probe::Totals(measure) = *probe else { continue };
+        let (bounds, cut_off) = choose_limits(&made, &release, measure, found, units_of_groups);
+        release.measures[measure].per_group = Some(bounds);
+        chosen.push(Chosen { of: *probe, bounds, cut_off });
+    }
+    Ok((calibrate(release, price, family)?, chosen))
+}
+
+/// The same with bounds of one in the place of those that are to be chosen.
+pub fn provisional(release: Release, probes: impl Iterator<Item = Probe>) -> Release {
+    let mut release = release;
+    for probe in probes {
+        match probe {
+            Probe::Groups => release.contribution.groups = 1,
+            Probe::Totals(measure) => release.measures[measure].per_group = Some(Bounds { low: 0.0, high: 1.0 }),
+        }
+    }
+    release
+}
+
+/// Checks that no choice can fail: with the largest bounds of all there is the most noise.
+pub fn check(release: Release, price: Price, family: Family, probes: &[Probe]) -> Result<(), Uncalibrated> {
+    let mut largest = release;
+    for probe in probes {
+        match probe {
+            Probe::Groups => largest.contribution.groups = group_edges().last().copied().unwrap_or(1).unsigned_abs(),
+            Probe::Totals(measure) => {
+                let most = total_edges().into_iter().fold(0.0, f64::max);
+                largest.measures[*measure].per_group = Some(Bounds { low: -most, high: most });
+            }
+        }
+    }
+    calibrate(largest, price, family).map(|_| ())
+}
+
+/// The number of groups, what it cuts off, and how many contributions there are with it.
+fn choose_groups(
+    release: &Release,
+    price: Price,
+    family: Family,
+    found: &Found,
+) -> Result<(u64, f64, f64), Uncalibrated> {
+    let edges = group_edges();
+    let ends: Vec<f64> = edges.iter().map(|edge| *edge as f64).collect();
+    let units: Vec<(f64, f64)> = ends.iter().copied().zip(found.units(&ends)).collect();
+    let kept = |groups: f64| units.iter().map(|(edge, units)| units * edge.min(groups)).sum::<f64>();
+    let all = kept(f64::INFINITY);
+    // Where nothing was found, all may be cut off.
+    let cut_off = |groups: f64| if all > 0.0 { 1.0 - kept(groups) / all } else { 1.0 };
+    let most = release.cells().unwrap_or(u64::MAX);
+    let candidates =
+        edges.iter().map(|edge| edge.unsigned_abs()).filter(|groups| *groups < most).chain(release.cells());
+    let mut best: Option<(f64, u64)> = None;
+    for groups in candidates {
+        let cut = cut_off(groups as f64);
+        let error = match release.cells() {
+            Some(cells) => {
+                let contribution = Contribution { groups, ..release.contribution };
+                let made = calibrate(Release { contribution, ..release.clone() }, price, family)?;
+                let of_group = (all / cells as f64).max(1.0) * TYPICAL;
+                cut * cut + (noise_of(&made, 0) / of_group).powi(2)
+            }
+            None => f64::from(u8::from(cut > CUT_OFF)),
+        };
+        if best.is_none_or(|(least, _)| error < least) {
+            best = Some((error, groups));
+        }
+        // No larger number cuts off less.
+        if cut <= 0.0 {
+            break;
+        }
+    }
+    let groups = best.map_or(1, |(_, groups)| groups);
+    Ok((groups, cut_off(groups as f64), kept(groups as f64)))
+}
+
+/// Limits of one unit's sum or mean in a group, and the share of all totals that they cut off.
+fn choose_limits(
+    made: &Calibrated,
+    release: &Release,
+    measure: usize,
+    found: &Found,
+    contributions: Option<f64>,
+) -> (Bounds, f64) {
+    let ends = total_edges();
+    let found = ends.iter().copied().zip(found.units(&ends));
+    let totals: Vec<(f64, f64)> = found.filter(|(_, units)| *units > 0.0).collect();
+    let all: f64 = totals.iter().map(|(_, units)| units).sum();
+    let limits = |most: f64| {
+        let has = |sign: f64| totals.iter().any(|(edge, _)| edge * sign > 0.0);
+        Bounds { low: if has(-1.0) { -most } else { 0.0 }, high: if has(1.0) || !has(-1.0) { most } else { 0.0 } }
+    };
+    // The middle of a bucket, which begins at half of its end.
+    let size = |edge: f64| 0.75 * edge.abs();
+    let beyond = |most: f64| totals.iter().map(|(edge, units)| units * (size(*edge) - most).max(0.0)).sum::<f64>();
+    let of_group = match (release.cells(), &made.selection) {
+        (Some(cells), _) => contributions.unwrap_or(all) / cells as f64,
+        (None, Selection::Threshold { threshold, .. }) => 2.0 * *threshold as f64,
+        (None, _) => all,
+    };
+    // A mean is multiplied by its unit's rows, which are as many as they may be for the noise alone.
+    let weight =
+        if matches!(release.measures[measure].of, Quantity::Sum { centred: true, .. }) { TYPICAL } else { 1.0 };
+    let error = |most: f64| {
+        let bias = if all > 0.0 { weight * of_group * beyond(most) / all } else { 0.0 };
+        bias.powi(2) + (noise_of(made, measure) * most).powi(2)
+    };
+    let candidates = ends.iter().copied().filter(|edge| *edge > 0.0 && !totals.is_empty());
+    let best = candidates.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(1.0);
+    let sum: f64 = totals.iter().map(|(edge, units)| units * size(*edge)).sum();
+    (limits(best), if sum > 0.0 { beyond(best) / sum } else { 1.0 })
+}
+
+/// The standard deviation of a measure's noise, in what one unit may contribute at most.
+fn noise_of(made: &Calibrated, measure: usize) -> f64 {
+    match (made.noise.get(measure), made.clamps.get(measure)) {
+        (Some(noise), Some(clamp)) => noise.variance().sqrt() / clamp.per_group() as f64,
+        _ => 0.0,
+    }
+}
+
+/// Whether a sum's limits are still to be chosen.
+pub fn open_totals(release: &Release) -> impl Iterator<Item = Probe> {
+    let is_open = |(at, measure): (usize, &Measure)| crate::algebra::is_open(measure).then_some(Probe::Totals(at));
+    release.measures.iter().enumerate().filter_map(is_open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{Domain, Expr, Key, Literal, Output, Quantity, Relation, Terms, Type};
+    use crate::num::Amount;
+
+    fn release(cells: Option<i64>) -> Release {
+        let domain = cells.map(|cells| (0..cells).map(Literal::Int).collect::<Domain>());
+        let sum = Quantity::Sum { of: Expr::Column(2), bounds: None, whole: false, centred: false };
+        Release {
+            input: Relation::Protected { table: 0, columns: vec![0, 1] },
+            keys: vec![Key { expr: Expr::Column(1), ty: Type::Int, domain }],
+            measures: vec![Quantity::Rows.into(), sum.into(), Quantity::Units.into()],
+            outputs: vec![Output::Count(0), Output::Sum { sum: 1, whole: false }],
+            contribution: Contribution { groups: 1 << 20, rows: 1, total: None },
+            terms: Terms::default(),
+        }
+    }
+
+    fn price(epsilon: &str) -> Price {
+        Price::pure(epsilon.parse().unwrap(), "1e-6".parse().unwrap())
+    }
+
+    /// What a probe finds where so many units end at these edges, with the noise of this part of the price.
+    fn found(of: Probe, units: &[(f64, i128)], part: &str) -> Found {
+        let made = calibrate(of.release(&release(Some(100))), price(part), Family::Gaussian).unwrap();
+        let edges: Vec<f64> = match of {
+            Probe::Groups => group_edges().into_iter().map(|edge| edge as f64).collect(),
+            Probe::Totals(_) => total_edges(),
+        };
+        let count = |edge: &f64| units.iter().find(|(at, _)| at == edge).map_or(0, |(_, count)| *count);
+        Found::new(&edges.iter().map(count).collect::<Vec<_>>(), &made.noise[0])
+    }
+
+    #[test]
+    fn one_unit_moves_one_number_of_a_probe_by_one() {
+        for probe in [Probe::Groups, Probe::Totals(1)] {
+            for cells in [Some(100), None] {
+                let made = calibrate(probe.release(&release(cells)), price("1"), Family::Laplace).unwrap();
+                assert_eq!((made.noise[0].scale(), made.contribution.groups, made.contribution.rows), (1.0, 1, 1));
+                assert_eq!(made.noise.len(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn groups_are_as_many_as_noise_and_what_is_cut_off_weigh_up() {
+        let chosen = |units: &[(f64, i128)], cells, epsilon| {
+            let found = [
+                (Probe::Groups, found(Probe::Groups, units, "0.05")),
+                (Probe::Totals(1), found(Probe::Totals(1), &[(2.0, 9000)], "0.1")),
+            ];
+            let (made, chosen) = settle(release(cells), price(epsilon), Family::Gaussian, &found).unwrap();
+            assert_eq!(made.contribution.groups as f64, chosen[0].bounds.high);
+            chosen[0]
+        };
+        // Most units have few groups, some have many: with little noise all count, with much those of most.
+        let units = [(1.0, 5_000), (2.0, 3_000), (4.0, 2_000), (32.0, 1_000)];
+        let (little, much) = (chosen(&units, Some(50), "10"), chosen(&units, Some(50), "0.01"));
+        assert_eq!((little.bounds.high, little.cut_off), (32.0, 0.0));
+        assert!(much.bounds.high < 8.0 && much.cut_off > 0.3, "{much:?}");
+        // Never more than there are, and where nobody knows how many there are, so many that a twentieth is cut off.
+        assert_eq!(chosen(&units, Some(10), "10").bounds.high, 10.0);
+        let private = chosen(&units, None, "1");
+        assert!(private.cut_off <= 0.05 && private.bounds.high == 32.0, "{private:?}");
+        // Noise alone is no number of units.
+        assert_eq!(chosen(&[(1.0, 9_000), (1024.0, 60)], None, "1").bounds.high, 1.0);
+    }
+
+    #[test]
+    fn limits_hold_what_is_there() {
+        let limits = |units: &[(f64, i128)], epsilon| {
+            let found = [(Probe::Totals(1), found(Probe::Totals(1), units, "0.1"))];
+            let one = Release { contribution: Contribution { groups: 1, rows: 1, total: None }, ..release(Some(1)) };
+            let (made, chosen) = settle(one, price(epsilon), Family::Gaussian, &found).unwrap();
+            assert_eq!(made.release.measures[1].per_group, Some(chosen[0].bounds));
+            (chosen[0].bounds.low, chosen[0].bounds.high, chosen[0].cut_off)
+        };
+        assert_eq!(limits(&[(64.0, 5_000), (128.0, 4_000)], "1"), (0.0, 128.0, 0.0));
+        assert_eq!(limits(&[(-64.0, 5_000), (-128.0, 4_000)], "1"), (-128.0, 0.0, 0.0));
+        assert_eq!(limits(&[(-64.0, 5_000), (128.0, 4_000)], "1"), (-128.0, 128.0, 0.0));
+        // A few giants are cut off where their noise would drown the rest, and the receipt says how much that is.
+        let (_, high, cut_off) = limits(&[(64.0, 90_000), (2f64.powi(30), 300)], "0.001");
+        assert!(high < 2f64.powi(30) && cut_off > 0.9, "{high} {cut_off}");
+        let (_, high, cut_off) = limits(&[(64.0, 90_000), (2f64.powi(30), 300)], "1");
+        assert_eq!((high, cut_off), (2f64.powi(30), 0.0));
+        // Neighbours make up for each other's few units; of none at all nothing is known.
+        let few: Vec<(f64, i128)> = (0..6).map(|power| (2f64.powi(power), 40)).collect();
+        assert_eq!(limits(&few, "1").1, 32.0);
+        assert_eq!(limits(&[], "1"), (0.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn every_choice_can_be_calibrated_or_none_is_begun() {
+        let probes = [Probe::Groups, Probe::Totals(1)];
+        assert!(check(release(Some(100)), price("0.0001"), Family::Gaussian, &probes).is_ok());
+        let nothing = Price { rho: Amount::from_atto(1), ..price("1e-18") };
+        assert!(check(release(Some(100)), nothing, Family::Laplace, &probes).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Bounds that nobody declared: found out for a part of the price, kept, and free from then on.
+
+use crate::world::{ANA, BEN, Caller, Recipe, World, batch, code, request, rows};
+use undertone::proto;
+
+fn world(mechanism: &'static str, grants: [&'static str; 2]) -> World {
+    let recipe = Recipe {
+        groups: 0,
+        rows: 1000,
+        target: false,
+        private_bounds: true,
+        delta: "1e-7",
+        mechanism,
+        grants,
+        ..Recipe::default()
+    };
+    World::new(&recipe)
+}
+
+fn chosen(answer: &proto::Answer) -> Vec<proto::ChosenBound> {
+    answer.receipt.as_ref().unwrap().releases[0].chosen.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_with_found_bounds_are_exact_where_there_is_no_noise() {
+    let world = world("laplace", ["1e12", "1e12"]);
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    // Each unit is in few groups, and all totals are far within the powers of two that are tried.
+    for (sql, plain) in [
+        (
+            "SELECT hospital, count(*) AS n, sum(visit_id) AS s FROM visits GROUP BY hospital ORDER BY hospital",
+            "SELECT hospital, count(*) AS n, sum(visit_id, contribution_bounds_per_group => (0, 1000000)) AS s FROM visits GROUP BY hospital ORDER BY hospital",
+        ),
+        (
+            "SELECT sum(0 - visit_id) AS s FROM visits",
+            "SELECT sum(0 - visit_id, contribution_bounds_per_group => (-1000000, 0)) AS s FROM visits",
+        ),
+    ] {
+        let mut wide = request(plain, "1e9");
+        wide.question.as_mut().unwrap().max_groups_contributed = 100;
+        let (got, wanted) = (ana.ask(sql, "1e9").await, ana.execute(wide).await);
+        let read = |answer: &proto::Answer| rows(&batch(&answer.table));
+        assert_eq!(read(&got.unwrap_or_else(|e| panic!("{sql}: {}", e.message()))), read(&wanted.unwrap()), "{sql}");
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_is_paid_once_and_shown() {
+    for (mechanism, epsilon) in [("automatic", ""), ("laplace", "1")] {
+        let world = world(mechanism, ["100", "100"]);
+        let running = world.serve().await;
+        let (ana, ben) = (Caller::to(&running, ANA).await, Caller::to(&running, BEN).await);
+        let by_hospital = "SELECT hospital, sum(visit_id) AS s FROM visits GROUP BY hospital";
+        let quote = ana.quote(by_hospital, "1").await.unwrap();
+        let notes = &quote.releases[0];
+        assert_eq!(notes.chosen.len(), 2, "{mechanism}");
+        assert!(notes.chosen.iter().all(|bound| !bound.known && bound.price.is_some()));
+        assert!(quote.columns[0].half_width == 0.0 && quote.columns[0].bounds == "limits that are found out first");
+        let first = ana.ask(by_hospital, "1").await.unwrap();
+        let price = first.receipt.as_ref().unwrap().price.clone().unwrap();
+        assert_eq!((&price, price.epsilon.as_str()), (quote.price.as_ref().unwrap(), epsilon));
+        let found = chosen(&first);
+        let groups = found.iter().find(|bound| bound.what == "groups of one patient").unwrap();
+        assert!(groups.known && groups.price.is_some() && (1.0..=4.0).contains(&groups.upper), "{groups:?}");
+        let totals = found.iter().find(|bound| bound.what == "sum of visit_id of one patient in a group").unwrap();
+        assert!(totals.known && totals.lower <= 0.0 && totals.upper >= 1.0, "{totals:?}");
+        assert!(found.iter().all(|bound| (0.0..=1.0).contains(&bound.cut_off)));
+        assert!(first.receipt.as_ref().unwrap().columns[0].half_width > 0.0);
+
+        // The same question is the same, whether its bounds were known or not; and others over the same groups need to find out less.
+        assert!(ana.ask(by_hospital, "1").await.unwrap().replayed);
+        let again = ana.execute(proto::ExecuteRequest { fresh: true, ..request(by_hospital, "1") }).await.unwrap();
+        let kept = chosen(&again);
+        assert!(!again.replayed && kept.iter().all(|bound| bound.known && bound.price.is_none()));
+        assert_eq!(again.receipt.unwrap().price.unwrap(), price);
+        let other = ana.quote("SELECT hospital, count(*) AS n FROM visits GROUP BY hospital", "1").await.unwrap();
+        assert!(other.releases[0].chosen[0].known && other.columns[0].half_width > 0.0);
+        // What Ana found is not Ben's.
+        let bens = ben.quote(by_hospital, "1").await.unwrap();
+        assert!(bens.releases[0].chosen.iter().all(|bound| !bound.known));
+        running.stop().await.unwrap();
+
+        // Nor is it forgotten by a restart.
+        let running = world.serve().await;
+        let ana = Caller::to(&running, ANA).await;
+        let kept = ana.quote(by_hospital, "1").await.unwrap();
+        assert!(kept.releases[0].chosen.iter().all(|bound| bound.known));
+        running.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_and_named_bounds_need_no_finding() {
+    let world = world("automatic", ["100", "100"]);
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let found = async |sql: &str| {
+        ana.quote(sql, "1").await.unwrap_or_else(|e| panic!("{sql}: {}", e.message())).releases[0].chosen.len()
+    };
+    assert_eq!(found("SELECT count(*) AS n FROM visits").await, 0);
+    assert_eq!(found("SELECT avg(age) AS a FROM visits").await, 0);
+    assert_eq!(found("SELECT avg(visit_id) AS a FROM visits").await, 1);
+    assert_eq!(found("SELECT hospital, avg(visit_id) AS a, sum(visit_id) AS s FROM visits GROUP BY hospital").await, 3);
+    let clause = "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_groups_contributed = 2) hospital, sum(visit_id, contribution_bounds_per_group => (0, 9)) AS s FROM visits GROUP BY hospital";
+    assert_eq!(found(clause).await, 0);
+    // Private keys too.
+    assert_eq!(found("SELECT age, count(*) AS n FROM visits GROUP BY age").await, 1);
+    assert!(ana.ask("SELECT age, count(*) AS n FROM visits GROUP BY age", "1").await.is_ok());
+    for (sql, wanted, words) in [
+        (
+            "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (error = 100) hospital, count(*) AS n FROM visits GROUP BY hospital",
+            "INVALID_REQUEST",
+            "still to be found",
+        ),
+        (
+            "SELECT sum(visit_id) AS a, sum(visit_id + 1) AS b, sum(visit_id + 2) AS c, sum(visit_id + 3) AS d, sum(visit_id + 4) AS e FROM visits",
+            "INVALID_REQUEST",
+            "at most 4",
+        ),
+        ("SELECT stddev(visit_id) AS a FROM visits", "MISSING_BOUNDS", "needs public bounds"),
+    ] {
+        let refused = ana.quote(sql, "").await.unwrap_err();
+        assert!(code(&refused) == wanted && refused.message().contains(words), "{sql}: {}", refused.message());
+    }
+    running.stop().await.unwrap();
+}
