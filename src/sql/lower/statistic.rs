@@ -86,7 +86,10 @@ impl Lowering<'_> {
         mark: Option<&Mark>,
         measure: &mut impl FnMut(Quantity) -> usize,
     ) -> Result<Output> {
-        let name = statistic.name();
+        // STDDEV is short for STDDEV_SAMP, and so on: what stands in the text is what a message names.
+        let whole = statistic.name();
+        let short = whole.split('_').next().unwrap_or(whole);
+        let name = if self.locator.find(whole).is_none() { short } else { whole };
         let bounded = |expr: &Expr| match self.row_bounds(expr, scope, name, mark)? {
             Some(bounds) if bounds.low.abs().max(bounds.high.abs()) <= MAX_BOUND => Ok(bounds),
             _ => Err(Error::internal("a statistic without bounds")),
