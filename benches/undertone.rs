@@ -144,6 +144,9 @@ fn query(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Cells of a large release.
+const CELLS: usize = 100_000;
+
 /// Exact draws per second.
 fn noise(criterion: &mut Criterion) {
     let mut rng = StdRng::seed_from_u64(1);
@@ -156,6 +159,23 @@ fn noise(criterion: &mut Criterion) {
         let squared = ruint::aliases::U256::from(l1) * ruint::aliases::U256::from(l1);
         let gaussian = Noise::gaussian(squared, "0.5".parse().unwrap()).unwrap().sampler();
         group.bench_function(BenchmarkId::new("gaussian", name), |b| b.iter(|| gaussian.draw(coins)));
+    }
+    group.finish();
+    // A release of many cells: what noise adds to the time of a question.
+    let mut group = criterion.benchmark_group("cells");
+    group.throughput(Throughput::Elements(CELLS as u64));
+    let exact: Vec<i128> = (0..CELLS as i128).collect();
+    for (name, noise) in [
+        ("laplace", Noise::laplace(40, "0.1".parse().unwrap())),
+        ("gaussian", Noise::gaussian(ruint::aliases::U256::from(64), "0.005".parse().unwrap())),
+    ] {
+        let sampler = noise.unwrap().sampler();
+        group.bench_function(BenchmarkId::new(name, CELLS), |b| {
+            b.iter(|| {
+                let mut coins = Coins::new(&mut rng);
+                exact.iter().map(|cell| cell + sampler.draw(&mut coins)).collect::<Vec<i128>>()
+            });
+        });
     }
     group.finish();
 }

@@ -509,6 +509,8 @@ pub struct Terms {
     pub family: Option<Family>,
     /// In the place of a price: what its counts and sums may be off by.
     pub accuracy: Option<Accuracy>,
+    /// Whether numbers that cannot be negative are shown as 0 where noise makes them so.
+    pub non_negative: bool,
 }
 
 /// How narrow the intervals of counts and sums are to be.
@@ -580,6 +582,11 @@ impl Accuracy {
 }
 
 impl Terms {
+    /// What is still to be done once its price and its noise are known.
+    pub fn remaining(&self) -> Terms {
+        Terms { non_negative: self.non_negative, ..Terms::default() }
+    }
+
     /// What one unit contributes where it may contribute `most`.
     pub fn limits(&self, most: Contribution) -> Contribution {
         let total = self.total.unwrap_or(u64::MAX);

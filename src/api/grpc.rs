@@ -73,6 +73,7 @@ fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
         max_groups: question.max_groups_contributed,
         max_rows: question.max_rows_contributed,
         mechanism,
+        non_negative: question.non_negative,
         accuracy: accuracy.map_err(|message| invalid(&message))?,
     })
 }

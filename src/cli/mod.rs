@@ -186,6 +186,9 @@ struct QuestionArgs {
     /// About how large the counts and sums are.
     #[arg(long, value_name = "NUMBER", requires = "relative_error")]
     magnitude: Option<f64>,
+    /// Show counts, and sums of what is never negative, as 0 where noise makes them negative.
+    #[arg(long)]
+    non_negative: bool,
     /// How sure the error is to be; 0.95 if left out.
     #[arg(long, value_name = "PROBABILITY")]
     confidence: Option<f64>,
@@ -344,6 +347,7 @@ impl QuestionArgs {
             max_groups_contributed: self.max_groups,
             max_rows_contributed: self.max_rows,
             mechanism: mechanism.into(),
+            non_negative: self.non_negative,
             accuracy: Some(crate::proto::Accuracy {
                 error: self.error,
                 relative_error: self.relative_error,

@@ -293,7 +293,13 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             let half = widths.first as i128;
             let lower = steps.saturating_sub(half);
             let lower = widths.selected.as_ref().map_or(lower, |selected| selected.lower(steps).min(lower));
-            Estimate { value: number(steps), lower: number(lower), upper: number(steps.saturating_add(half)) }
+            // What is exact is not below this, so an interval that ends here holds as often.
+            let least = match made.release.terms.non_negative && made.clamps[*measure].unit_low >= 0 {
+                true => 0,
+                false => i128::MIN,
+            };
+            let [value, lower, upper] = [steps, lower, steps.saturating_add(half)].map(|end| number(end.max(least)));
+            Estimate { value, lower, upper }
         }
         Output::Logical { count, all } => {
             let any = released.columns[*count][cell] > 0;

@@ -2,7 +2,7 @@
 
 use super::pricing::Ask;
 use crate::accounting::{Charge, rho_of_pure};
-use crate::algebra::{Family, Probe, Release, Terms};
+use crate::algebra::{Family, Probe, Release};
 use crate::catalog::Rules;
 use crate::mechanism::{
     Calibrated, Chosen, Found, GROUPS_PART, Price, TOTALS_PART, Uncalibrated, calibrate, check, open_totals,
@@ -104,7 +104,10 @@ impl OpenRelease {
             settle(self.release.clone(), self.price, self.family, &[self.known.as_slice(), found].concat())?;
         let charge = charge(self.whole, self.family, made.cells.is_none());
         // What it asks for is in how it is calibrated.
-        Ok((Calibrated { release: Release { terms: Terms::default(), ..made.release }, charge, ..made }, chosen))
+        Ok((
+            Calibrated { release: Release { terms: made.release.terms.remaining(), ..made.release }, charge, ..made },
+            chosen,
+        ))
     }
 }
 

@@ -4,7 +4,7 @@ use super::accuracy::Case;
 use super::choice::{Asked, Why, choose, most_rho};
 use super::open::{OpenRelease, charge, lacking, prepare};
 use crate::accounting::{Charge, Grant};
-use crate::algebra::{Accuracy, Contribution, Family, Mechanism, Probe, Release, Terms};
+use crate::algebra::{Accuracy, Contribution, Family, Mechanism, Probe, Release};
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
 use crate::mechanism::{Calibrated, Chosen, Found, Price, Uncalibrated, provisional};
@@ -29,6 +29,8 @@ pub struct Ask {
     pub mechanism: Option<Mechanism>,
     /// In the place of epsilon.
     pub accuracy: Option<Accuracy>,
+    /// Whether numbers that cannot be negative are shown as 0 where noise makes them so.
+    pub non_negative: bool,
 }
 
 /// A question with its noise and its price.
@@ -112,7 +114,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
     let lacks: Vec<Vec<Probe>> = statement.query.releases.iter().map(|release| lacking(release, ask, rules)).collect();
     let asked = |(release, lacks): (&Release, &Vec<Probe>)| {
         let family = release.terms.family.or(ask.mechanism.unwrap_or(rules.mechanism).family());
-        let release = Release { contribution, ..release.clone() };
+        let release = released_as(release, contribution, ask);
         Asked {
             epsilon: release.terms.epsilon.unwrap_or(of_each),
             delta: release.terms.delta.unwrap_or(delta_share),
@@ -136,7 +138,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
     for (at, lacks) in lacks.into_iter().enumerate().filter(|(_, lacks)| !lacks.is_empty()) {
         let ((price, family), release) = (prices[at], &statement.query.releases[at]);
         let family = family.unwrap_or(Family::Laplace);
-        let release = Release { contribution, ..release.clone() };
+        let release = released_as(release, contribution, ask);
         let unmade = |e| unmade(e, price.epsilon);
         let found = prepare(release, (price, family), lacks, (case.scope, case.known)).map_err(unmade)?;
         let charge = charge(price, family, releases[at].cells.is_none());
@@ -152,7 +154,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
     }
     // From here on the terms are in what is calibrated: who asks for the same in other words asks the same.
     for made in &mut releases {
-        made.release.terms = Terms::default();
+        made.release.terms = made.release.terms.remaining();
     }
     if releases.iter().map(Calibrated::draws).fold(0, u64::saturating_add) > MAX_DRAWS {
         let message = format!(
@@ -167,6 +169,13 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
         None => sum,
     };
     Ok(Priced { releases, reasons, open, chosen, charge, grant: *grant })
+}
+
+/// A release with what the request says of all.
+fn released_as(release: &Release, contribution: Contribution, ask: &Ask) -> Release {
+    let mut release = Release { contribution, ..release.clone() };
+    release.terms.non_negative |= ask.non_negative;
+    release
 }
 
 /// The distribution where it is chosen before bounds are.

@@ -4,6 +4,8 @@
 //! The only source of randomness is the operating system's, through a cryptographic generator seeded
 //! afresh for every release. No float takes part in sampling.
 
+#[cfg(test)]
+mod audits;
 mod bounds;
 mod calibrate;
 mod choice;
@@ -25,7 +27,7 @@ pub use calibrate::{Calibrated, Price, Uncalibrated, calibrate, calibrate_to};
 pub use coins::Coins;
 pub use noise::Noise;
 pub use release::{Detail, Exact, ExactAggregates, LEVELS, Released, release};
-pub use selection::{MAX_KEYS, Selection, UNIT_WEIGHT, weight};
+pub use selection::{MAX_KEYS, Selection, UNIT_WEIGHT, keys_only, threshold, weight};
 #[cfg(test)]
 pub use split::weights;
 pub use tail::Tail;

@@ -115,8 +115,8 @@ impl Noise {
         }
     }
 
-    /// In squares of steps: that of discrete Laplace noise is 2 r / (1 - r)^2 with r = exp(-1 / b); that of discrete Gaussian noise is at
-    /// most its parameter. Of what is chosen, that of the rank, of which the probability falls like Laplace noise's; of a tree, that of
+    /// In squares of steps: that of discrete Laplace noise is 2 r / (1 - r)^2 with r = exp(-1 / b); that of discrete Gaussian noise is its
+    /// parameter, unless that is small. Of what is chosen, that of the rank, of which the probability falls like Laplace noise's; of a tree, that of
     /// a number of its last level.
     pub fn variance(&self) -> f64 {
         match self {
@@ -125,7 +125,7 @@ impl Noise {
                 // 2 r / (1 - r)^2 = 1 / (2 sinh^2(a / 2)); and where sinh is infinite, nothing.
                 0.5 / (a / 2.0).sinh().powi(2)
             }
-            Noise::Gaussian { variance } => variance.to_f64(),
+            Noise::Gaussian { variance } => gaussian_variance(variance.to_f64()),
             Noise::Exponential(choice) => 2.0 * choice.scale() * choice.scale(),
             Noise::Tree(tree) => tree.noise().variance(),
             Noise::Histogram { counted, .. } => counted.noise().variance(),
@@ -141,6 +141,17 @@ impl Noise {
             Noise::Tree(tree) => Noise::TREES[usize::from(matches!(tree.noise(), Noise::Gaussian { .. }))],
         }
     }
+}
+
+/// sum x^2 w(x) / sum w(x) with w(x) = exp(-x^2 / 2 parameter); from 16 on it is the parameter to 1e-100.
+fn gaussian_variance(parameter: f64) -> f64 {
+    if parameter >= 16.0 {
+        return parameter;
+    }
+    let weights = (1..160).map(|x| f64::from(x * x)).map(|squared| (squared, (-squared / (2.0 * parameter)).exp()));
+    let (above, all) =
+        weights.fold((0.0, 0.5), |(above, all), (squared, weight)| (above + squared * weight, all + weight));
+    above / all
 }
 
 #[cfg(test)]

@@ -31,6 +31,10 @@ pub struct Question {
     /// In the place of epsilon: the smallest price is charged at which the intervals of counts and sums are so narrow.
     #[prost(message, optional, tag = "10")]
     pub accuracy: ::core::option::Option<Accuracy>,
+    /// Show counts, and sums of what is never negative, as 0 where noise makes them negative. Intervals end at 0 then, and hold as often:
+    /// but the mean of many such numbers is too large.
+    #[prost(bool, tag = "11")]
+    pub non_negative: bool,
 }
 /// How narrow the intervals of counts and sums are to be. Either `error`, or `relative_error` with `magnitude`.
 #[derive(serde::Serialize)]

@@ -10,7 +10,7 @@ use super::parameters::Parameters;
 use crate::algebra::{Accuracy, Family};
 use crate::error::{Code, Error, Position, Result};
 use crate::num::{Amount, ParseAmountError};
-use datafusion::sql::sqlparser::ast::{Expr, Ident};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Value};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -38,6 +38,7 @@ pub struct Clause {
     pub strategy: Option<Strategy>,
     /// In the place of epsilon.
     pub accuracy: Option<Accuracy>,
+    pub non_negative: bool,
     /// What it takes for the privacy unit.
     pub unit: Option<Expr>,
 }
@@ -143,7 +144,7 @@ fn options(tokens: Vec<TokenWithSpan>, max_depth: usize) -> Result<Vec<(Ident, E
     })
 }
 
-const OPTIONS: &str = "epsilon, delta, max_groups_contributed, max_rows_contributed, group_selection_strategy, privacy_unit_column, and in the place of epsilon error or relative_error with magnitude, and confidence";
+const OPTIONS: &str = "epsilon, delta, max_groups_contributed, max_rows_contributed, group_selection_strategy, privacy_unit_column, non_negative, and in the place of epsilon error or relative_error with magnitude, and confidence";
 
 impl Clause {
     /// Reads the options of a clause; the place is that of its SELECT.
@@ -171,6 +172,12 @@ impl Clause {
                 "relative_error" => relative = Some(number(read, &name, at)?),
                 "magnitude" => magnitude = Some(number(read, &name, at)?),
                 "confidence" => confidence = Some(number(read, &name, at)?),
+                "non_negative" => match &value {
+                    Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => {
+                        clause.non_negative = value.value == Value::Boolean(true);
+                    }
+                    _ => return Err(invalid("non_negative takes true or false".into())),
+                },
                 "privacy_unit_column" => match value {
                     Expr::Identifier(_) | Expr::CompoundIdentifier(_) => clause.unit = Some(value),
                     _ => return Err(invalid("privacy_unit_column takes the name of a column".into())),

@@ -1,6 +1,6 @@
 //! What a price buys: the noise that is chosen for it, and the price that is found for an error.
 
-use crate::world::{ANA, BEN, Caller, Recipe, World, code, request};
+use crate::world::{ANA, BEN, Caller, Recipe, World, batch, code, request, rows};
 use undertone::proto;
 
 const COUNT: &str = "SELECT count(*) AS n FROM visits";
@@ -189,5 +189,40 @@ async fn errors_that_cannot_be_are_refused() {
     both.epsilon = "0.1".into();
     let refused = ana.quote_of(both).await.unwrap_err();
     assert!(refused.message().contains("give one of them"), "{}", refused.message());
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_not_negative_on_request() {
+    let world = World::new(&Recipe { patients: 20, rows: 1, max_epsilon: "1", groups: 1, ..Recipe::default() });
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    // Some hospitals have nobody, and there is noise of twenty.
+    let sql = "SELECT hospital, count(*) AS n, sum(age) AS s, sum(age - 60) AS d FROM visits WHERE age > 119 GROUP BY hospital";
+    let clause =
+        sql.replace("SELECT hospital", "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (non_negative = true) hospital");
+    let least = async |sql: &str, non_negative: bool| {
+        let mut least = [f64::INFINITY; 3];
+        for _ in 0..8 {
+            let mut asked = proto::ExecuteRequest { fresh: true, ..request(sql, "0.1") };
+            asked.question.as_mut().unwrap().non_negative = non_negative;
+            let answer = ana.execute(asked).await.unwrap();
+            let (table, ends) = (rows(&batch(&answer.table)), rows(&batch(&answer.intervals)));
+            for (row, ends) in table.iter().zip(&ends) {
+                for (at, least) in least.iter_mut().enumerate() {
+                    let [value, low, high]: [f64; 3] =
+                        [&row[at + 1], &ends[2 * at], &ends[2 * at + 1]].map(|text| text.parse().unwrap());
+                    assert!(low <= value && value <= high, "{row:?} {ends:?}");
+                    *least = least.min(low);
+                }
+            }
+        }
+        least
+    };
+    for (sql, asked) in [(sql, true), (clause.as_str(), false)] {
+        let [count, sum, difference] = least(sql, asked).await;
+        assert!(count == 0.0 && sum == 0.0 && difference < 0.0, "{count} {sum} {difference}");
+    }
+    assert!(least(sql, false).await.iter().all(|least| *least < 0.0));
     running.stop().await.unwrap();
 }

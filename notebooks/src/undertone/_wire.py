@@ -44,6 +44,7 @@ def question(
     epsilon: _amounts.Amount | None,
     delta: _amounts.Amount | None,
     accuracy: Accuracy | None,
+    non_negative: bool,
     mechanism: Mechanism | None,
     max_groups_contributed: int | None,
     max_rows_contributed: int | None,
@@ -69,6 +70,7 @@ def question(
         max_rows_contributed=max_rows_contributed or 0,
         mechanism=_MECHANISMS[mechanism],
         parameters=_parameters.to_wire(parameters),
+        non_negative=non_negative,
         accuracy=pb.Accuracy(**asdict(accuracy)) if accuracy else None,
     )
 

@@ -123,6 +123,7 @@ class Client:
         query_id: str | None = None,
         fresh: bool = False,
         accuracy: Accuracy | None = None,
+        non_negative: bool = False,
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
@@ -147,6 +148,8 @@ class Client:
             fresh: Pay for a new draw of the noise even where this question was answered before.
             accuracy: In the place of epsilon, what counts and sums may be off by: the smallest
                 price that does it is charged.
+            non_negative: Show counts, and sums of what is never negative, as 0 where noise makes
+                them negative. The mean of many such numbers is too large then.
             mechanism: "laplace", "gaussian", or "automatic" for whichever has the least error at
                 the price. None: the dataset's.
             max_groups_contributed: Groups that one privacy unit may take part in. None: the
@@ -174,6 +177,7 @@ class Client:
             epsilon=epsilon,
             delta=delta,
             accuracy=accuracy,
+            non_negative=non_negative,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,
@@ -215,6 +219,7 @@ class Client:
         epsilon: Amount | None = None,
         delta: Amount | None = None,
         accuracy: Accuracy | None = None,
+        non_negative: bool = False,
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
@@ -231,6 +236,7 @@ class Client:
             epsilon=epsilon,
             delta=delta,
             accuracy=accuracy,
+            non_negative=non_negative,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,

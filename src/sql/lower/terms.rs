@@ -48,8 +48,8 @@ impl Lowering<'_> {
             Some(Strategy::PublicGroups) | None => None,
         };
         let delta = clause.delta.map(|delta| delta.share(groupings));
-        let accuracy = clause.accuracy;
-        Ok(Terms { epsilon, delta, groups: clause.groups, total: clause.rows, family, accuracy })
+        let (accuracy, non_negative) = (clause.accuracy, clause.non_negative);
+        Ok(Terms { epsilon, delta, groups: clause.groups, total: clause.rows, family, accuracy, non_negative })
     }
 
     /// The clause's privacy unit must be the dataset's.
