@@ -192,6 +192,7 @@ fn charges(criterion: &mut Criterion) {
             account: account(),
             request: vec![0; 32],
             question: id.to_be_bytes().to_vec(),
+            before: None,
             charge: Charge::pure("0.1".parse().unwrap()),
             releases: 1,
             fresh: true,

@@ -92,6 +92,8 @@ pub struct Planned {
     engine: Arc<Engine>,
     /// Digest of all that the answer depends on but the names of its columns.
     question: Vec<u8>,
+    /// What it was stored as while the account's pure ledger was not over yet, where that is another question.
+    before: Option<Vec<u8>>,
     /// Where an error is asked for that could not be paid when this was planned: what could be.
     pub advice: Option<String>,
 }
@@ -109,8 +111,7 @@ impl Planned {
 
     /// Under which a stored answer is found again: it has the names of its columns in it.
     fn stored_as(&self) -> Vec<u8> {
-        let names = self.statement.columns.iter().map(|c| &c.name).collect::<Vec<_>>();
-        Sha256::digest(format!("{} {names:?}", self.digest())).to_vec()
+        stored_as(&self.engine, &self.statement, &self.priced)
     }
 }
 
@@ -189,6 +190,11 @@ impl Session {
 
     /// Understands and prices a question. Reads no data and charges nothing.
     pub async fn plan(&self, principal: &str, ask: &Ask) -> Result<Planned> {
+        self.plan_as(principal, ask, None).await
+    }
+
+    /// The same; what was charged already, as this question, is planned as it was then.
+    async fn plan_as(&self, principal: &str, ask: &Ask, charged: Option<Vec<u8>>) -> Result<Planned> {
         let own = self.account(principal, ask).await?;
         let account = own.account.clone();
         let pool = self.ledger.balance(&account).await?.map(|(_, pool)| pool);
@@ -200,12 +206,23 @@ impl Session {
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
             let scope = format!("{} {}", dataset.name, dataset.policy_version);
             let rules = &dataset.rules;
-            let case =
-                Case { statement: &statement, ask: &ask, rules, grant: &own.grant, scope: &scope, known: &known };
+            let pure_is_over = own.spent.total.epsilon.is_none() || !own.spent.total.delta.is_zero();
+            let (grant, scope, known) = (&own.grant, scope.as_str(), &known);
+            let case = Case { statement: &statement, ask: &ask, rules, grant, pure_is_over, scope, known };
             let priced = governance::price(case)?;
+            // What was answered while it was not.
+            let before = match pure_is_over {
+                true => governance::price(Case { pure_is_over: false, ..case }).ok(),
+                false => None,
+            };
+            let before = before.map(|priced| (stored_as(&engine, &statement, &priced), priced));
+            let (priced, before) = match before {
+                Some((digest, before)) if charged.as_ref() == Some(&digest) => (before, None),
+                before => (priced, before.map(|(digest, _)| digest)),
+            };
             let advice = pool.and_then(|pool| advice(case, &priced, [&own, &pool]));
             let question = question_digest(&engine, &statement, &priced);
-            Ok(Planned { account, statement, priced, engine, question, advice })
+            Ok(Planned { account, statement, priced, engine, question, before, advice })
         };
         let plan = self.workers.compute(plan).instrument(step("plan"));
         let planned = tokio::time::timeout(self.limits.deadline, plan).await;
@@ -219,7 +236,8 @@ impl Session {
         if let Some(stored) = self.ledger.replay(principal, query_id, &request).await? {
             return Ok(Delivered { stored, replayed: true });
         }
-        let ready = tokio::time::timeout(self.limits.deadline, self.ready(principal, ask)).await;
+        let charged = self.ledger.charged(principal, query_id).await?;
+        let ready = tokio::time::timeout(self.limits.deadline, self.ready(principal, ask, charged)).await;
         let (planned, prepared, place) = ready.map_err(|_| busy())??;
         if planned.priced.releases.is_empty() {
             return self.run_free(planned, prepared, query_id, place).await;
@@ -229,6 +247,7 @@ impl Session {
             account: planned.account.clone(),
             request,
             question: planned.stored_as(),
+            before: planned.before.clone(),
             charge: planned.priced.charge,
             releases: planned.priced.draws(),
             fresh,
@@ -250,8 +269,13 @@ impl Session {
     }
 
     /// All that comes before the charge: plans, and a place among those that run. What waits has not been charged.
-    async fn ready(&self, principal: &str, ask: &Ask) -> Result<(Arc<Planned>, Prepared, Place)> {
-        let planned = Arc::new(self.plan(principal, ask).await?);
+    async fn ready(
+        &self,
+        principal: &str,
+        ask: &Ask,
+        charged: Option<Vec<u8>>,
+    ) -> Result<(Arc<Planned>, Prepared, Place)> {
+        let planned = Arc::new(self.plan_as(principal, ask, charged).await?);
         let question = planned.clone();
         let prepare = move || {
             let probes = question.priced.probes().map(|asked| &asked.made);
@@ -437,7 +461,7 @@ fn receipt(planned: &Planned, priced: &Priced, query_id: &str, charged_at: i64) 
         dataset: account.dataset.clone(),
         principal: account.principal.clone(),
         purpose: account.purpose.clone(),
-        price: Some(governance::price_message(&priced.charge, &priced.grant)),
+        price: Some(governance::price_message(&priced.charge, priced)),
         columns: governance::columns(&statement.columns, priced),
         releases: governance::releases(priced, &planned.names()),
         question_digest: planned.digest(),
@@ -514,6 +538,12 @@ fn advice(case: Case, priced: &Priced, balances: [&Balance; 2]) -> Option<String
 fn known(found: Vec<FoundBounds>) -> Known {
     let read = |FoundBounds { asked, found }| Some((asked, serde_json::from_str(&found).ok()?));
     found.into_iter().filter_map(read).collect()
+}
+
+/// Under which an answer is stored and found again: it has the names of its columns in it.
+fn stored_as(engine: &Engine, statement: &Statement, priced: &Priced) -> Vec<u8> {
+    let names = statement.columns.iter().map(|c| &c.name).collect::<Vec<_>>();
+    Sha256::digest(format!("{} {names:?}", hex(&question_digest(engine, statement, priced)))).to_vec()
 }
 
 /// Whether an account and its pool could pay now.

@@ -144,7 +144,7 @@ impl query_service_server::QueryService for QueryApi {
             let balances = self.0.ledger().balance(&planned.account).await?;
             let charge = planned.priced.charge;
             Ok(proto::QuoteResponse {
-                price: Some(governance::price_message(&charge, &planned.priced.grant)),
+                price: Some(governance::price_message(&charge, &planned.priced)),
                 columns: governance::columns(&planned.statement.columns, &planned.priced),
                 releases: governance::releases(&planned.priced, &planned.names()),
                 plan: Some(governance::steps(&planned.statement, &planned.names())),

@@ -16,6 +16,8 @@ pub struct Case<'a> {
     pub ask: &'a Ask,
     pub rules: &'a Rules,
     pub grant: &'a Grant,
+    /// Whether the account's pure ledger is over, so that rho alone is paid.
+    pub pure_is_over: bool,
     /// What the bounds of the dataset's tables belong to: its name and the version of its policy.
     pub scope: &'a str,
     /// What the account has found out of them.

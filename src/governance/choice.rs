@@ -17,7 +17,8 @@
 //! *An error for a price.* Where a release has an error to keep, the two are priced for that, and the cheaper one is taken: by parts of the
 //! grant, as above.
 //!
-//! The choice is a function of the text, of policy and of the grant: not of what was spent, by which a question asked again would no longer be the same.
+//! The choice is a function of the text, of policy, of the grant, and of whether the account's pure ledger is over: not of what else was spent.
+//! What was answered while it was not over is the answer to the same question still.
 
 use crate::accounting::{Charge, Grant, rho_of_pure};
 use crate::algebra::{Accuracy, Family, Release};
@@ -72,10 +73,14 @@ struct Ways {
 }
 
 /// Calibrates each release, with its reason; where one cannot be made, which, and why.
-pub fn choose(asked: Vec<Asked>, grant: &Grant) -> Result<Vec<(Calibrated, Why)>, (usize, Uncalibrated)> {
+pub fn choose(
+    asked: Vec<Asked>,
+    grant: &Grant,
+    pure_is_over: bool,
+) -> Result<Vec<(Calibrated, Why)>, (usize, Uncalibrated)> {
     let families: Vec<Option<Family>> = asked.iter().map(|asked| asked.family).collect();
     let ends_pure = |asked: &Asked| asked.release.cells().is_none() || asked.family == Some(Family::Gaussian);
-    let pure_ends = asked.iter().any(ends_pure);
+    let pure_ends = pure_is_over || asked.iter().any(ends_pure);
     let ways: Vec<Ways> = asked.into_iter().map(|asked| ways(asked, grant)).collect();
     let is_open = |(ways, family): &(&Ways, &Option<Family>)| family.is_none() && !ways.keys_alone;
     let open = match grant.rho_limit.is_zero() {
@@ -249,12 +254,13 @@ mod tests {
                     for outputs in [1, 2, 3, 4] {
                         for private in [false, true] {
                             let release = release(outputs, groups, 3, private);
-                            let mut made = choose(vec![asked(release.clone(), epsilon, None)], &grant).unwrap();
+                            let mut made = choose(vec![asked(release.clone(), epsilon, None)], &grant, false).unwrap();
                             let (made, why) = made.remove(0);
-                            let laplace = choose(vec![asked(release.clone(), epsilon, Some(Family::Laplace))], &grant)
-                                .unwrap()
-                                .remove(0)
-                                .0;
+                            let laplace =
+                                choose(vec![asked(release.clone(), epsilon, Some(Family::Laplace))], &grant, false)
+                                    .unwrap()
+                                    .remove(0)
+                                    .0;
                             let most = most_rho(amount(epsilon), &grant).to_f64().min(laplace.charge.rho.to_f64());
                             let least = exhaustive(&release, amount(epsilon).to_f64(), most, 3);
                             let got = made.error();
@@ -281,7 +287,7 @@ mod tests {
     fn laplace_noise_is_for_few_groups_and_where_there_is_no_delta() {
         let grant = Grant::new(amount("1"), amount("1e-6"));
         let family = |groups, epsilon, grant: &Grant| {
-            choose(vec![asked(release(1, groups, 1, false), epsilon, None)], grant).unwrap()[0].1.family()
+            choose(vec![asked(release(1, groups, 1, false), epsilon, None)], grant, false).unwrap()[0].1.family()
         };
         assert_eq!(family(1, "0.1", &grant), Family::Laplace);
         assert_eq!(family(4, "0.1", &grant), Family::Gaussian);
@@ -295,12 +301,12 @@ mod tests {
     fn what_ends_the_pure_ledger_ends_it_for_the_whole_question() {
         let grant = Grant::new(amount("1"), amount("1e-6"));
         let public = || asked(release(1, 1, 1, false), "0.1", None);
-        let both = choose(vec![public(), asked(release(1, 1, 1, true), "0.1", None)], &grant).unwrap();
+        let both = choose(vec![public(), asked(release(1, 1, 1, true), "0.1", None)], &grant, false).unwrap();
         assert!(both.iter().all(|(_, why)| matches!(why, Why::Least(Family::Gaussian, _))), "{:?}", both[0].1);
-        assert_eq!(choose(vec![public()], &grant).unwrap()[0].1.family(), Family::Laplace);
+        assert_eq!(choose(vec![public()], &grant, false).unwrap()[0].1.family(), Family::Laplace);
         // What is asked for is done.
         let fixed = Asked { family: Some(Family::Laplace), ..public() };
-        let both = choose(vec![fixed, asked(release(1, 1, 1, true), "0.1", None)], &grant).unwrap();
+        let both = choose(vec![fixed, asked(release(1, 1, 1, true), "0.1", None)], &grant, false).unwrap();
         assert_eq!(both[0].1, Why::Asked(Family::Laplace));
     }
 
@@ -311,14 +317,14 @@ mod tests {
             let accuracy = Accuracy { error: crate::algebra::Tolerance::Absolute(error), confidence: 0.95 };
             let asked =
                 |family| Asked { accuracy: Some(accuracy), ..asked(release(2, groups, 3, false), "0.1", family) };
-            let made = choose(vec![asked(None)], &grant).unwrap().remove(0);
+            let made = choose(vec![asked(None)], &grant, false).unwrap().remove(0);
             assert!(matches!(made.1, Why::Cheapest(family, _) if family == wanted), "{groups}: {:?}", made.1);
             for (noise, clamp) in made.0.noise.iter().zip(&made.0.clamps) {
                 let half_width = noise.half_width(0.05) * clamp.lattice.step();
                 assert!(half_width <= error && half_width > 0.99 * error, "{groups}: {half_width}");
             }
             for family in [Family::Laplace, Family::Gaussian] {
-                let other = choose(vec![asked(Some(family))], &grant).unwrap().remove(0).0;
+                let other = choose(vec![asked(Some(family))], &grant, false).unwrap().remove(0).0;
                 assert!(grant.part(made.0.charge) <= grant.part(other.charge) * 1.006);
             }
         }

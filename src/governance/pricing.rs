@@ -44,8 +44,9 @@ pub struct Priced {
     /// Bounds that were found for each, while it ran or before.
     pub chosen: Vec<Vec<Chosen>>,
     pub charge: Charge,
-    /// That of the account which asks.
+    /// That of the account which asks, and whether its pure ledger is over.
     pub grant: Grant,
+    pub pure_is_over: bool,
 }
 
 impl Priced {
@@ -131,7 +132,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
         let message = "an error cannot be priced where bounds are still to be found: name max_groups_contributed and contribution_bounds_per_group, or an epsilon in its place";
         return Err(Error::new(Code::InvalidRequest, message));
     }
-    let made = choose(asked, grant).map_err(|(at, e)| unmade(e, prices[at].0.epsilon))?;
+    let made = choose(asked, grant, case.pure_is_over).map_err(|(at, e)| unmade(e, prices[at].0.epsilon))?;
     let (mut releases, mut reasons): (Vec<_>, Vec<_>) = made.into_iter().unzip();
     let mut open = vec![None; releases.len()];
     let mut chosen = vec![vec![]; releases.len()];
@@ -168,7 +169,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
         Some(whole) => Charge { epsilon: sum.epsilon.map(|_| whole), ..sum },
         None => sum,
     };
-    Ok(Priced { releases, reasons, open, chosen, charge, grant: *grant })
+    Ok(Priced { releases, reasons, open, chosen, charge, grant: *grant, pure_is_over: case.pure_is_over })
 }
 
 /// A release with what the request says of all.

@@ -1,20 +1,21 @@
 //! Receipts: how an answer is, or would be, made, for people and for programs.
 
 use super::{ALPHA, Names, Priced, Why};
-use crate::accounting::{Charge, Grant};
+use crate::accounting::Charge;
 use crate::algebra::{Bounds, Clamp, Contribution, Family, Key, Measure, Output, Probe, Quantity};
 use crate::engine::Confidence;
 use crate::mechanism::{Calibrated, Noise, Selection, UNIT_WEIGHT};
 use crate::proto::{ChosenBound, NoisyColumn, NoisyNumber, Price, ReleaseKey, ReleaseNote};
 use crate::sql::{OutputColumn, OutputNoise};
 
-pub fn price_message(charge: &Charge, grant: &Grant) -> Price {
+pub fn price_message(charge: &Charge, priced: &Priced) -> Price {
+    let in_force = Charge { epsilon: charge.epsilon.filter(|_| !priced.pure_is_over), ..*charge };
     Price {
         epsilon: charge.epsilon.map(|e| e.to_string()).unwrap_or_default(),
         rho: charge.rho.to_string(),
         delta: charge.delta.to_string(),
         odds_factor: charge.epsilon.map_or(0.0, |epsilon| epsilon.to_f64().exp()),
-        part_of_grant: grant.part(*charge),
+        part_of_grant: priced.grant.part(in_force),
     }
 }
 
@@ -24,7 +25,7 @@ pub fn releases(priced: &Priced, names: &Names) -> Vec<ReleaseNote> {
 }
 
 fn note(at: usize, priced: &Priced, names: &Names) -> ReleaseNote {
-    let (made, why, grant) = (&priced.releases[at], priced.reasons[at], &priced.grant);
+    let (made, why) = (&priced.releases[at], priced.reasons[at]);
     let mut numbers: Vec<NoisyNumber> = (0..made.noise.len()).map(|measure| number(measure, made, names)).collect();
     if priced.is_unsettled(at) {
         let unknown = |n: NoisyNumber| NoisyNumber { noise_scale: 0.0, half_width: 0.0, lower: 0.0, upper: 0.0, ..n };
@@ -45,7 +46,7 @@ fn note(at: usize, priced: &Priced, names: &Names) -> ReleaseNote {
             Selection::Threshold { threshold, .. } => threshold as u64,
             Selection::Public | Selection::KeysOnly { .. } | Selection::Weighted { .. } => 0,
         },
-        price: Some(price_message(&made.charge, grant)),
+        price: Some(price_message(&made.charge, priced)),
         choice: choice(why),
     }
 }
@@ -67,7 +68,7 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
             upper: found.map_or(0.0, |found| found.bounds.high),
             cut_off: found.map_or(0.0, |found| found.cut_off),
             known: found.is_some(),
-            price: asked.map(|made| price_message(&made.charge, &priced.grant)),
+            price: asked.map(|made| price_message(&made.charge, priced)),
         }
     };
     open.map(note).collect()

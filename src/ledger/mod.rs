@@ -66,6 +66,8 @@ pub struct Claim {
     pub request: Vec<u8>,
     /// Digest of everything that the answer depends on: canonical plan, bounds, noise, policy and data version.
     pub question: Vec<u8>,
+    /// Another digest under which it may have been answered before.
+    pub before: Option<Vec<u8>>,
     pub charge: Charge,
     pub releases: usize,
     /// Whether an earlier answer of the same account to the same question will not do.

@@ -150,6 +150,11 @@ impl Ledger {
         statements::balances(&mut *self.reader().await?).await
     }
 
+    /// The question that was charged under this query id and is not answered yet.
+    pub async fn charged(&self, principal: &str, query_id: &str) -> Result<Option<Vec<u8>>> {
+        statements::charged(&mut *self.reader().await?, principal, query_id).await
+    }
+
     /// What an account has found out about bounds.
     pub async fn bounds(&self, account: &Account) -> Result<Vec<FoundBounds>> {
         statements::bounds(&mut *self.reader().await?, account).await

@@ -171,6 +171,14 @@ pub async fn answer(db: &mut SqliteConnection, principal: &str, query_id: &str) 
     }
 }
 
+/// The question that was charged under a query id and is not answered yet.
+pub async fn charged(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<Vec<u8>>> {
+    let row = charge(db, principal, query_id).await?;
+    row.filter(|row| state(row).is_ok_and(|state| state == "reserved"))
+        .map(|row| row.try_get("question").map_err(unavailable))
+        .transpose()
+}
+
 /// The committed answer to this very request under this query id, if there is one.
 pub async fn replay(
     db: &mut SqliteConnection,
@@ -312,13 +320,14 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
 
 async fn earlier_answer(db: &mut SqliteConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
     let row = sqlx::query(
-        "SELECT *, answer AS bytes FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question = ? AND state = 'answered' AND same_as IS NULL
+        "SELECT *, answer AS bytes FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question IN (?, ?) AND state = 'answered' AND same_as IS NULL
          ORDER BY charged_at, query_id LIMIT 1",
     )
     .bind(&claim.account.dataset)
     .bind(&claim.account.principal)
     .bind(&claim.account.purpose)
     .bind(&claim.question)
+    .bind(claim.before.as_ref().unwrap_or(&claim.question))
     .fetch_optional(db)
     .await;
     row.map_err(unavailable)?.as_ref().map(stored).transpose()

@@ -136,7 +136,9 @@ fn choose_groups(
 ) -> Result<(u64, f64, f64), Uncalibrated> {
     let edges = group_edges();
     let ends: Vec<f64> = edges.iter().map(|edge| *edge as f64).collect();
-    let units: Vec<(f64, f64)> = ends.iter().copied().zip(found.units(&ends)).collect();
+    // Keys that are in no group make groups too: of those that count there are no more than the public values.
+    let most_of_all = release.cells().map_or(f64::INFINITY, |cells| cells as f64);
+    let units: Vec<(f64, f64)> = ends.iter().map(|edge| edge.min(most_of_all)).zip(found.units(&ends)).collect();
     let kept = |groups: f64| units.iter().map(|(edge, units)| units * edge.min(groups)).sum::<f64>();
     let all = kept(f64::INFINITY);
     // Where nothing was found, all may be cut off.

@@ -14,6 +14,7 @@ fn claim(principal: &str, query_id: &str) -> Claim {
         account: account(principal),
         request: vec![1],
         question: query_id.as_bytes().to_vec(),
+        before: None,
         charge: Charge::pure("0.1".parse().unwrap()),
         releases: 1,
         fresh: true,

@@ -226,3 +226,21 @@ async fn numbers_are_not_negative_on_request() {
     assert!(least(sql, false).await.iter().all(|least| *least < 0.0));
     running.stop().await.unwrap();
 }
+
+/// Laplace noise has no case any more once the pure ledger is over; what it answered before is still the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_is_chosen_for_the_ledger_that_is_left() {
+    let world = world(["1", "1"]);
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let other = "SELECT count(*) AS n FROM visits WHERE age > 50";
+    let noise = async |sql: &str| ana.quote(sql, "0.1").await.unwrap().releases[0].numbers[0].mechanism.clone();
+    let first = ana.ask(COUNT, "0.1").await.unwrap();
+    assert_eq!(noise(other).await, "discrete Laplace");
+    ana.ask(BY_HOSPITAL, "0.1").await.unwrap();
+    assert_eq!(noise(other).await, "discrete Gaussian");
+    assert_eq!(ana.quote(other, "0.1").await.unwrap().price.unwrap().epsilon, "");
+    let again = ana.ask(COUNT, "0.1").await.unwrap();
+    assert!(again.replayed && again.table == first.table);
+    running.stop().await.unwrap();
+}
