@@ -53,7 +53,8 @@ fn note(at: usize, priced: &Priced, names: &Names) -> ReleaseNote {
 
 /// The bounds that a release finds, or has found.
 fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
-    let (made, unit) = (&priced.releases[at], &names.dataset.privacy_unit);
+    // As it was asked for: the noise may be of fewer numbers.
+    let (release, unit) = (&names.query.releases[at], &names.dataset.privacy_unit);
     let open = priced.open[at].iter().flat_map(|open| open.lacking());
     let note = |(probe, asked): (Probe, Option<&Calibrated>)| {
         let found = priced.chosen[at].iter().find(|chosen| chosen.of == probe);
@@ -61,7 +62,7 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
             what: match probe {
                 Probe::Groups => format!("groups of {unit}"),
                 Probe::Totals(measure) => {
-                    format!("{} of {unit} in a group", names.total(&made.release.measures[measure], &made.release))
+                    format!("{} of {unit} in a group", names.total(&release.measures[measure], release))
                 }
             },
             lower: found.map_or(0.0, |found| found.bounds.low),

@@ -154,7 +154,7 @@ fn choose_groups(
                 let contribution = Contribution { groups, ..release.contribution };
                 let made = calibrate(Release { contribution, ..release.clone() }, price, family)?;
                 let of_group = (all / cells as f64).max(1.0) * TYPICAL;
-                cut * cut + (noise_of(&made, 0) / of_group).powi(2)
+                cut * cut + (noise_of(&made, &release.measures[0]) / of_group).powi(2)
             }
             None => f64::from(u8::from(cut > CUT_OFF)),
         };
@@ -197,9 +197,10 @@ fn choose_limits(
     // A mean is multiplied by its unit's rows, which are as many as they may be for the noise alone.
     let weight =
         if matches!(release.measures[measure].of, Quantity::Sum { centred: true, .. }) { TYPICAL } else { 1.0 };
+    let noise = noise_of(made, &release.measures[measure]);
     let error = |most: f64| {
         let bias = if all > 0.0 { weight * of_group * beyond(most) / all } else { 0.0 };
-        bias.powi(2) + (noise_of(made, measure) * most).powi(2)
+        bias.powi(2) + (noise * most).powi(2)
     };
     let candidates = ends.iter().copied().filter(|edge| *edge > 0.0 && !totals.is_empty());
     let best = candidates.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(1.0);
@@ -208,8 +209,10 @@ fn choose_limits(
 }
 
 /// The standard deviation of a measure's noise, in what one unit may contribute at most.
-fn noise_of(made: &Calibrated, measure: usize) -> f64 {
-    match (made.noise.get(measure), made.clamps.get(measure)) {
+fn noise_of(made: &Calibrated, measure: &Measure) -> f64 {
+    // Its place may be another one, where two numbers became one.
+    let at = made.release.measures.iter().position(|known| known == measure).unwrap_or(0);
+    match (made.noise.get(at), made.clamps.get(at)) {
         (Some(noise), Some(clamp)) => noise.variance().sqrt() / clamp.per_group() as f64,
         _ => 0.0,
     }

@@ -126,3 +126,25 @@ async fn declared_and_named_bounds_need_no_finding() {
     }
     running.stop().await.unwrap();
 }
+
+/// With one row per unit and group COUNT(*) is the count of units: numbers move up, and bounds stay those of their sums.
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_are_those_of_their_sums_where_counts_are_shared() {
+    let world =
+        World::new(&Recipe { groups: 0, rows: 1, private_bounds: true, mechanism: "automatic", ..Recipe::default() });
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let sql = "SELECT hospital, count(*) AS n, count(DISTINCT patient_id) AS u, sum(visit_id) AS s FROM visits GROUP BY hospital";
+    let what = |bounds: &[proto::ChosenBound]| bounds.iter().map(|bound| bound.what.clone()).collect::<Vec<_>>();
+    let wanted = ["groups of one patient", "sum of visit_id of one patient in a group"];
+    let quote = ana.quote(sql, "1e6").await.unwrap();
+    assert_eq!(
+        (quote.releases[0].numbers.len(), what(&quote.releases[0].chosen)),
+        (2, wanted.map(String::from).to_vec())
+    );
+    let answer = ana.ask(sql, "1e6").await.unwrap();
+    let found = chosen(&answer);
+    assert_eq!(what(&found), wanted);
+    assert!(found[1].upper >= 1024.0 && found[1].cut_off < 0.5, "{found:?}");
+    running.stop().await.unwrap();
+}

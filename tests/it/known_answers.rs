@@ -4,13 +4,17 @@
 use crate::world::{ANA, Caller, Recipe, World, batch, code};
 use arrow::array::RecordBatch;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use ruint::aliases::U256;
 use serde_json::Value;
 use std::path::PathBuf;
 use undertone::accounting::{Charge, Grant, Spent, rho_of_pure, zcdp_delta, zcdp_epsilon, zcdp_limit};
-use undertone::algebra::{Bounds, Contribution, Expr, Family, Measure, Output, Quantity, Relation, Release, Terms};
-use undertone::mechanism::{Noise, Price, Tail, calibrate, keys_only, threshold};
+use undertone::algebra::{
+    Bounds, Contribution, Domain, Expr, Family, Fraction, Literal, Measure, Output, Quantity, Relation, Release, Terms,
+    Type,
+};
+use undertone::mechanism::{Calibrated, Noise, Price, Tail, calibrate, keys_only, threshold};
 use undertone::num::{Amount, Ratio};
 
 fn checks(name: &str) -> Option<String> {
@@ -38,6 +42,18 @@ fn amount(value: &Value, key: &str) -> Amount {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
+fn close(got: f64, wanted: f64, relative: f64) -> bool {
+    (got - wanted).abs() <= relative * wanted.abs()
+}
+
+/// Steps of a lattice so fine that noise on it costs what continuous noise does.
+const FINE: u128 = 1 << 40;
+
+/// Discrete Laplace noise on one number that moves by so many steps.
+fn laplace(epsilon: Amount, steps: u128) -> Charge {
+    Charge::laplace(epsilon, steps as f64 / epsilon.to_f64(), [(1, steps), (0, 0)])
+}
+
 #[test]
 fn accounting_agrees_with_other_tools() {
     let Some(known) = known_answers() else { return };
@@ -45,6 +61,8 @@ fn accounting_agrees_with_other_tools() {
     for v in values("zcdp_to_eps") {
         let (got, wanted) = (zcdp_epsilon(number(&v, "rho"), number(&v, "delta")), number(&v, "eps"));
         assert!(got >= wanted - 1e-9 && got <= wanted * (1.0 + 1e-6), "{v}: {got}");
+        assert!(close(got, number(&v, "eps_opendp"), 1e-9), "{v}: {got}");
+        assert!(got >= number(&v, "eps_exact_if_gaussian") && got <= number(&v, "eps_bun_steinke_loose"), "{v}: {got}");
     }
     for v in values("zcdp_to_delta") {
         let (got, wanted) = (zcdp_delta(number(&v, "rho"), number(&v, "eps")), number(&v, "delta"));
@@ -53,22 +71,52 @@ fn accounting_agrees_with_other_tools() {
     for v in values("budget_to_ledger_capacity") {
         let (got, wanted) = (zcdp_limit(amount(&v, "eps"), amount(&v, "delta")).to_f64(), number(&v, "rho_max_tight"));
         assert!(got <= wanted * (1.0 + 1e-9) && got >= wanted * (1.0 - 1e-8), "{v}: {got}");
+        assert!(got > number(&v, "rho_bun_steinke") && got < number(&v, "mu2_over_2"), "{v}: {got}");
     }
     for v in values("filter_capacity_queries") {
         let (epsilon, delta) = (amount(&v, "budget_eps"), amount(&v, "delta"));
         let grant =
             Grant { epsilon, delta_key: Amount::ZERO, delta_conversion: delta, rho_limit: zcdp_limit(epsilon, delta) };
-        let charge = Charge::pure(amount(&v, "per_query_eps"));
-        let got = Spent::NOTHING.affordable(&grant, charge, 1_000_000) as f64;
-        let zcdp = number(&v, "zcdp_count_discrete_laplace").max(number(&v, "pure_sum"));
-        assert!(got >= zcdp - 1.0 && got <= number(&v, "best_of"), "{v}: {got}");
+        let bought = |charge: Charge| Spent::NOTHING.affordable(&grant, charge, 1_000_000) as f64;
+        // No quotient of the zCDP ledger is within a twentieth of a whole number, so that rounding changes none.
+        let each = amount(&v, "per_query_eps");
+        let (discrete, fine) = (bought(laplace(each, 1)), bought(laplace(each, FINE)));
+        assert_eq!(discrete, number(&v, "zcdp_count_discrete_laplace").max(number(&v, "pure_sum")), "{v}");
+        assert_eq!(fine, number(&v, "best_of"), "{v}");
     }
-    // The two-round example that path-wise composition of privacy losses lets through: the filter refuses its second round.
+}
+
+/// Composing privacy losses along the path that was taken lets two rounds through that together spend more than the grant, because the first answer
+/// decides what the second question is. The filter refuses enough of them.
+#[test]
+fn two_rounds_that_choose_their_path_stay_within_the_grant() {
+    let Some(known) = known_answers() else { return };
     let example = &known["adaptive_filter_counterexample"];
-    let grant = Grant::new("1".parse().unwrap(), "1e-6".parse().unwrap());
-    let spent = Spent::NOTHING.plus(Charge::pure(amount(example, "round1_eps")));
-    let second = Amount::charge(number(example, "eA"));
-    assert!(second > "0.5".parse().unwrap() && !spent.accepts(&grant, Charge::pure(second)));
+    // The probability with which randomised response says what is so.
+    let is_true = |key: &str| 1.0 / (1.0 + (-number(example, key)).exp());
+    let (first, second) = (is_true("round1_eps"), is_true("eA"));
+    // delta at epsilon 1 is lost where both answers say it, and where the second way, which begins with the other answer, gives it away.
+    let by_answer = first * second - std::f64::consts::E * (1.0 - first) * (1.0 - second);
+    let by_failure = (1.0 - first) * number(example, "path_B_delta");
+    assert!(close(by_answer, number(example, "path_A_delta"), 1e-6), "{by_answer}");
+    assert!(close(by_answer + by_failure, number(example, "true_adaptive_delta"), 1e-6), "{by_answer} {by_failure}");
+
+    let (epsilon, delta): (Amount, Amount) = ("1".parse().unwrap(), "1e-6".parse().unwrap());
+    let split = |delta_key: Amount| {
+        let delta_conversion = delta.minus(delta_key);
+        Grant { epsilon, delta_key, delta_conversion, rho_limit: zcdp_limit(epsilon, delta_conversion) }
+    };
+    for grant in [Grant::new(epsilon, delta), split(Amount::ZERO), split(delta)] {
+        let round = Charge::pure(amount(example, "round1_eps"));
+        assert!(Spent::NOTHING.accepts(&grant, round));
+        let spent = Spent::NOTHING.plus(round);
+        let answer = spent.accepts(&grant, Charge::pure(amount(example, "eA")));
+        let failing = Charge { epsilon: None, delta: amount(example, "path_B_delta"), ..Charge::NOTHING };
+        let failure = spent.accepts(&grant, failing);
+        let accepted = [(answer, by_answer), (failure, by_failure)].into_iter().filter(|(is_accepted, _)| *is_accepted);
+        let lost: f64 = accepted.map(|(_, lost)| lost).sum();
+        assert!(!answer && lost <= delta.to_f64(), "{grant:?}: {lost}");
+    }
 }
 
 #[test]
@@ -89,10 +137,6 @@ fn interval_widths_agree_with_other_tools() {
 fn scaled(value: f64) -> Ratio {
     // All scales and variances of the file are whole multiples of a quarter.
     Ratio { numerator: U256::from((value * 4.0) as u64), denominator: U256::from(4u64) }
-}
-
-fn close(got: f64, wanted: f64, relative: f64) -> bool {
-    (got - wanted).abs() <= relative * wanted.abs()
 }
 
 /// The entries of an object whose keys are whole numbers.
@@ -137,13 +181,16 @@ fn charges_agree_with_other_tools() {
     for v in values(&known, "zcdp_of_pure_mechanisms") {
         let epsilon = amount(&v, "eps");
         assert!(is_charge_of(rho_of_pure(epsilon), number(&v, "worst_case_pure_dp_eps_tanh")), "{v}");
-        let laplace = |steps: u128| Charge::laplace(epsilon, steps as f64 / epsilon.to_f64(), [(1, steps), (0, 0)]).rho;
-        assert!(is_charge_of(laplace(1), number(&v, "discrete_laplace_sens1")), "{v}: {}", laplace(1));
-        assert!(is_charge_of(laplace(1 << 40), number(&v, "laplace")), "{v}: {}", laplace(1 << 40));
+        assert!(Charge::pure(epsilon).rho.to_f64() <= number(&v, "generic_pure_dp_eps2_over_2"), "{v}");
+        let by_steps = [1, FINE].map(|steps| laplace(epsilon, steps).rho);
+        assert!(is_charge_of(by_steps[0], number(&v, "discrete_laplace_sens1")), "{v}: {by_steps:?}");
+        assert!(is_charge_of(by_steps[1], number(&v, "laplace")), "{v}: {by_steps:?}");
+        let choice = mode(2, epsilon).charge.rho;
+        assert!(is_charge_of(choice, number(&v, "bounded_range_eps2_over_8")), "{v}: {choice}");
+        assert!(choice.to_f64() >= number(&v, "bounded_range_KL"), "{v}: {choice}");
     }
     for v in values(&known, "zcdp_discrete_laplace_lattice") {
-        let (epsilon, steps) = (amount(&v, "eps"), number(&v, "lattice_sensitivity"));
-        let got = Charge::laplace(epsilon, steps / epsilon.to_f64(), [(1, steps as u128), (0, 0)]).rho;
+        let got = laplace(amount(&v, "eps"), number(&v, "lattice_sensitivity") as u128).rho;
         assert!(is_charge_of(got, number(&v, "rho")), "{v}: {got}");
     }
     // What Gaussian noise is charged bounds what it is, by its exact privacy profile.
@@ -153,8 +200,7 @@ fn charges_agree_with_other_tools() {
     }
     let mixed = &known["mixed_workload"];
     let each: [(u32, Charge); 3] = [
-        // On a fine lattice.
-        (50, Charge::laplace("0.05".parse().unwrap(), 20.0 * 2f64.powi(40), [(1, 1 << 40), (0, 0)])),
+        (50, laplace("0.05".parse().unwrap(), FINE)),
         (20, Charge::zcdp(Amount::charge(1.0 / 1800.0))),
         (10, Charge { epsilon: None, delta: "1e-9".parse().unwrap(), ..Charge::pure("0.05".parse().unwrap()) }),
     ];
@@ -164,6 +210,228 @@ fn charges_agree_with_other_tools() {
     let epsilon = zcdp_epsilon(all.rho.to_f64(), number(mixed, "delta") - number(mixed, "ledger_delta"));
     assert!(close(epsilon, number(mixed, "eps_approx_zcdp_filter"), 1e-6), "{epsilon}");
     assert!(epsilon >= number(mixed, "eps_pld_lower"));
+}
+
+/// The exact numbers of the continuous Gaussian bound what any mechanism of its rho is said to be, from below; and it is nearly the worst of
+/// them, so that the conversion must come near.
+#[test]
+fn conversions_are_above_exact_gaussian_noise_and_near_it() {
+    let Some(known) = known_answers() else { return };
+    let rho = |v: &Value| 1.0 / (2.0 * number(v, "sigma").powi(2));
+    for v in values(&known, "analytic_gaussian_eps") {
+        let (got, exact) = (zcdp_epsilon(rho(&v), number(&v, "delta")), number(&v, "eps"));
+        assert!(got >= exact && got <= exact * 1.15, "{v}: {got}");
+    }
+    for v in values(&known, "analytic_gaussian_delta") {
+        // A small difference of epsilon is a large one of delta, where that is small.
+        let (got, exact) = (zcdp_delta(rho(&v), number(&v, "eps")), number(&v, "delta"));
+        assert!(got >= exact && got <= exact * 6.0, "{v}: {got}");
+    }
+    for v in values(&known, "analytic_gaussian_sigma") {
+        // The noise of one answer for all of a grant.
+        let limit = zcdp_limit(amount(&v, "eps"), amount(&v, "delta"));
+        let noise = Noise::gaussian(U256::from(FINE * FINE), limit).unwrap();
+        let (got, exact) = (noise.scale() / FINE as f64, number(&v, "sigma"));
+        assert!(got >= exact && got <= exact * 1.15, "{v}: {got}");
+    }
+}
+
+/// Laplace noise has at each order no more Renyi divergence than rho or epsilon says, and at each nearly as much as one of them does.
+#[test]
+fn charges_bound_exact_divergences_of_laplace_noise() {
+    let Some(known) = known_answers() else { return };
+    for v in values(&known, "rdp_laplace") {
+        let (epsilon, exact) = (amount(&v, "eps"), number(&v, "rdp"));
+        let charged = (laplace(epsilon, FINE).rho.to_f64() * number(&v, "alpha")).min(epsilon.to_f64());
+        assert!(charged >= exact && charged <= exact * 1.25, "{v}: {charged}");
+    }
+}
+
+/// What so many equal charges come to: the sum of epsilon, and the epsilon of the sum of rho.
+fn composed(charge: Charge, count: u64, delta: f64) -> (Option<f64>, f64) {
+    let spent = (0..count).fold(Spent::NOTHING, |spent, _| spent.plus(charge)).total;
+    (spent.epsilon.map(Amount::to_f64), zcdp_epsilon(spent.rho.to_f64(), delta))
+}
+
+#[test]
+fn composition_agrees_with_other_tools() {
+    let Some(known) = known_answers() else { return };
+    // The table has 15 digits; rho of Laplace noise is rounded up by a part in 1e9.
+    let agrees = |got: f64, wanted: f64| got >= wanted * (1.0 - 1e-11) && got <= wanted * (1.0 + 2e-9);
+    for v in values(&known, "composition_eps_at_delta_1e-6") {
+        let epsilon = || (1.0 / number(&v, "scale")).to_string().parse::<Amount>().unwrap();
+        let (charge, column) = match v["mechanism"].as_str().unwrap() {
+            "laplace" => (laplace(epsilon(), FINE), "eps_zcdp_tight_laplace"),
+            "discrete_laplace" => (laplace(epsilon(), 1), "eps_zcdp"),
+            _ => (Charge::zcdp(Amount::charge(1.0 / (2.0 * number(&v, "sigma").powi(2)))), "eps_zcdp"),
+        };
+        let (pure, zcdp) = composed(charge, number(&v, "k") as u64, 1e-6);
+        assert_eq!(pure, v["eps_basic"].as_f64(), "{v}");
+        assert!(agrees(zcdp, number(&v, column)), "{v}: {zcdp}");
+        // Parameters may be chosen as answers come, so neither ledger may say less than is so where they are fixed.
+        let exact = ["eps_exact_gdp", "eps_exact_binomial"].into_iter().filter_map(|column| v[column].as_f64());
+        let least = exact.fold(number(&v, "eps_pld_lower"), f64::max);
+        assert!(zcdp >= least && pure.is_none_or(|pure| pure >= least), "{v}: {pure:?} {zcdp}");
+    }
+    for v in values(&known, "pure_dp_composition_theorems") {
+        let (pure, zcdp) = composed(Charge::pure(amount(&v, "eps0")), number(&v, "k") as u64, number(&v, "delta"));
+        assert_eq!(pure, Some(number(&v, "basic")), "{v}");
+        assert!(agrees(zcdp, number(&v, "zcdp_tanh_cks")), "{v}: {zcdp}");
+        let least = number(&v, "kov_optimal_continuous");
+        assert!(zcdp >= least && number(&v, "basic") >= least, "{v}: {zcdp}");
+        assert!(zcdp <= number(&v, "whitehouse_filter") && zcdp <= number(&v, "drv_advanced"), "{v}: {zcdp}");
+    }
+}
+
+/// P[n + X > threshold] for continuous noise is between the discrete tails a step to either side.
+fn is_kept_as_in(v: &Value, noise: &str, discrete: &Noise) {
+    let tail = Tail::of(discrete);
+    for (units, wanted) in by_number(&v[format!("{noise}_keep")]) {
+        let from = (number(v, &format!("{noise}_threshold")) - units).floor();
+        let (least, most) = (tail.at_least(from + 2.0), tail.at_least(from));
+        assert!(least - 1e-12 <= wanted && wanted <= most + 1e-12, "{v} {units}: {least} {most}");
+    }
+}
+
+/// One measure for all rows together, of which a unit has one.
+fn whole(of: Quantity, output: Output) -> Release {
+    Release {
+        input: Relation::Protected { table: 0, columns: vec![0] },
+        keys: vec![],
+        measures: vec![of.into()],
+        outputs: vec![output],
+        contribution: Contribution { groups: 1, rows: 1, total: None },
+        terms: Terms::default(),
+    }
+}
+
+/// The most frequent of so many values.
+fn mode(values: usize, epsilon: Amount) -> Calibrated {
+    let values: Domain = (0..values as i64).map(Literal::Int).collect();
+    let release =
+        whole(Quantity::Mode { of: Expr::Column(1), values: values.clone() }, Output::Mode { choice: 0, values });
+    calibrate(release, Price::pure(epsilon, Amount::ZERO), Family::Laplace).unwrap()
+}
+
+/// A quantile of values within these bounds.
+fn quantile(at: f64, bounds: &[f64], whole_numbers: bool, epsilon: Amount) -> Calibrated {
+    let at = Fraction::of(at).unwrap();
+    let bounds = Bounds::new(bounds[0], bounds[1]).unwrap();
+    let release = whole(
+        Quantity::Quantile { of: Expr::Column(1), bounds, whole: whole_numbers, at },
+        Output::Quantile { at, value: 0, ranks: None, ty: Type::Float },
+    );
+    calibrate(release, Price::pure(epsilon, Amount::ZERO), Family::Laplace).unwrap()
+}
+
+const DRAWS: usize = 100_000;
+
+/// Choices among these values, in lattice steps.
+fn draws(made: &Calibrated, values: &[i64], seed: u64) -> Vec<i64> {
+    let Noise::Exponential(choice) = made.noise[0] else { panic!("{:?} chooses nothing", made.noise) };
+    let mut rng = StdRng::seed_from_u64(seed);
+    (0..DRAWS).map(|_| choice.draw(&mut values.to_vec(), &mut rng)).collect()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// Pearson's statistic of counts against probabilities that add up to 1, in standard deviations above its mean. It is above 8 by chance less than
+/// once in 5,000 times, even for three counts.
+fn chi_square(seen: &[u32], probabilities: &[f64]) -> f64 {
+    assert_eq!(seen.len(), probabilities.len());
+    let draws: f64 = seen.iter().map(|count| f64::from(*count)).sum();
+    let of = |(seen, p): (&u32, &f64)| (f64::from(*seen) - p * draws).powi(2) / (p * draws);
+    let statistic: f64 = seen.iter().zip(probabilities).map(of).sum();
+    let freedom = probabilities.len() as f64 - 1.0;
+    (statistic - freedom) / (2.0 * freedom).sqrt()
+}
+
+#[test]
+fn choices_have_the_probabilities_of_other_tools() {
+    let Some(known) = known_answers() else { return };
+    for (seed, v) in (0..).zip(values(&known, "selection_probabilities")) {
+        assert_eq!(number(&v, "sensitivity"), 1.0);
+        // A score is the number of a value's rows, but for what all have alike.
+        let scores = numbers(&v["scores"]);
+        let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
+        let rows = |(value, score): (usize, &f64)| vec![value as i64; (score - least) as usize];
+        let rows: Vec<i64> = scores.iter().enumerate().flat_map(rows).collect();
+        let mut seen = vec![0u32; scores.len()];
+        for value in draws(&mode(scores.len(), amount(&v, "eps")), &rows, seed) {
+            seen[value as usize] += 1;
+        }
+        let z = |column: &str| chi_square(&seen, &numbers(&v[column]));
+        assert!(z("exponential") < 8.0, "{v}: {seen:?}");
+        // The other mechanism of the table is not had here, and the same statistic tells it apart.
+        assert!(z("permute_and_flip") > 50.0, "{v}: {seen:?}");
+    }
+    for (seed, v) in (0..).zip(values(&known, "quantile_interval_em")) {
+        // On this lattice a value's own point weighs next to nothing, as in the table.
+        let made = quantile(number(&v, "q"), &numbers(&v["bounds"]), false, amount(&v, "eps"));
+        let lattice = made.clamps[0].lattice;
+        assert!(lattice.exponent() < -20);
+        let values: Vec<i64> = numbers(&v["data"]).iter().map(|value| lattice.quantise(*value)).collect();
+        let intervals: Vec<Vec<f64>> = v["intervals"].as_array().unwrap().iter().map(numbers).collect();
+        let wide: Vec<&Vec<f64>> = intervals.iter().filter(|interval| interval[0] < interval[1]).collect();
+        let mut seen = vec![0u32; wide.len()];
+        for step in draws(&made, &values, seed) {
+            let value = lattice.value(step.into());
+            seen[wide.iter().position(|interval| value <= interval[1]).unwrap()] += 1;
+        }
+        let probabilities: Vec<f64> = wide.iter().map(|interval| interval[2]).collect();
+        assert!(chi_square(&seen, &probabilities) < 8.0, "{v}: {seen:?}");
+    }
+}
+
+/// Scores of whole candidates, as the probabilities of those that are no values have them: each falls e-fold with 2 / epsilon of its score.
+#[test]
+fn candidates_of_quantiles_have_the_scores_of_other_tools() {
+    let Some(known) = known_answers() else { return };
+    for (seed, v) in (0..).zip(values(&known, "quantile_candidate_scores_opendp")) {
+        let (data, candidates, scores) = (numbers(&v["data"]), numbers(&v["candidates"]), numbers(&v["scores"]));
+        let made =
+            quantile(number(&v, "alpha"), &[candidates[0], *candidates.last().unwrap()], true, "1".parse().unwrap());
+        let values: Vec<i64> = data.iter().map(|value| *value as i64).collect();
+        let drawn = draws(&made, &values, seed);
+        let seen = |candidate: f64| drawn.iter().filter(|step| **step as f64 == candidate).count() as u32;
+        let weight = |score: f64| (-score / (2.0 * number(&v, "sensitivity_map_1"))).exp();
+        let scored = || candidates.iter().copied().zip(scores.iter().copied());
+        let (others, weights): (Vec<u32>, Vec<f64>) =
+            scored().filter(|(at, _)| !data.contains(at)).map(|(at, score)| (seen(at), weight(score))).unzip();
+        let all: f64 = weights.iter().sum();
+        let probabilities: Vec<f64> = weights.iter().map(|weight| weight / all).collect();
+        assert!(chi_square(&others, &probabilities) < 8.0, "{v}: {others:?}");
+        // A value has all of its ranks here and their middle there, so that its point is chosen no less often. The best candidate scores 0.
+        let best = scored().find(|(at, score)| *score == 0.0 && !data.contains(at)).unwrap().0;
+        for (at, score) in scored().filter(|(at, _)| data.contains(at)) {
+            assert!(f64::from(seen(at)) >= 0.9 * weight(score) * f64::from(seen(best)), "{v} {at}: {}", seen(at));
+        }
+    }
+}
+
+/// A value that is rounded to a lattice after it was summed moves by a step more. Here all are rounded before, so that the step is not charged.
+#[test]
+fn what_is_rounded_before_it_is_summed_costs_no_step() {
+    let Some(known) = known_answers() else { return };
+    for v in values(&known, "float_granularity_maps_opendp") {
+        let (bound, scale) = (number(&v, "sensitivity"), number(&v, "scale"));
+        let parsed = |value: f64| value.to_string().parse::<Amount>().unwrap();
+        let (epsilon, rho) = (parsed(bound / scale), parsed((bound / scale).powi(2) / 2.0));
+        let of = Quantity::Sum { of: Expr::Column(1), bounds: Bounds::new(0.0, bound), whole: false, centred: false };
+        let step = 2f64.powi(v["k"].as_i64().unwrap() as i32) / scale;
+        let theirs = [number(&v, "laplace_eps"), (2.0 * number(&v, "gaussian_rho")).sqrt()];
+        for (family, theirs) in [Family::Laplace, Family::Gaussian].into_iter().zip(theirs) {
+            let release = whole(of.clone(), Output::Sum { sum: 0, whole: false });
+            let made = calibrate(release, Price { epsilon, rho, delta: Amount::ZERO }, family).unwrap();
+            let noise = made.noise[0].scale();
+            assert!(close(noise * made.clamps[0].lattice.step(), scale, 1e-12), "{v} {family:?}: {noise}");
+            // By how much of the noise's scale a unit moves the sum: theirs without the step.
+            let moved = made.clamps[0].per_group() as f64 / noise;
+            assert!(moved <= theirs && close(moved, theirs - step, 1e-12), "{v} {family:?}: {moved}");
+        }
+    }
 }
 
 #[test]
@@ -203,6 +471,14 @@ fn selection_of_keys_agrees_with_other_tools() {
         assert!((got - number(&v, "laplace_threshold")).abs() <= 2.0, "{v}: {got}");
         let exact = Tail::of(&noise).at_least(got - 1.0);
         assert!(1.0 - (1.0 - exact).powi(groups as i32) <= number(&v, "delta"), "{v}: {exact}");
+        is_kept_as_in(&v, "laplace", &noise);
+        // Their deviation is for half of delta, whose other half is the threshold's.
+        let variance = number(&v, "gaussian_sigma").powi(2) * FINE as f64;
+        let variance = Ratio { numerator: U256::from(variance as u128), denominator: U256::from(FINE) };
+        let noise = Noise::Gaussian { variance };
+        let got = threshold(&noise, amount(&v, "delta").share(2), groups).unwrap() as f64;
+        assert!((got - number(&v, "gaussian_threshold")).abs() <= 2.0, "{v}: {got}");
+        is_kept_as_in(&v, "gaussian", &noise);
     }
 }
 
@@ -238,6 +514,7 @@ fn means_are_calibrated_as_elsewhere() {
 #[test]
 fn filters_hold_over_adaptive_transcripts() {
     let mut rng = StdRng::seed_from_u64(6);
+    let (mut by_pure, mut by_zcdp, mut refused) = (0, 0, 0);
     for _ in 0..2_000 {
         let epsilon = 10f64.powf(rng.random_range(-1.0..1.0));
         let delta = 10f64.powf(rng.random_range(-9.0..-5.0));
@@ -252,45 +529,53 @@ fn filters_hold_over_adaptive_transcripts() {
                 _ => Charge { epsilon: None, delta: grant.delta_key.part(rng.random_range(1..40), 100), ..pure },
             };
             let after: Vec<Charge> = accepted.iter().copied().chain([charge]).collect();
-            let holds = |charges: &[Charge]| {
-                let epsilons: Option<Vec<u128>> = charges.iter().map(|c| c.epsilon.map(Amount::atto)).collect();
-                let [rho, delta]: [u128; 2] =
-                    [charges.iter().map(|c| c.rho.atto()).sum(), charges.iter().map(|c| c.delta.atto()).sum()];
-                let pure = epsilons.is_some_and(|all| all.iter().sum::<u128>() <= grant.epsilon.atto()) && delta == 0;
-                pure || (rho <= grant.rho_limit.atto() && delta <= grant.delta_key.atto())
-            };
-            assert_eq!(spent.accepts(&grant, charge), holds(&after));
+            let epsilons: Option<Vec<u128>> = after.iter().map(|c| c.epsilon.map(Amount::atto)).collect();
+            let [rho, delta]: [u128; 2] =
+                [after.iter().map(|c| c.rho.atto()).sum(), after.iter().map(|c| c.delta.atto()).sum()];
+            let pure = epsilons.is_some_and(|all| all.iter().sum::<u128>() <= grant.epsilon.atto()) && delta == 0;
+            let zcdp = rho <= grant.rho_limit.atto() && delta <= grant.delta_key.atto();
+            assert_eq!(spent.accepts(&grant, charge), pure || zcdp, "{grant:?} {after:?}");
             // Greedy after a success, humble after a refusal.
-            match spent.accepts(&grant, charge) {
-                true => {
-                    (spent, accepted) = (spent.plus(charge), after);
-                    appetite *= 1.1;
-                }
-                false => appetite *= 0.5,
+            if pure || zcdp {
+                (spent, accepted) = (spent.plus(charge), after);
+                appetite *= 1.1;
+            } else {
+                appetite *= 0.5;
             }
+            by_pure += u32::from(pure && !zcdp);
+            by_zcdp += u32::from(zcdp && !pure);
+            refused += u32::from(!pure && !zcdp);
         }
-        // In any order they come to the same.
-        let backwards = accepted.iter().rev().fold(Spent::NOTHING, |spent, charge| spent.plus(*charge));
-        assert_eq!(backwards, spent);
+        // In any order they come to the same, and none is refused on the way: what holds at the end held before.
+        accepted.shuffle(&mut rng);
+        let shuffled = accepted.iter().fold(Spent::NOTHING, |spent, charge| {
+            assert!(spent.accepts(&grant, *charge), "{grant:?} {accepted:?}");
+            spent.plus(*charge)
+        });
+        assert_eq!(shuffled, spent);
     }
+    // Each of the ledgers decided often.
+    assert!([by_pure, by_zcdp, refused].iter().all(|count| *count > 500), "{by_pure} {by_zcdp} {refused}");
 }
 
 #[test]
 fn rounding_loses_less_than_a_thousandth_and_never_the_last_question() {
     for step in 0..=600 {
         let epsilon = 10f64.powf(-5.0 + f64::from(step) / 100.0);
-        let charged = rho_of_pure(Amount::charge(epsilon)).to_f64();
-        let exact = epsilon * (epsilon / 2.0).tanh();
+        let charged = Charge::pure(Amount::charge(epsilon)).rho;
+        assert_eq!(charged, rho_of_pure(Amount::charge(epsilon)));
+        let (charged, exact) = (charged.to_f64(), epsilon * (epsilon / 2.0).tanh());
         assert!(charged >= exact * (1.0 - 1e-12) && charged <= exact * 1.001, "{epsilon}: {charged} {exact}");
     }
     let whole: Amount = "1".parse().unwrap();
+    let pure = Grant::new(whole, Amount::ZERO);
+    let grant = Grant::new(whole, "1e-6".parse().unwrap());
     for parts in 1..=2_000usize {
-        let pure = Grant::new(whole, Amount::ZERO);
-        let bought = Spent::NOTHING.affordable(&pure, Charge::pure(whole.share(parts)), 5_000);
-        assert_eq!(bought, parts as u64);
-        let grant = Grant::new(whole, "1e-6".parse().unwrap());
-        let bought = Spent::NOTHING.affordable(&grant, Charge::zcdp(grant.rho_limit.share(parts)), 5_000);
-        assert_eq!(bought, parts as u64);
+        let bought = |grant: &Grant, charge| Spent::NOTHING.affordable(grant, charge, parts as u64 + 1);
+        assert_eq!(bought(&pure, Charge::pure(whole.share(parts))), parts as u64);
+        assert_eq!(bought(&grant, Charge::zcdp(grant.rho_limit.share(parts))), parts as u64);
+        // The zCDP ledger may hold more of these.
+        assert!(bought(&grant, Charge::pure(whole.share(parts))) >= parts as u64);
     }
 }
 
