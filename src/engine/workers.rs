@@ -4,12 +4,16 @@
 use crate::error::{Error, Result};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
 /// Bytes of each thread's stack; reserved, not used, until something recurses.
 const STACK_BYTES: usize = 64 << 20;
+
+/// How long threads may take to end once nobody asks any more.
+const LAST_WORK: Duration = Duration::from_secs(60);
 
 /// A pool of threads. Dropping it ends what still runs there, without waiting.
 pub struct Workers {
@@ -62,8 +66,10 @@ fn ended(e: &JoinError) -> Error {
 
 impl Drop for Workers {
     fn drop(&mut self) {
+        // Threads that are detached while they end are a race in glibc (its bug 19951), which reads a large stack that is gone already. So
+        // they are joined, by a thread that nobody waits for.
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            std::thread::spawn(move || runtime.shutdown_timeout(LAST_WORK));
         }
     }
 }
