@@ -25,7 +25,7 @@ pub use expr::{Arithmetic, Comparison, Expr, Literal, Type};
 pub use fraction::Fraction;
 pub use function::{Buckets, Function, MAX_TEXT_BYTES, Pattern};
 pub use interval::{Bounds, bounds};
-pub use probe::{Probe, group_edges, is_open, total_edges};
+pub use probe::{MOST_GROUPS, Probe, group_edges, is_open, total_edges};
 pub use regular::{Find, Search, replacement};
 pub use relation::{
     Accuracy, Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Listed, Measure,

@@ -22,8 +22,8 @@ pub enum Probe {
     Totals(usize),
 }
 
-/// The most groups of a unit that a bucket ends at.
-const MOST_GROUPS: i64 = 1 << 20;
+/// The most groups of a unit that a bucket ends at: where nobody declares a limit, none is above it.
+pub const MOST_GROUPS: i64 = 1 << 20;
 /// Powers of two at which the buckets of totals end, of either sign.
 const LEAST_POWER: i32 = -10;
 const MOST_POWER: i32 = 40;

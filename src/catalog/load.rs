@@ -7,7 +7,7 @@ use super::reader::{arrow_type, canonical};
 use super::source::Found;
 use super::{Column, Dataset, DeclaredDomain, Protection, Rules, Source, Table};
 use crate::algebra::calendar::DAY;
-use crate::algebra::{Bounds, Contribution, Literal, TableId, Type};
+use crate::algebra::{Bounds, Contribution, Literal, MOST_GROUPS, TableId, Type};
 use crate::error::{Error, Result};
 use crate::hex::sha256;
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
@@ -124,7 +124,7 @@ fn rules(header: &Header) -> Result<Rules> {
     if header.default_delta > max_delta || max_delta.to_f64() >= 1.0 {
         return Err(Error::configuration("default_delta must be at most max_delta, and that below 1"));
     }
-    let groups = header.max_groups_contributed.unwrap_or(MAX_CONTRIBUTION.min(1 << 20));
+    let groups = header.max_groups_contributed.unwrap_or(MOST_GROUPS.unsigned_abs());
     for (key, value) in [
         ("max_groups_contributed", groups),
         ("max_rows_contributed", header.max_rows_contributed),

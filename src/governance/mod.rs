@@ -14,7 +14,7 @@ pub use balance::balance_message;
 pub use choice::Why;
 pub use explain::steps;
 pub use names::Names;
-pub use open::{Key, Known, OpenRelease};
+pub use open::{Known, OpenRelease};
 pub use pricing::{Ask, Priced, price};
 pub use receipt::{bound_in_words, columns, number_in_words, price_message, releases};
 

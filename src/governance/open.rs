@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// Digest of a probe.
-pub type Key = Vec<u8>;
+type Key = Vec<u8>;
 
 /// What an account has found out and paid for before.
 pub type Known = HashMap<Key, Found>;
@@ -84,7 +84,13 @@ impl OpenRelease {
     /// What stands for the release until its bounds are known: the same columns.
     pub fn provisional(&self) -> Result<Calibrated, Uncalibrated> {
         let lacking = self.lacking().map(|(probe, _)| probe);
-        calibrate(provisional(self.release.clone(), lacking), self.price, self.family)
+        let made = calibrate(provisional(self.release.clone(), lacking), self.price, self.family)?;
+        Ok(self.charged(made))
+    }
+
+    /// At the price of the whole, which is the same whether bounds are known or not.
+    fn charged(&self, made: Calibrated) -> Calibrated {
+        Calibrated { charge: charge(self.whole, self.family, made.cells.is_none()), ..made }
     }
 
     /// What is asked, whatever is known already.
@@ -112,7 +118,7 @@ impl OpenRelease {
 }
 
 /// What a release with open bounds costs in all.
-pub fn charge(price: Price, family: Family, private: bool) -> Charge {
+fn charge(price: Price, family: Family, private: bool) -> Charge {
     let charge = match family {
         Family::Laplace => {
             Charge { epsilon: Some(price.epsilon), rho: rho_of_pure(price.epsilon), delta: Amount::ZERO }

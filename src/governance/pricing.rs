@@ -2,7 +2,7 @@
 
 use super::accuracy::Case;
 use super::choice::{Asked, Why, choose, most_rho};
-use super::open::{OpenRelease, charge, lacking, prepare};
+use super::open::{OpenRelease, lacking, prepare};
 use crate::accounting::{Charge, Grant};
 use crate::algebra::{Accuracy, Contribution, Family, Mechanism, Probe, Release};
 use crate::catalog::Rules;
@@ -142,14 +142,11 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
         let release = released_as(release, contribution, ask);
         let unmade = |e| unmade(e, price.epsilon);
         let found = prepare(release, (price, family), lacks, (case.scope, case.known)).map_err(unmade)?;
-        let charge = charge(price, family, releases[at].cells.is_none());
         if found.probes.is_empty() {
             (releases[at], chosen[at]) = found.settle(&[]).map_err(unmade)?;
         } else {
             releases[at] = found.provisional().map_err(unmade)?;
         }
-        // The same whether bounds are known already or not.
-        releases[at].charge = charge;
         reasons[at] = Why::Open(family);
         open[at] = Some(found);
     }

@@ -12,7 +12,9 @@
 //! Sources: clamps by a noisy histogram of totals in powers of two are those of Wilson et al. 2020, 5.1.1 (arXiv:1909.01917).
 
 use super::{Calibrated, Noise, Price, Selection, Uncalibrated, calibrate};
-use crate::algebra::{Bounds, Contribution, Family, Measure, Probe, Quantity, Release, group_edges, total_edges};
+use crate::algebra::{
+    Bounds, Contribution, Family, MOST_GROUPS, Measure, Probe, Quantity, Release, group_edges, total_edges,
+};
 
 /// What a probe released, as it is kept.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -117,7 +119,7 @@ pub fn check(release: Release, price: Price, family: Family, probes: &[Probe]) -
     let mut largest = release;
     for probe in probes {
         match probe {
-            Probe::Groups => largest.contribution.groups = group_edges().last().copied().unwrap_or(1).unsigned_abs(),
+            Probe::Groups => largest.contribution.groups = MOST_GROUPS.unsigned_abs(),
             Probe::Totals(measure) => {
                 let most = total_edges().into_iter().fold(0.0, f64::max);
                 largest.measures[*measure].per_group = Some(Bounds { low: -most, high: most });
