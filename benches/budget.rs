@@ -38,7 +38,8 @@ fn main() {
     for groups in [1, 4, 16, 64] {
         for error in [20.0, 50.0, 100.0, 500.0] {
             let accuracy = Accuracy { error: Tolerance::Absolute(error), confidence: Accuracy::CONFIDENCE };
-            let charge = |family| calibrate_to(count(groups), accuracy, Amount::ZERO, family).map(|made| made.charge);
+            let charge =
+                |family| calibrate_to(count(groups), accuracy, Amount::ZERO, family, &[]).map(|made| made.charge);
             let bought = |grant: &Grant, charge: Charge| Spent::NOTHING.affordable(grant, charge, MOST);
             let (Ok(laplace), Ok(gaussian)) = (charge(Family::Laplace), charge(Family::Gaussian)) else { continue };
             let [by_sum, with_laplace, with_gaussian] =

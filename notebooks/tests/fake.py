@@ -73,6 +73,17 @@ RELEASE = pb.ReleaseNote(
     groups=2,
     price=PRICE,
 )
+REFINED_RELEASE = pb.ReleaseNote()
+REFINED_RELEASE.CopyFrom(RELEASE)
+REFINED_RELEASE.numbers.add(
+    quantity="count of rows",
+    mechanism="mean of several discrete draws",
+    noise_scale=4,
+    half_width=8,
+    upper=3,
+    share=1,
+    draws=2,
+)
 TABLE = pa.table({"region": ["north", "south"], "n": pa.array([1234, 3], pa.int64())})
 INTERVALS = pa.table(
     {"n_lower": pa.array([1222, 0], pa.int64()), "n_upper": pa.array([1246, 15], pa.int64())}
@@ -94,6 +105,18 @@ def receipt(query_id: str = "q", **changes: Any) -> pb.Receipt:
         "promise": "It covers this.",
     }
     return pb.Receipt(**(fields | changes))
+
+
+def quote(**changes: Any) -> pb.QuoteResponse:
+    fields = {
+        "price": PRICE,
+        "columns": [COLUMN],
+        "releases": [RELEASE],
+        "confidence": 0.95,
+        "balance": BALANCE,
+        "affordable": True,
+    }
+    return pb.QuoteResponse(**(fields | changes))
 
 
 def answer(query_id: str = "q", **changes: Any) -> pb.Answer:
@@ -157,24 +180,31 @@ class Fake(stubs.QueryServiceServicer, stubs.BudgetServiceServicer, stubs.Catalo
 
     def Execute(self, request, context):
         self._enter("Execute", request, context)
+        yield from self._answered(request.query_id)
+
+    def Refine(self, request, context):
+        self._enter("Refine", request, context)
+        refined = receipt(
+            request.query_id, refines=request.refinement.of, releases=[REFINED_RELEASE]
+        )
+        yield from self._answered(request.query_id, receipt=refined)
+
+    def _answered(self, query_id: str, **changes: Any) -> Iterator[pb.ExecuteResponse]:
         yield pb.ExecuteResponse(progress=pb.Progress(elapsed_millis=0))
         yield pb.ExecuteResponse(progress=pb.Progress(elapsed_millis=1500))
         if self.hold is not None:
             self.hold.wait(10)
-        replayed = request.query_id in self.charged
-        self.charged.add(request.query_id)
-        yield pb.ExecuteResponse(answer=answer(request.query_id, replayed=replayed))
+        replayed = query_id in self.charged
+        self.charged.add(query_id)
+        yield pb.ExecuteResponse(answer=answer(query_id, replayed=replayed, **changes))
 
     def Quote(self, request, context):
         self._enter("Quote", request, context)
-        return pb.QuoteResponse(
-            price=PRICE,
-            columns=[COLUMN],
-            releases=[RELEASE],
-            confidence=0.95,
-            balance=BALANCE,
-            affordable=True,
-        )
+        return quote()
+
+    def QuoteRefinement(self, request, context):
+        self._enter("QuoteRefinement", request, context)
+        return quote(releases=[REFINED_RELEASE])
 
     def GetAnswer(self, request, context):
         self._enter("GetAnswer", request, context)

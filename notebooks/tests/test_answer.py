@@ -126,6 +126,31 @@ def test_receipt():
     assert "It covers this." in receipt._repr_html_()
 
 
+def test_the_receipt_of_a_refinement():
+    refined = wire.receipt("q8", refines="<q7>", releases=[wire.REFINED_RELEASE])
+    receipt = _wire.answer(wire.answer(receipt=refined)).receipt
+    assert receipt.refines == "<q7>"
+    assert receipt.releases[0].numbers[0].draws == 2
+    assert repr(receipt).splitlines()[4:6] == [
+        "2 groups (declared). Limits: one privacy unit counts in at most 1 of them, "
+        "with at most 3 rows in each. Mean of 2 draws. Price: ε = 0.5, ρ = 0.125.",
+        "Refines <q7> by one more draw, whose price this is.",
+    ]
+    html = receipt._repr_html_()
+    assert "Mean of 2 draws." in html
+    assert "Refines &lt;q7&gt; by one more draw" in html
+
+
+@pytest.mark.parametrize("draws", [0, 1])
+def test_a_number_that_was_not_refined_is_of_one_draw(draws):
+    # Receipts that were stored before there were refinements have 0.
+    release = wire.pb.ReleaseNote(numbers=[wire.pb.NoisyNumber(draws=draws)])
+    receipt = _wire.answer(wire.answer(receipt=wire.receipt(releases=[release]))).receipt
+    assert receipt.refines is None
+    assert receipt.releases[0].numbers[0].draws == 1
+    assert "draw" not in repr(receipt)
+
+
 def test_several_releases_are_numbered():
     one_row = wire.pb.ReleaseNote(
         max_groups_contributed=1, max_rows_contributed=1, groups=1, price=wire.PRICE

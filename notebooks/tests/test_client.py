@@ -4,11 +4,12 @@ import threading
 import time
 from decimal import Decimal
 
+import grpc
 import pytest
 
 import undertone
-from fake import Fake, serving
-from undertone import ProgressLine, UndertoneError
+from fake import Failure, Fake, serving
+from undertone import Accuracy, ProgressLine, UndertoneError
 from undertone._generated import undertone_pb2 as pb
 
 SQL = "SELECT COUNT(*) AS n FROM orders"
@@ -71,6 +72,65 @@ def test_quote(fake, client):
     assert "± 12" in quote._repr_html_()
 
 
+def test_a_refinement(fake, client):
+    first = client.query(SQL)
+    refined = client.refine(first)
+    request = fake.calls[1].request
+    assert request.refinement == pb.Refinement(of=first.query_id)
+    assert len(request.query_id) == 32
+    assert refined.query_id == request.query_id != first.query_id
+    assert refined.receipt.refines == first.query_id
+    assert first.receipt.refines is None
+    assert refined.receipt.releases[0].numbers[0].draws == 2
+    # The next one is beside the refined answer, not the first.
+    client.refine(refined)
+    assert fake.calls[2].request.refinement.of == refined.query_id
+
+
+def test_every_choice_of_a_refinement_reaches_the_server(fake, client):
+    client.refine("q7", epsilon=0.5, mechanism="laplace", query_id="q8")
+    assert fake.calls[0].request == pb.RefineRequest(
+        refinement=pb.Refinement(of="q7", epsilon="0.5", mechanism=pb.MECHANISM_LAPLACE),
+        query_id="q8",
+    )
+    client.quote_refinement("q7", epsilon=Decimal("0.5"), mechanism="gaussian")
+    assert fake.calls[1].request == pb.QuoteRefinementRequest(
+        refinement=pb.Refinement(of="q7", epsilon="0.5", mechanism=pb.MECHANISM_GAUSSIAN)
+    )
+
+
+@pytest.mark.parametrize("call", ["refine", "quote_refinement"])
+def test_a_relative_error_of_a_refinement_needs_no_magnitude(fake, client, call):
+    getattr(client, call)("q7", accuracy=Accuracy(relative_error=0.05))
+    wanted = fake.calls[0].request.refinement.accuracy
+    assert wanted == pb.Accuracy(relative_error=0.05, confidence=0.95)
+    assert not wanted.HasField("magnitude")
+
+
+def test_quote_of_a_refinement(client):
+    quote = client.quote_refinement(client.query(SQL))
+    assert quote.price.epsilon == Decimal("0.5")
+    assert quote.affordable
+    assert "with at most 3 rows in each. Mean of 2 draws. Price: " in repr(quote)
+    assert "Mean of 2 draws." in quote._repr_html_()
+
+
+@pytest.mark.parametrize("call", ["refine", "quote_refinement"])
+def test_an_answer_that_cannot_be_refined(fake, client, call):
+    fake.failures.append(Failure(grpc.StatusCode.INVALID_ARGUMENT, "quantiles", "INVALID_REQUEST"))
+    with pytest.raises(UndertoneError, match=r"^quantiles$") as caught:
+        getattr(client, call)("q7")
+    assert caught.value.code == "INVALID_REQUEST"
+    assert len(fake.calls) == 1
+
+
+def test_a_refinement_needs_no_dataset_and_no_purpose(fake):
+    with undertone.connect(fake.url, "secret") as client:
+        client.refine("q7")
+        client.quote_refinement("q7")
+    assert len(fake.calls) == 2
+
+
 def test_answer(fake, client):
     answer = client.answer("q7")
     assert fake.calls[0].request == pb.GetAnswerRequest(query_id="q7")
@@ -122,9 +182,11 @@ def test_a_question_needs_a_dataset_and_a_purpose(fake):
     assert fake.calls == []
 
 
-def test_an_unknown_mechanism(client):
+@pytest.mark.parametrize("call", ["query", "quote", "refine", "quote_refinement"])
+def test_an_unknown_mechanism(fake, client, call):
     with pytest.raises(ValueError, match="'automatic' or None, not 'cauchy'"):
-        client.query(SQL, mechanism="cauchy")
+        getattr(client, call)(SQL, mechanism="cauchy")
+    assert fake.calls == []
 
 
 def test_connect_reads_the_environment(fake, monkeypatch):
@@ -155,18 +217,20 @@ def test_the_token_is_not_shown(client, fake):
     assert fake.url.removeprefix("http://") in repr(client)
 
 
-def test_progress_calls_a_function(client):
+@pytest.mark.parametrize("call", ["query", "refine"])
+def test_progress_calls_a_function(client, call):
     seen = []
-    client.query(SQL, progress=seen.append)
+    getattr(client, call)(SQL, progress=seen.append)
     assert seen == [0, 1.5]
 
 
-def test_an_interrupted_query_is_let_go(fake, client):
+@pytest.mark.parametrize("call", ["query", "refine"])
+def test_an_interrupted_query_is_let_go(client, call):
     def interrupt(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        client.query(SQL, progress=interrupt)
+        getattr(client, call)(SQL, progress=interrupt)
     assert client.query(SQL).table.num_rows == 2
 
 
@@ -200,14 +264,18 @@ class Mute(Fake):
     def Execute(self, request, context):
         yield pb.ExecuteResponse(progress=pb.Progress(elapsed_millis=0))
 
+    Refine = Execute
 
-def test_a_stream_without_an_answer_is_an_error():
+
+@pytest.mark.parametrize("call", ["query", "refine"])
+def test_a_stream_without_an_answer_is_an_error(call):
     with (
         serving(Mute()) as url,
         undertone.connect(url, "secret", dataset="shop", purpose="testing") as client,
-        pytest.raises(UndertoneError, match="without an answer"),
+        pytest.raises(UndertoneError, match="without an answer") as caught,
     ):
-        client.query(SQL)
+        getattr(client, call)(SQL, query_id="q8")
+    assert caught.value.query_id == "q8"
 
 
 def test_the_timeout_ends_a_query(fake):

@@ -43,6 +43,14 @@ def test_a_lost_query_is_asked_again_under_the_same_id(fake, client, failure):
 
 
 @pytest.mark.usefixtures("hurried")
+def test_a_lost_refinement_is_asked_again_under_the_same_id(fake, client):
+    fake.failures += [LOST] * 2
+    refined = client.refine("q7")
+    assert ids(fake) == [refined.query_id] * 3
+    assert len({call.request.SerializeToString() for call in fake.calls}) == 1
+
+
+@pytest.mark.usefixtures("hurried")
 def test_a_given_id_is_kept(fake, client):
     fake.failures.append(LOST)
     client.query(SQL, query_id="q7", fresh=True)
@@ -80,6 +88,7 @@ def test_a_judgement_is_not_asked_for_again(fake, client, failure):
     "call",
     [
         lambda client: client.quote(SQL),
+        lambda client: client.quote_refinement("q7"),
         lambda client: client.answer("q7"),
         lambda client: client.budget(),
         lambda client: client.datasets(),

@@ -138,6 +138,86 @@ def test_a_fresh_draw_is_paid_for(ana):
     assert second.balance.account.charges == first.balance.account.charges + 1
 
 
+def width_of(answer):
+    (row,) = answer.to_arrow().to_pylist()
+    return row["n_upper"] - row["n_lower"]
+
+
+def test_an_answer_is_refined(tmp_path, server):
+    # A server of its own, whose pure ledger no Gaussian noise has closed: that counts epsilons.
+    with server.another(tmp_path, customers=CUSTOMERS) as other, other.connect("ana") as ana:
+        sql = "SELECT COUNT(*) AS n FROM customers"
+        first = ana.query(sql, epsilon="0.5", mechanism="laplace", max_rows_contributed=1)
+        assert first.receipt.refines is None
+        assert first.receipt.releases[0].numbers[0].draws == 1
+
+        draw = {"epsilon": "0.5", "mechanism": "laplace"}
+        quote = ana.quote_refinement(first, **draw)
+        assert quote.affordable and quote.price.epsilon == Decimal("0.5")
+        assert balance_of(ana) == quote.balance == first.balance
+
+        refined = ana.refine(first, **draw)
+        assert not refined.replayed
+        assert refined.query_id == refined.receipt.query_id != first.query_id
+        assert refined.receipt.refines == first.query_id
+        assert refined.receipt.price == quote.price
+        assert refined.receipt.releases[0].numbers[0].draws == 2
+        assert "Mean of 2 draws." in repr(refined.receipt)
+        assert 0 < width_of(refined) < width_of(first)
+        (count,) = refined.table.column("n").to_pylist()
+        assert count == pytest.approx(CUSTOMERS, abs=200)
+        paid = balance_of(ana)
+        assert paid == refined.balance
+        for state in (paid.account, paid.pool):
+            assert (state.spent_epsilon, state.charges) == (Decimal(1), 2)
+
+        for again in (ana.refine(first.query_id, **draw), ana.answer(refined.query_id)):
+            assert again.replayed
+            assert again.table.equals(refined.table)
+            assert again.table_ipc == refined.table_ipc
+            assert again.intervals_ipc == refined.intervals_ipc
+            assert again.receipt == refined.receipt
+        assert balance_of(ana) == paid
+
+        third = ana.refine(refined, epsilon="1", mechanism="laplace")
+        assert third.receipt.refines == refined.query_id
+        assert third.receipt.releases[0].numbers[0].draws == 3
+        assert width_of(third) < width_of(refined)
+        assert balance_of(ana).account.spent_epsilon == Decimal(2)
+
+
+def test_an_error_is_asked_for_in_a_refinement(ana):
+    sql = "SELECT COUNT(*) AS n FROM customers"
+    first = ana.query(sql, epsilon="0.3", mechanism="laplace", max_rows_contributed=1)
+    # A share of the first answer's value, which is known by now.
+    (count,) = first.table.column("n").to_pylist()
+    wanted = Accuracy(relative_error=0.004)
+    quote = ana.quote_refinement(first, accuracy=wanted, mechanism="laplace")
+    assert 0 < quote.columns[0].half_width <= 0.004 * count < first.receipt.columns[0].half_width
+    same = Accuracy(relative_error=0.004, magnitude=count)
+    assert ana.quote_refinement(first, accuracy=same, mechanism="laplace").price == quote.price
+    with pytest.raises(UndertoneError, match="already") as caught:
+        ana.quote_refinement(first, accuracy=Accuracy(200))
+    assert caught.value.code == "INVALID_REQUEST"
+    # A question has no value yet.
+    with pytest.raises(UndertoneError, match="needs the magnitude") as caught:
+        ana.quote(sql, accuracy=wanted)
+    assert caught.value.code == "INVALID_REQUEST"
+
+
+def test_some_answers_cannot_be_refined(ana):
+    median = ana.query("SELECT MEDIAN(amount) AS amount FROM orders", epsilon="0.1")
+    before = balance_of(ana)
+    for call in (ana.quote_refinement, ana.refine):
+        with pytest.raises(UndertoneError, match="cannot be made more accurate") as caught:
+            call(median, epsilon="0.1")
+        assert caught.value.code == "INVALID_REQUEST"
+        with pytest.raises(UndertoneError) as caught:
+            call("never-asked", epsilon="0.1")
+        assert caught.value.code == "UNKNOWN_QUERY_ID"
+    assert balance_of(ana) == before
+
+
 def test_gaussian_noise_has_no_pure_price(ana):
     quote = ana.quote("SELECT COUNT(*) AS n FROM orders", epsilon="0.5", mechanism="gaussian")
     assert quote.price.epsilon is None

@@ -327,6 +327,8 @@ pub struct Measure {
     pub per_group: Option<Bounds>,
     /// Its own part of epsilon, where the text gives one.
     pub epsilon: Option<Amount>,
+    /// Where it was drawn before: what its sum is counted in. Else that follows from its noise.
+    pub lattice: Option<Lattice>,
 }
 
 /// What a measure adds up.
@@ -421,7 +423,7 @@ pub enum Take {
 impl From<Quantity> for Measure {
     /// With the limits and the part of epsilon that all have.
     fn from(of: Quantity) -> Measure {
-        Measure { of, per_group: None, epsilon: None }
+        Measure { of, per_group: None, epsilon: None, lattice: None }
     }
 }
 
@@ -511,23 +513,26 @@ pub struct Terms {
     pub accuracy: Option<Accuracy>,
     /// Whether numbers that cannot be negative are shown as 0 where noise makes them so.
     pub non_negative: bool,
+    /// Whether an earlier draw showed its private keys, so that none are to be selected.
+    pub keys_are_shown: bool,
 }
 
 /// How narrow the intervals of counts and sums are to be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Accuracy {
     pub error: Tolerance,
     /// The probability that one of them holds the exact value.
+    #[serde(with = "crate::num::bits")]
     pub confidence: f64,
 }
 
 /// Half of an interval's width.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Tolerance {
     /// In the unit of the count or sum.
-    Absolute(f64),
+    Absolute(#[serde(with = "crate::num::bits")] f64),
     /// As a share of this magnitude.
-    Relative(f64, f64),
+    Relative(#[serde(with = "crate::num::bits")] f64, #[serde(with = "crate::num::bits")] f64),
 }
 
 impl Tolerance {
@@ -603,7 +608,7 @@ pub enum Family {
 }
 
 /// What is asked of the noise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mechanism {
     /// Whichever distribution has the least error at the price.
@@ -641,6 +646,11 @@ impl Release {
         }
         let outputs = self.outputs.iter().map(|output| output.renumbered(|at| place[at])).collect();
         Release { measures, outputs, ..self }
+    }
+
+    /// Whether private keys are to be selected, which costs delta.
+    pub fn selects_keys(&self) -> bool {
+        self.cells().is_none() && !self.terms.keys_are_shown
     }
 
     /// Number of groups, all combinations of the keys' public values. None where a key is private: then all are, and the measures

@@ -98,7 +98,8 @@ impl Clamp {
                 let Bounds { low, high } = per_group.or(*bounds).unwrap_or(Bounds { low: 0.0, high: 0.0 });
                 let rows = contribution.rows as f64;
                 let scale = (high - low) / 2.0 * rows * noise_per_bound;
-                let lattice = Lattice::for_noise(scale, low.abs().max(high.abs()), *whole);
+                let lattice =
+                    measure.lattice.unwrap_or_else(|| Lattice::for_noise(scale, low.abs().max(high.abs()), *whole));
                 let (mean_low, mean_high) = (lattice.quantise(low), lattice.quantise(high));
                 let centre = mean_low + (mean_high - mean_low) / 2;
                 let mean = (mean_low - centre, mean_high - centre);
@@ -118,7 +119,7 @@ impl Clamp {
             (Quantity::Sum { bounds: Some(bounds), whole, .. }, None) => {
                 let magnitude = bounds.low.abs().max(bounds.high.abs());
                 let scale = magnitude * contribution.rows as f64 * noise_per_bound;
-                let lattice = Lattice::for_noise(scale, magnitude, *whole);
+                let lattice = measure.lattice.unwrap_or_else(|| Lattice::for_noise(scale, magnitude, *whole));
                 let (row_low, row_high) = row_limits(Some(*bounds), lattice);
                 let rows = i128::from(contribution.rows);
                 Clamp {
@@ -135,7 +136,9 @@ impl Clamp {
             (Quantity::Sum { bounds, whole, .. }, per_group) => {
                 let Bounds { low, high } = per_group.unwrap_or(Bounds { low: 0.0, high: 0.0 });
                 let magnitude = low.abs().max(high.abs());
-                let lattice = Lattice::for_noise(magnitude * noise_per_bound, magnitude, *whole);
+                let lattice = measure
+                    .lattice
+                    .unwrap_or_else(|| Lattice::for_noise(magnitude * noise_per_bound, magnitude, *whole));
                 let (row_low, row_high) = row_limits(*bounds, lattice);
                 Clamp {
                     lattice,

@@ -5,13 +5,13 @@ use super::status::status;
 use crate::algebra::{Accuracy, DatePart, Mechanism};
 use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
-use crate::governance::{self, ALPHA, Ask};
+use crate::governance::{self, ALPHA, Ask, Refinement};
 use crate::hex::hex;
 use crate::ledger::StoredAnswer;
 use crate::proto::{
     self, budget_service_server, catalog_service_server, execute_response::Event, query_service_server,
 };
-use crate::session::{Session, affordable};
+use crate::session::{Delivered, Planned, Session, affordable};
 use crate::sql::Parameter;
 use crate::telemetry;
 use prost::Message;
@@ -53,13 +53,7 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
 fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
     let invalid = |message: &str| Error::new(Code::InvalidRequest, message);
     let question = question.ok_or_else(|| invalid("the request has no question"))?;
-    let mechanism = match proto::Mechanism::try_from(question.mechanism) {
-        Ok(proto::Mechanism::Unspecified) => None,
-        Ok(proto::Mechanism::Automatic) => Some(Mechanism::Automatic),
-        Ok(proto::Mechanism::Laplace) => Some(Mechanism::Laplace),
-        Ok(proto::Mechanism::Gaussian) => Some(Mechanism::Gaussian),
-        Err(_) => return Err(invalid("the mechanism is not known: use AUTOMATIC, LAPLACE or GAUSSIAN")),
-    };
+    let mechanism = mechanism(question.mechanism)?;
     let parameters = question.parameters.into_iter().map(parameter).collect::<crate::error::Result<_>>()?;
     let wanted = question.accuracy.unwrap_or_default();
     let accuracy = Accuracy::new(wanted.error, wanted.relative_error, wanted.magnitude, wanted.confidence);
@@ -75,6 +69,30 @@ fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
         mechanism,
         non_negative: question.non_negative,
         accuracy: accuracy.map_err(|message| invalid(&message))?,
+    })
+}
+
+/// What one more draw is for, and how it is to be.
+fn refinement(wanted: Option<proto::Refinement>) -> crate::error::Result<(String, Refinement)> {
+    let invalid = |message: &str| Error::new(Code::InvalidRequest, message);
+    let wanted = wanted.filter(|wanted| !wanted.of.is_empty());
+    let wanted = wanted.ok_or_else(|| invalid("name the query id of the answer that is to be refined"))?;
+    let proto::Accuracy { error, relative_error, magnitude, confidence } = wanted.accuracy.unwrap_or_default();
+    let mechanism = mechanism(wanted.mechanism)?;
+    let refinement = Refinement { epsilon: wanted.epsilon, error, relative_error, magnitude, confidence, mechanism };
+    Ok((query_id(wanted.of)?, refinement))
+}
+
+fn mechanism(number: i32) -> crate::error::Result<Option<Mechanism>> {
+    Ok(match proto::Mechanism::try_from(number) {
+        Ok(proto::Mechanism::Unspecified) => None,
+        Ok(proto::Mechanism::Automatic) => Some(Mechanism::Automatic),
+        Ok(proto::Mechanism::Laplace) => Some(Mechanism::Laplace),
+        Ok(proto::Mechanism::Gaussian) => Some(Mechanism::Gaussian),
+        Err(_) => {
+            let message = "the mechanism is not known: use AUTOMATIC, LAPLACE or GAUSSIAN";
+            return Err(Error::new(Code::InvalidRequest, message));
+        }
     })
 }
 
@@ -140,20 +158,20 @@ impl query_service_server::QueryService for QueryApi {
         let who = call.who.clone();
         let quoted = async {
             let ask = ask(request.into_inner().question)?;
-            let planned = self.0.plan(&who, &ask).await?;
-            let balances = self.0.ledger().balance(&planned.account).await?;
-            let charge = planned.priced.charge;
-            Ok(proto::QuoteResponse {
-                price: Some(governance::price_message(&charge, &planned.priced)),
-                columns: governance::columns(&planned.statement.columns, &planned.priced),
-                releases: governance::releases(&planned.priced, &planned.names()),
-                plan: Some(governance::steps(&planned.statement, &planned.names())),
-                question_digest: planned.digest(),
-                confidence: 1.0 - ALPHA,
-                affordable: balances.as_ref().is_some_and(|b| affordable([&b.0, &b.1], charge)),
-                balance: balances.map(|b| governance::balance_message(&b)),
-                advice: planned.advice.unwrap_or_default(),
-            })
+            quote_message(&self.0, self.0.plan(&who, &ask).await?).await
+        };
+        call.run(&self.0, quoted).await.map(Response::new)
+    }
+
+    async fn quote_refinement(
+        &self,
+        request: Request<proto::QuoteRefinementRequest>,
+    ) -> Result<Response<proto::QuoteResponse>, Status> {
+        let call = Call::begin("quote_refinement", &request)?;
+        let who = call.who.clone();
+        let quoted = async {
+            let (of, refinement) = refinement(request.into_inner().refinement)?;
+            quote_message(&self.0, self.0.plan_refinement(&who, &of, &refinement).await?).await
         };
         call.run(&self.0, quoted).await.map(Response::new)
     }
@@ -162,44 +180,27 @@ impl query_service_server::QueryService for QueryApi {
 
     async fn execute(&self, request: Request<proto::ExecuteRequest>) -> Result<Response<Self::ExecuteStream>, Status> {
         let call = Call::begin("execute", &request)?;
-        let (who, started) = (call.who.clone(), call.started);
+        let (who, session, span) = (call.who.clone(), self.0.clone(), call.span.clone());
         let proto::ExecuteRequest { question, query_id: wanted, fresh } = request.into_inner();
-        let (send, receive) = mpsc::channel(4);
-        let session = self.0.clone();
-        // A task of its own: what was charged is answered and stored even where the caller goes away.
-        let mut work = tokio::spawn(async move {
-            let _asking = session.metrics().asking();
-            let span = call.span.clone();
-            let answered = async {
-                let (ask, id) = (ask(question)?, query_id(wanted)?);
-                let dataset: String = ask.dataset.chars().take(64).collect();
-                span.record("undertone.dataset", dataset).record("undertone.query_id", &id);
-                let delivered = session.execute(&who, &ask, &id, fresh).await?;
-                answer_message(&session, delivered.stored, delivered.replayed).await
-            };
-            call.run(&session, answered).await
-        });
-        tokio::spawn(async move {
-            let mut beat = tokio::time::interval(HEARTBEAT);
-            let outcome = loop {
-                tokio::select! {
-                    done = &mut work => break done,
-                    _ = beat.tick() => {
-                        let elapsed_millis = started.elapsed().as_millis() as u64;
-                        let event = Event::Progress(proto::Progress { elapsed_millis });
-                        let _ = send.try_send(Ok(proto::ExecuteResponse { event: Some(event) }));
-                    }
-                }
-            };
-            let last = match outcome {
-                Ok(answer) => answer.map(|a| proto::ExecuteResponse { event: Some(Event::Answer(a)) }),
-                Err(_) => {
-                    Err(status(&Error::internal("the question's task ended early; ask again under the same query id")))
-                }
-            };
-            let _ = send.send(last).await;
-        });
-        Ok(Response::new(ReceiverStream::new(receive)))
+        Ok(streamed(self.0.clone(), call, async move {
+            let (ask, id) = (ask(question)?, query_id(wanted)?);
+            let dataset: String = ask.dataset.chars().take(64).collect();
+            span.record("undertone.dataset", dataset).record("undertone.query_id", &id);
+            session.execute(&who, &ask, &id, fresh).await
+        }))
+    }
+
+    type RefineStream = ReceiverStream<Result<proto::ExecuteResponse, Status>>;
+
+    async fn refine(&self, request: Request<proto::RefineRequest>) -> Result<Response<Self::RefineStream>, Status> {
+        let call = Call::begin("refine", &request)?;
+        let (who, session, span) = (call.who.clone(), self.0.clone(), call.span.clone());
+        let proto::RefineRequest { refinement: wanted, query_id: id } = request.into_inner();
+        Ok(streamed(self.0.clone(), call, async move {
+            let ((of, refinement), id) = (refinement(wanted)?, query_id(id)?);
+            span.record("undertone.query_id", &id);
+            session.refine(&who, &of, &refinement, &id).await
+        }))
     }
 
     async fn get_answer(
@@ -222,6 +223,64 @@ impl query_service_server::QueryService for QueryApi {
         let answer = call.run(&self.0, found).await?;
         Ok(Response::new(proto::GetAnswerResponse { answer: Some(answer) }))
     }
+}
+
+type Streamed = Response<ReceiverStream<Result<proto::ExecuteResponse, Status>>>;
+
+/// Signs of life while an answer is made, and then the answer.
+fn streamed(
+    session: Arc<Session>,
+    call: Call,
+    work: impl Future<Output = crate::error::Result<Delivered>> + Send + 'static,
+) -> Streamed {
+    let started = call.started;
+    let (send, receive) = mpsc::channel(4);
+    // A task of its own: what was charged is answered and stored even where the caller goes away.
+    let mut work = tokio::spawn(async move {
+        let _asking = session.metrics().asking();
+        let answered = async {
+            let delivered = work.await?;
+            answer_message(&session, delivered.stored, delivered.replayed).await
+        };
+        call.run(&session, answered).await
+    });
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        let outcome = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                _ = beat.tick() => {
+                    let elapsed_millis = started.elapsed().as_millis() as u64;
+                    let event = Event::Progress(proto::Progress { elapsed_millis });
+                    let _ = send.try_send(Ok(proto::ExecuteResponse { event: Some(event) }));
+                }
+            }
+        };
+        let last = match outcome {
+            Ok(answer) => answer.map(|a| proto::ExecuteResponse { event: Some(Event::Answer(a)) }),
+            Err(_) => {
+                Err(status(&Error::internal("the question's task ended early; ask again under the same query id")))
+            }
+        };
+        let _ = send.send(last).await;
+    });
+    Response::new(ReceiverStream::new(receive))
+}
+
+async fn quote_message(session: &Session, planned: Planned) -> crate::error::Result<proto::QuoteResponse> {
+    let balances = session.ledger().balance(&planned.account).await?;
+    let charge = planned.priced.charge;
+    Ok(proto::QuoteResponse {
+        price: Some(governance::price_message(&charge, &planned.priced)),
+        columns: governance::columns(&planned.statement.columns, &planned.priced),
+        releases: governance::releases(&planned.priced, &planned.names()),
+        plan: Some(governance::steps(&planned.statement, &planned.names())),
+        question_digest: planned.digest(),
+        confidence: 1.0 - ALPHA,
+        affordable: balances.as_ref().is_some_and(|b| affordable([&b.0, &b.1], charge)),
+        balance: balances.map(|b| governance::balance_message(&b)),
+        advice: planned.advice.unwrap_or_default(),
+    })
 }
 
 /// The stored bytes with the balance of now.

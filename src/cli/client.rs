@@ -13,7 +13,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 /// Largest answer that is accepted.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
@@ -86,6 +86,19 @@ impl Client {
         Ok(found.into_inner().answer.unwrap_or_default())
     }
 
+    pub async fn quote_refinement(&mut self, refinement: proto::Refinement) -> Result<proto::QuoteResponse> {
+        let mut client = QueryServiceClient::new(self.channel.clone());
+        let request = proto::QuoteRefinementRequest { refinement: Some(refinement) };
+        Ok(client.quote_refinement(request).await.map_err(error)?.into_inner())
+    }
+
+    /// Pays for one more draw for an answer, and waits.
+    pub async fn refine(&mut self, refinement: proto::Refinement, query_id: String) -> Result<proto::Answer> {
+        let mut client = QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let request = proto::RefineRequest { refinement: Some(refinement), query_id };
+        answered(client.refine(request).await.map_err(error)?.into_inner(), true).await
+    }
+
     /// Asks and waits; `progress` shows the time that it takes, on a terminal.
     pub async fn execute(
         &mut self,
@@ -96,21 +109,24 @@ impl Client {
     ) -> Result<proto::Answer> {
         let mut client = QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let request = proto::ExecuteRequest { question: Some(question), query_id, fresh };
-        let mut events = client.execute(request).await.map_err(error)?.into_inner();
-        let mut line = ProgressLine { shown: false, on: progress && std::io::stderr().is_terminal() };
-        // To the end of the stream: a call that is dropped early is reset, and a server bears only so many resets.
-        let mut found = None;
-        while let Some(event) = events.message().await.map_err(error)? {
-            match event.event {
-                Some(Event::Answer(answer)) => found = Some(answer),
-                Some(Event::Progress(p)) => line.show(p.elapsed_millis),
-                None => {}
-            }
-        }
-        found.ok_or_else(|| {
-            Error::internal("the server ended the call without an answer; ask again with the same --query-id")
-        })
+        answered(client.execute(request).await.map_err(error)?.into_inner(), progress).await
     }
+}
+
+/// To the end of the stream: a call that is dropped early is reset, and a server bears only so many resets.
+async fn answered(mut events: Streaming<proto::ExecuteResponse>, progress: bool) -> Result<proto::Answer> {
+    let mut line = ProgressLine { shown: false, on: progress && std::io::stderr().is_terminal() };
+    let mut found = None;
+    while let Some(event) = events.message().await.map_err(error)? {
+        match event.event {
+            Some(Event::Answer(answer)) => found = Some(answer),
+            Some(Event::Progress(p)) => line.show(p.elapsed_millis),
+            None => {}
+        }
+    }
+    found.ok_or_else(|| {
+        Error::internal("the server ended the call without an answer; ask again with the same --query-id")
+    })
 }
 
 /// What TLS has against the server, where it is that.

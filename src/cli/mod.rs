@@ -74,6 +74,21 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Shape::Table)]
         format: Shape,
     },
+    /// Pay for one more draw of noise, to make an answer that you have more accurate.
+    Refine {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        refinement: RefinementArgs,
+        /// Show what it would cost and how accurate the answer would be, and pay nothing.
+        #[arg(long)]
+        quote: bool,
+        /// Name of the new answer for retries; the same name gets the same answer and pays once.
+        #[arg(long)]
+        query_id: Option<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Show an answer that was paid for again, byte for byte. Costs nothing.
     Answer {
         #[command(flatten)]
@@ -194,6 +209,30 @@ struct QuestionArgs {
     confidence: Option<f64>,
 }
 
+#[derive(Args)]
+struct RefinementArgs {
+    /// The query id of the answer, which `query` printed.
+    answer: String,
+    /// What the draw is to cost; the dataset's default epsilon if left out.
+    #[arg(long, default_value = "")]
+    epsilon: String,
+    /// The noise; the dataset's default if left out.
+    #[arg(long)]
+    mechanism: Option<MechanismArg>,
+    /// In the place of epsilon: what counts and sums may be off by then, for the smallest price that does it.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "epsilon")]
+    error: Option<f64>,
+    /// The same as a share of --magnitude, for example 0.05.
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["epsilon", "error"])]
+    relative_error: Option<f64>,
+    /// About how large the counts and sums are; the median of the answer's values if left out.
+    #[arg(long, value_name = "NUMBER", requires = "relative_error")]
+    magnitude: Option<f64>,
+    /// How sure the error is to be; 0.95 if left out.
+    #[arg(long, value_name = "PROBABILITY")]
+    confidence: Option<f64>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum MechanismArg {
     /// Whichever has the least error at the price.
@@ -249,18 +288,26 @@ async fn run(command: Command) -> Result<()> {
             let sink = Sink::open(output.format, output.output.as_deref())?;
             let (mut client, target) = connect(&server).await?;
             let question = question.message(&target)?;
-            let query_id = query_id.unwrap_or_else(|| hex(&rand::random::<[u8; 16]>()));
-            // Whatever happens from here on, the id finds what was paid for.
+            let query_id = query_id.unwrap_or_else(new_query_id);
             let paid = async {
                 let answer = client.execute(question, query_id.clone(), fresh, true).await?;
                 sink.write(&answer, output.format)
             };
-            paid.await.map_err(|e| match e.code {
-                Code::Internal | Code::ExecutionFailed | Code::LedgerUnavailable | Code::Unreachable => {
-                    Error { message: format!("{} (query id {query_id})", e.message), ..e }
-                }
-                _ => e,
-            })
+            paid.await.map_err(|e| found_again(e, &query_id))
+        }
+        Command::Refine { server, refinement, quote: true, output, .. } => {
+            let quote = connect(&server).await?.0.quote_refinement(refinement.message()).await?;
+            let shape = if output.format == Format::Json { Shape::Json } else { Shape::Table };
+            shaped(shape, &quote, render::quote)
+        }
+        Command::Refine { server, refinement, query_id, output, .. } => {
+            let sink = Sink::open(output.format, output.output.as_deref())?;
+            let query_id = query_id.unwrap_or_else(new_query_id);
+            let paid = async {
+                let answer = connect(&server).await?.0.refine(refinement.message(), query_id.clone()).await?;
+                sink.write(&answer, output.format)
+            };
+            paid.await.map_err(|e| found_again(e, &query_id))
         }
         Command::Quote { server, question, format } => {
             let (mut client, target) = connect(&server).await?;
@@ -310,6 +357,20 @@ async fn run(command: Command) -> Result<()> {
     }
 }
 
+fn new_query_id() -> String {
+    hex(&rand::random::<[u8; 16]>())
+}
+
+/// Whatever happened to what was asked under this id, it finds what was paid for.
+fn found_again(e: Error, query_id: &str) -> Error {
+    match e.code {
+        Code::Internal | Code::ExecutionFailed | Code::LedgerUnavailable | Code::Unreachable => {
+            Error { message: format!("{} (query id {query_id})", e.message), ..e }
+        }
+        _ => e,
+    }
+}
+
 fn shaped<T: Serialize>(shape: Shape, value: &T, text: impl Fn(&T) -> String) -> Result<()> {
     match shape {
         Shape::Table => show(text(value)),
@@ -329,15 +390,27 @@ fn show(bytes: impl AsRef<[u8]>) -> Result<()> {
     }
 }
 
+impl RefinementArgs {
+    fn message(self) -> crate::proto::Refinement {
+        let RefinementArgs { answer, epsilon, error, relative_error, magnitude, confidence, .. } = self;
+        let accuracy = Some(crate::proto::Accuracy { error, relative_error, magnitude, confidence });
+        crate::proto::Refinement { of: answer, epsilon, accuracy, mechanism: mechanism(self.mechanism) }
+    }
+}
+
+fn mechanism(wanted: Option<MechanismArg>) -> i32 {
+    use crate::proto::Mechanism;
+    let wanted = match wanted {
+        None => Mechanism::Unspecified,
+        Some(MechanismArg::Automatic) => Mechanism::Automatic,
+        Some(MechanismArg::Laplace) => Mechanism::Laplace,
+        Some(MechanismArg::Gaussian) => Mechanism::Gaussian,
+    };
+    wanted.into()
+}
+
 impl QuestionArgs {
     fn message(self, target: &Target) -> Result<crate::proto::Question> {
-        use crate::proto::Mechanism;
-        let mechanism = match self.mechanism {
-            None => Mechanism::Unspecified,
-            Some(MechanismArg::Automatic) => Mechanism::Automatic,
-            Some(MechanismArg::Laplace) => Mechanism::Laplace,
-            Some(MechanismArg::Gaussian) => Mechanism::Gaussian,
-        };
         Ok(crate::proto::Question {
             dataset: target.dataset(self.dataset)?,
             sql: self.sql,
@@ -346,7 +419,7 @@ impl QuestionArgs {
             delta: self.delta,
             max_groups_contributed: self.max_groups,
             max_rows_contributed: self.max_rows,
-            mechanism: mechanism.into(),
+            mechanism: mechanism(self.mechanism),
             non_negative: self.non_negative,
             accuracy: Some(crate::proto::Accuracy {
                 error: self.error,

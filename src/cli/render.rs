@@ -68,6 +68,9 @@ pub fn receipt(receipt: &Receipt) -> String {
     let price = receipt.price.clone().unwrap_or_default();
     let mut line = |name: &str, value: String| text += &format!("  {name:<10} {value}\n");
     line("who, why", format!("{}, for {}, on {}", receipt.principal, receipt.purpose, receipt.dataset));
+    if !receipt.refines.is_empty() {
+        line("refines", format!("{}, by one more draw, whose price this is", receipt.refines));
+    }
     line(
         "price",
         format!(

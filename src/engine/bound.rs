@@ -125,7 +125,7 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             let (counted, keys) = with_window(kept, number)?;
             counted.project(group().chain([spread(keys).alias("t0")]).collect::<Vec<_>>())?
         }
-        Selection::Public | Selection::Threshold { .. } | Selection::KeysOnly { .. } => kept,
+        Selection::Public | Selection::Threshold { .. } | Selection::Shown { .. } | Selection::KeysOnly { .. } => kept,
     };
 
     let clamped = measures().map(|(i, _)| clamp(&calibrated.clamps[i], named(&format!("t{i}"))).alias(format!("b{i}")));

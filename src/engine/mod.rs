@@ -8,6 +8,8 @@
 
 mod bound;
 mod build;
+#[cfg(test)]
+mod coverage;
 mod functions;
 mod order;
 mod quantile;

@@ -42,6 +42,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// By which samples are drawn: with it a later run has the same ones.
+    pub fn key(&self) -> [u8; 16] {
+        self.secret.key()
+    }
+
     fn task(&self, state: &SessionState) -> Arc<TaskContext> {
         Arc::new(TaskContext::from(state).with_runtime(self.environment.clone()))
     }
@@ -72,6 +77,7 @@ impl Engine {
     }
 
     /// Builds every plan of the question and of what it asks to find bounds, with empty tables in the place of those that it makes, and reads no data.
+    /// `again` is the key of an earlier run, whose samples this one is to have too.
     ///
     /// Errors: `DATA_CHANGED`; `UNSUPPORTED_SQL` where a plan cannot be built. Both are functions of text, catalog and file
     /// identities, and nothing has been charged yet.
@@ -80,9 +86,11 @@ impl Engine {
         query: &Query,
         releases: &'a [Calibrated],
         probes: impl Iterator<Item = &'a Calibrated>,
+        again: Option<[u8; 16]>,
     ) -> Result<Prepared> {
         self.dataset.check_unchanged().await?;
-        let secret = Secret::draw().map_err(|_| Error::internal("the operating system gives no randomness"))?;
+        let drawn = || Secret::draw().map_err(|_| Error::internal("the operating system gives no randomness"));
+        let secret = again.map_or_else(drawn, |key| Ok(Secret::again(key)))?;
         let prepared = self.prepared(secret)?;
         let empty = |schema| table(RecordBatch::new_empty(schema));
         let released = releases.iter().map(|r| empty(released_schema(&r.release))).collect::<Result<Vec<_>>>()?;
@@ -244,7 +252,7 @@ fn of_cells(batches: &[RecordBatch], release: &Calibrated, cells: usize) -> Opti
 fn nothing(noise: &Noise, cells: usize) -> Exact {
     match noise {
         Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => Exact::Values(vec![vec![]; cells]),
-        Noise::Laplace { .. } | Noise::Gaussian { .. } => Exact::Sums(vec![0; cells]),
+        Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Mean(_) => Exact::Sums(vec![0; cells]),
     }
 }
 

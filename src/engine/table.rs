@@ -3,7 +3,7 @@
 
 use crate::algebra::{Clamp, Literal, Moment, Moments, Output, Range, Release, Scalar, Type};
 use crate::catalog::{arrow_type, literal_value};
-use crate::mechanism::{Calibrated, Detail, LEVELS, Released, Selection, Tail};
+use crate::mechanism::{Calibrated, Detail, LEVELS, Noise, Released, Selection, Tail};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     new_empty_array, new_null_array,
@@ -226,8 +226,14 @@ impl Widths {
 /// The lower end of a count that is shown only because it reached a threshold: high noise is then likelier than it was, so a value
 /// near the threshold may have little behind it. The end is the least exact number of units, from 1 on, under which a value as high as
 /// this one has a conditional probability above alpha / 2; the probability grows with that number.
+///
+/// Of several draws the first one reached the threshold. P[all as high as they are, given that it did] is at most P[all are] / P[it did], which is taken
+/// in its place. As a function of the exact number that ratio grows, and where it falls at all it is above 1 and falls to it: so what is likely is
+/// all that is above some number here too.
 struct Selected {
     tail: Tail,
+    /// That of the draw by which it was selected.
+    first: Tail,
     threshold: f64,
     alpha: f64,
 }
@@ -236,7 +242,13 @@ impl Selected {
     fn of(measure: usize, made: &Calibrated, alpha: f64) -> Option<Selected> {
         match made.selection {
             Selection::Threshold { measure: by, threshold } if by == measure => {
-                Some(Selected { tail: Tail::of(&made.noise[measure]), threshold: threshold as f64, alpha })
+                let noise = &made.noise[measure];
+                let first = match noise {
+                    Noise::Mean(mean) => mean.draws().next(),
+                    _ => None,
+                };
+                let [tail, first] = [noise, first.as_ref().unwrap_or(noise)].map(Tail::of);
+                Some(Selected { tail, first, threshold: threshold as f64, alpha })
             }
             _ => None,
         }
@@ -245,7 +257,7 @@ impl Selected {
     fn lower(&self, value: i128) -> i128 {
         let likely = |exact: i128| {
             let exact_units = exact as f64;
-            let reached = self.tail.at_least(self.threshold - exact_units);
+            let reached = self.first.at_least(self.threshold - exact_units);
             self.tail.at_least(value as f64 - exact_units) > self.alpha / 2.0 * reached
         };
         let (mut low, mut high) = (0, value);

@@ -30,23 +30,12 @@ impl Case<'_> {
         self.statement.query.releases.iter().find_map(|release| released_accuracy(release, self.ask))
     }
 
-    /// The epsilon of which the grant buys as many questions as of this charge.
-    fn in_epsilon(&self, charge: &Charge) -> Amount {
-        let by_rho = || {
-            let Grant { epsilon, rho_limit, .. } = self.grant;
-            let of_grant = charge.rho.to_f64() / rho_limit.to_f64() * epsilon.to_f64();
-            let of_grant = if rho_limit.is_zero() { Amount::ZERO } else { Amount::charge(of_grant.min(1e12)) };
-            of_grant.max(pure_of_rho(charge.rho))
-        };
-        charge.epsilon.unwrap_or_else(by_rho)
-    }
-
     /// Refuses a charge that one question may not have.
     ///
     /// Errors: `EPSILON_ABOVE_MAXIMUM`.
     pub fn check_maximum(&self, charge: &Charge) -> Result<()> {
         let (Some(wanted), most) = (self.wanted(), self.rules.max_epsilon) else { return Ok(()) };
-        let needed = self.in_epsilon(charge);
+        let needed = in_epsilon(charge, self.grant);
         if needed <= most {
             return Ok(());
         }
@@ -55,7 +44,7 @@ impl Case<'_> {
             described(&wanted, 1.0),
             needed.to_f64(),
             needed.minus(most).to_f64(),
-            self.remedy(&wanted, |charge| self.in_epsilon(charge) <= most)
+            self.remedy(&wanted, |charge| in_epsilon(charge, self.grant) <= most)
         );
         Err(Error::new(Code::EpsilonAboveMaximum, message))
     }
@@ -66,7 +55,7 @@ impl Case<'_> {
         Some(format!(
             "{} costs epsilon {:.3} and epsilon {:.3} is left; {}, or ask governance for a larger grant",
             described(&wanted, 1.0),
-            self.in_epsilon(charge).to_f64(),
+            in_epsilon(charge, self.grant).to_f64(),
             left.to_f64(),
             self.remedy(&wanted, accepts)
         ))
@@ -85,6 +74,17 @@ impl Case<'_> {
     }
 }
 
+/// The epsilon of which a grant buys as many questions as of this charge.
+pub(super) fn in_epsilon(charge: &Charge, grant: &Grant) -> Amount {
+    let by_rho = || {
+        let Grant { epsilon, rho_limit, .. } = grant;
+        let of_grant = charge.rho.to_f64() / rho_limit.to_f64() * epsilon.to_f64();
+        let of_grant = if rho_limit.is_zero() { Amount::ZERO } else { Amount::charge(of_grant.min(1e12)) };
+        of_grant.max(pure_of_rho(charge.rho))
+    };
+    charge.epsilon.unwrap_or_else(by_rho)
+}
+
 /// The same question with wider errors.
 fn widened(statement: &Statement, ask: &Ask, factor: f64) -> (Statement, Ask) {
     let widen = |accuracy: &mut Accuracy| {
@@ -99,7 +99,7 @@ fn widened(statement: &Statement, ask: &Ask, factor: f64) -> (Statement, Ask) {
     (statement, ask)
 }
 
-fn described(accuracy: &Accuracy, factor: f64) -> String {
+pub(super) fn described(accuracy: &Accuracy, factor: f64) -> String {
     let percent = format!("{}", (accuracy.confidence * 1e11).round() / 1e9);
     match accuracy.error {
         Tolerance::Absolute(error) => format!("an error of {} at {percent} %", rounded_up(error * factor)),

@@ -22,7 +22,7 @@
 
 use crate::accounting::{Charge, Grant, rho_of_pure};
 use crate::algebra::{Accuracy, Family, Release};
-use crate::mechanism::{Calibrated, Price, Uncalibrated, calibrate, calibrate_to};
+use crate::mechanism::{Calibrated, Noise, Price, Uncalibrated, calibrate, calibrate_to};
 use crate::num::Amount;
 
 /// A release with what it may cost.
@@ -34,6 +34,8 @@ pub struct Asked {
     pub accuracy: Option<Accuracy>,
     /// None is to be chosen.
     pub family: Option<Family>,
+    /// The noises of draws that there are already, by measure; or nothing.
+    pub earlier: Vec<Vec<Noise>>,
 }
 
 /// Why a release has the noise that it has.
@@ -79,7 +81,7 @@ pub fn choose(
     pure_is_over: bool,
 ) -> Result<Vec<(Calibrated, Why)>, (usize, Uncalibrated)> {
     let families: Vec<Option<Family>> = asked.iter().map(|asked| asked.family).collect();
-    let ends_pure = |asked: &Asked| asked.release.cells().is_none() || asked.family == Some(Family::Gaussian);
+    let ends_pure = |asked: &Asked| asked.release.selects_keys() || asked.family == Some(Family::Gaussian);
     let pure_ends = pure_is_over || asked.iter().any(ends_pure);
     let ways: Vec<Ways> = asked.into_iter().map(|asked| ways(asked, grant)).collect();
     let is_open = |(ways, family): &(&Ways, &Option<Family>)| family.is_none() && !ways.keys_alone;
@@ -99,10 +101,10 @@ pub fn choose(
 }
 
 fn ways(asked: Asked, grant: &Grant) -> Ways {
-    let Asked { release, epsilon, delta, accuracy, .. } = asked;
+    let Asked { release, epsilon, delta, accuracy, earlier, .. } = asked;
     let keys_alone = release.outputs.is_empty();
     if let Some(accuracy) = accuracy {
-        let made = |family| calibrate_to(release.clone(), accuracy, delta, family);
+        let made = |family| calibrate_to(release.clone(), accuracy, delta, family, &earlier);
         return Ways { laplace: made(Family::Laplace), gaussian: made(Family::Gaussian), for_error: true, keys_alone };
     }
     let price = Price { epsilon, rho: most_rho(epsilon, grant), delta };
@@ -203,7 +205,7 @@ mod tests {
     }
 
     fn asked(release: Release, epsilon: &str, family: Option<Family>) -> Asked {
-        Asked { release, epsilon: amount(epsilon), delta: amount("1e-7"), accuracy: None, family }
+        Asked { release, epsilon: amount(epsilon), delta: amount("1e-7"), accuracy: None, family, earlier: vec![] }
     }
 
     /// The least error of all ways to make a release for this part of a grant: both distributions and all splits, on a grid.

@@ -8,6 +8,7 @@ mod names;
 mod open;
 mod pricing;
 mod receipt;
+mod refine;
 
 pub use accuracy::Case;
 pub use balance::balance_message;
@@ -17,6 +18,7 @@ pub use names::Names;
 pub use open::{Known, OpenRelease};
 pub use pricing::{Ask, Priced, price};
 pub use receipt::{bound_in_words, columns, number_in_words, price_message, releases};
+pub use refine::{Refinement, refine};
 
 /// Probability that an interval misses the exact value.
 pub const ALPHA: f64 = 0.05;

@@ -104,6 +104,11 @@ impl OpenRelease {
         asked.chain(self.known.iter().map(|(probe, _)| (*probe, None)))
     }
 
+    /// The same once these probes have been answered.
+    pub fn answered(&self, found: &[(Probe, Found)]) -> OpenRelease {
+        OpenRelease { probes: vec![], known: [self.known.as_slice(), found].concat(), ..self.clone() }
+    }
+
     /// The release with its bounds, once all probes have been answered.
     pub fn settle(&self, found: &[(Probe, Found)]) -> Result<(Calibrated, Vec<Chosen>), Uncalibrated> {
         let (made, chosen) =

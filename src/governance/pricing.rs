@@ -12,7 +12,7 @@ use crate::num::{Amount, ParseAmountError};
 use crate::sql::Parameter;
 
 /// What a client asks for beside the SQL; what it leaves out is the dataset's.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Ask {
     pub dataset: String,
     pub purpose: String,
@@ -123,6 +123,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
             // How much noise there will be is not known yet, but that Gaussian noise bears many groups.
             family: if lacks.is_empty() { family } else { family.or(Some(of_open(grant))) },
             release: provisional(release, lacks.iter().copied()),
+            earlier: vec![],
         }
     };
     let asked: Vec<Asked> = statement.query.releases.iter().zip(&lacks).map(asked).collect();
@@ -186,7 +187,7 @@ fn whole_price(asked: &Asked, grant: &Grant) -> Price {
 }
 
 /// Why a release of this epsilon cannot be made.
-fn unmade(e: Uncalibrated, epsilon: Amount) -> Error {
+pub(super) fn unmade(e: Uncalibrated, epsilon: Amount) -> Error {
     let (code, message) = match e {
         Uncalibrated::TooNoisy => (
             Code::InvalidEpsilon,
@@ -280,7 +281,7 @@ pub(super) fn released_accuracy(release: &Release, ask: &Ask) -> Option<Accuracy
     release.terms.accuracy.or(asked)
 }
 
-fn epsilon(ask: &Ask, rules: &Rules) -> Result<Amount> {
+pub(super) fn epsilon(ask: &Ask, rules: &Rules) -> Result<Amount> {
     if ask.epsilon.is_empty() {
         return Ok(rules.default_epsilon);
     }

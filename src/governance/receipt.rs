@@ -44,7 +44,7 @@ fn note(at: usize, priced: &Priced, names: &Names) -> ReleaseNote {
         groups: made.cells.unwrap_or(0),
         threshold: match made.selection {
             Selection::Threshold { threshold, .. } => threshold as u64,
-            Selection::Public | Selection::KeysOnly { .. } | Selection::Weighted { .. } => 0,
+            Selection::Public | Selection::Shown { .. } | Selection::KeysOnly { .. } | Selection::Weighted { .. } => 0,
         },
         price: Some(price_message(&made.charge, priced)),
         choice: choice(why),
@@ -138,7 +138,7 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
     // A choice is off by ranks, between the ends of its lattice.
     let (step, low, high) = match noise {
         Noise::Exponential(_) | Noise::Tree(_) => (1.0, clamp.row_low.into(), clamp.row_high.into()),
-        Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Histogram { .. } => {
+        Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Histogram { .. } | Noise::Mean(_) => {
             (clamp.lattice.step(), clamp.unit_low, clamp.unit_high)
         }
     };
@@ -150,6 +150,7 @@ fn number(measure: usize, made: &Calibrated, names: &Names) -> NoisyNumber {
         lower: clamp.lattice.value(low),
         upper: clamp.lattice.value(high),
         share: made.shares.get(measure).copied().unwrap_or(1.0),
+        draws: if let Noise::Mean(mean) = noise { mean.draws().count() as u64 } else { 1 },
     }
 }
 
@@ -180,7 +181,7 @@ fn summary(at: usize, priced: &Priced, keys: &[ReleaseKey], numbers: &[NoisyNumb
 
 /// A noisy number with its noise.
 pub fn number_in_words(number: &NoisyNumber) -> String {
-    let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper, share } = number;
+    let NoisyNumber { quantity, mechanism, noise_scale, half_width, lower, upper, share, draws } = number;
     let percent = 100.0 * (1.0 - ALPHA);
     let [noise_scale, half_width] = [noise_scale, half_width].map(|number| (number * 1e4).round() / 1e4);
     let share = if *share < 1.0 { format!("; {:.0} % of the price", share * 100.0) } else { String::new() };
@@ -194,6 +195,9 @@ pub fn number_in_words(number: &NoisyNumber) -> String {
         tree if Noise::TREES.contains(&tree) => format!(
             "{quantity}, within [{lower}, {upper}]: from a {tree} with noise of scale {noise_scale} in each, within {half_width} rows of the exact rank {percent:.0} % of the time"
         ),
+        Noise::MEAN => format!(
+            "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: the mean of {draws} discrete draws, of standard deviation {noise_scale}, within {half_width} of the exact one {percent:.0} % of the time"
+        ),
         added => format!(
             "{quantity}, of which one unit adds within [{lower}, {upper}] to a group: {added} noise of scale {noise_scale}, within {half_width} of the exact one {percent:.0} % of the time"
         ),
@@ -206,6 +210,9 @@ fn keys(made: &Calibrated) -> String {
     match &made.selection {
         Selection::Public if made.release.keys.is_empty() => "no keys: one row".into(),
         Selection::Public => "public keys: every combination of their declared values, empty groups too; rows with other values are in no group".into(),
+        Selection::Shown { keys } => {
+            format!("private keys: the {} groups that are shown already", keys.first().map_or(0, |key| key.len()))
+        }
         Selection::Threshold { threshold, .. } => {
             format!("private keys: a group is shown where its noisy number of distinct units is at least {threshold}")
         }
@@ -281,7 +288,10 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                     ..blank
                 },
                 Output::Mean { sum, .. } => NoisyColumn {
-                    mechanism: format!("ratio of a {} sum and count", made.noise[*sum].name()),
+                    mechanism: match made.noise[*sum].name() {
+                        Noise::MEAN => format!("ratio of a sum and a count, each the {}", Noise::MEAN),
+                        name => format!("ratio of a {name} sum and count"),
+                    },
                     bounds: bounds(&made.release.measures[*sum], &made.clamps[*sum], made.contribution),
                     ..blank
                 },

@@ -89,6 +89,8 @@ pub struct Answered {
     pub bytes: Vec<u8>,
     /// Bounds that were found out on the way.
     pub bounds: Vec<FoundBounds>,
+    /// What is needed to make the answer more accurate, where it can be.
+    pub drawn: Option<Vec<u8>>,
 }
 
 /// Released numbers by which bounds are chosen.
@@ -116,4 +118,11 @@ pub struct Balance {
     pub spent: Spent,
     /// Whether a failure has to be looked into before anything more is run.
     pub frozen: bool,
+}
+
+impl Balance {
+    /// Whether rho and delta alone are paid: something was charged that has no pure epsilon.
+    pub fn pure_is_over(&self) -> bool {
+        self.spent.total.epsilon.is_none() || !self.spent.total.delta.is_zero()
+    }
 }

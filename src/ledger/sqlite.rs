@@ -15,7 +15,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 /// What makes each version of the file from the one before; the number of those done is the file's `user_version`.
-const VERSIONS: [&str; 3] = [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const VERSIONS: [&str; 4] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 /// Most changes that share one commit.
 const MAX_GROUP: usize = 256;
 
@@ -136,6 +141,11 @@ impl Ledger {
     /// The answer under a query id of this principal, if it was committed.
     pub async fn answer(&self, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
         statements::answer(&mut *self.reader().await?, principal, query_id).await
+    }
+
+    /// What is needed to draw once more for an answer of this principal: None where there is no such answer, and within it where it cannot be.
+    pub async fn drawn(&self, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
+        statements::drawn(&mut *self.reader().await?, principal, query_id).await
     }
 
     /// The committed answer to this very request under this query id, if there is one.

@@ -171,6 +171,17 @@ pub async fn answer(db: &mut SqliteConnection, principal: &str, query_id: &str) 
     }
 }
 
+/// What is needed to draw once more for an answer under a query id.
+pub async fn drawn(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
+    let row = sqlx::query(
+        "SELECT paid.drawn FROM charges mine
+         JOIN charges paid ON paid.principal = mine.principal AND paid.query_id = coalesce(mine.same_as, mine.query_id)
+         WHERE mine.principal = ? AND mine.query_id = ? AND mine.state = 'answered'",
+    );
+    let row = row.bind(principal).bind(query_id).fetch_optional(db).await.map_err(unavailable)?;
+    row.map(|row| row.try_get("drawn").map_err(unavailable)).transpose()
+}
+
 /// The question that was charged under a query id and is not answered yet.
 pub async fn charged(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<Vec<u8>>> {
     let row = charge(db, principal, query_id).await?;
@@ -357,13 +368,14 @@ pub async fn commit(
     now: i64,
     principal: &str,
     query_id: &str,
-    Answered { bytes, bounds }: &Answered,
+    Answered { bytes, bounds, drawn }: &Answered,
 ) -> Result<bool> {
     let changed = sqlx::query(
-        "UPDATE charges SET state = 'answered', answered_at = ?, answer = ? WHERE principal = ? AND query_id = ? AND state = 'reserved'",
+        "UPDATE charges SET state = 'answered', answered_at = ?, answer = ?, drawn = ? WHERE principal = ? AND query_id = ? AND state = 'reserved'",
     )
     .bind(now)
     .bind(bytes.as_slice())
+    .bind(drawn.as_deref())
     .bind(principal)
     .bind(query_id)
     .execute(&mut *db)

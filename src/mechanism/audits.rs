@@ -232,10 +232,12 @@ impl Question {
         let delta = made.charge.delta.to_f64();
         match (&made.selection, self.family) {
             _ if scene.others == 0 => Claim { epsilon: 0.0, delta },
-            (Selection::KeysOnly { .. }, _) | (Selection::Public | Selection::Threshold { .. }, Family::Laplace) => {
+            (Selection::KeysOnly { .. }, _)
+            | (Selection::Public | Selection::Threshold { .. } | Selection::Shown { .. }, Family::Laplace) => {
                 Claim { epsilon: self.price.epsilon.to_f64(), delta }
             }
-            (Selection::Weighted { .. }, _) | (Selection::Public | Selection::Threshold { .. }, Family::Gaussian) => {
+            (Selection::Weighted { .. }, _)
+            | (Selection::Public | Selection::Threshold { .. } | Selection::Shown { .. }, Family::Gaussian) => {
                 Claim { epsilon: zcdp_epsilon(made.charge.rho.to_f64(), CONVERSION), delta: delta + CONVERSION }
             }
         }
@@ -282,7 +284,7 @@ fn exact(made: &Calibrated, (measure, clamp): (&Measure, &Clamp), scene: Scene, 
         Quantity::Units => {
             let each = match made.selection {
                 Selection::Weighted { .. } => i128::from(weight(scene.keys as u64)),
-                Selection::Public | Selection::Threshold { .. } | Selection::KeysOnly { .. } => 1,
+                _ => 1,
             };
             Exact::Sums(vec![(scene.others + times) * each; cells])
         }

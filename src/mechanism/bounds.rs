@@ -22,8 +22,10 @@ pub struct Found {
     /// Noisy numbers of units, by bucket.
     counts: Vec<i64>,
     /// Noise alone is hardly ever above this in any bucket.
+    #[serde(with = "crate::num::bits")]
     width: f64,
     /// The standard deviation of the noise in one bucket.
+    #[serde(with = "crate::num::bits")]
     deviation: f64,
 }
 

@@ -5,8 +5,11 @@ use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
 use super::split;
 use super::{Noise, Selection};
 use crate::accounting::{Charge, rho_of_pure};
-use crate::algebra::{Accuracy, Clamp, Contribution, Family, Fraction, Literal, Measure, Output, Quantity, Release};
+use crate::algebra::{
+    Accuracy, Clamp, Contribution, Family, Fraction, Literal, Measure, Output, Quantity, Release, Terms,
+};
 use crate::num::Amount;
+use arrow::array::ArrayRef;
 use std::collections::BTreeSet;
 
 /// A release with everything that its draw needs, one entry of `clamps` and `noise` per measure.
@@ -66,6 +69,8 @@ impl Calibrated {
             Noise::Laplace { .. } | Noise::Gaussian { .. } | Noise::Exponential(_) => 1,
             Noise::Tree(tree) => tree.draws().saturating_mul(self.fractions(at).len() as u64),
             Noise::Histogram { values, .. } => *values,
+            // They are drawn already.
+            Noise::Mean(_) => 0,
         };
         let written = |output: &Output| match output {
             Output::Histogram { values, .. } => {
@@ -85,6 +90,30 @@ impl Calibrated {
             weight * noise.variance() / (bound * bound)
         };
         split::weights(&self.release).into_iter().zip(&self.noise).zip(&self.clamps).map(of).sum()
+    }
+
+    /// The same at the keys that an earlier draw showed, where it was calibrated for them.
+    pub fn at_keys(self, shown: Vec<ArrayRef>) -> Calibrated {
+        match self.selection {
+            Selection::Shown { .. } => Calibrated { selection: Selection::Shown { keys: shown }, ..self },
+            _ => self,
+        }
+    }
+
+    /// What is released for another draw of the same bounded numbers: with the lattices that they were counted in, and the keys that were shown.
+    pub fn again(&self) -> Release {
+        let Contribution { groups, total, .. } = self.contribution;
+        let measure = |(measure, clamp): (&Measure, &Clamp)| Measure {
+            lattice: Some(clamp.lattice),
+            epsilon: None,
+            ..measure.clone()
+        };
+        Release {
+            measures: self.release.measures.iter().zip(&self.clamps).map(measure).collect(),
+            contribution: self.contribution,
+            terms: Terms { groups: Some(groups), total, keys_are_shown: true, ..self.release.terms },
+            ..self.release.clone()
+        }
     }
 
     /// Draws for all groups of public keys, at most.
@@ -128,10 +157,10 @@ pub fn calibrate(release: Release, price: Price, family: Family) -> Result<Calib
     let Price { rho, delta, .. } = price;
     let (release, contribution) = bounded(release);
     let cells = release.cells();
-    if cells.is_none() && delta.is_zero() {
+    if release.selects_keys() && delta.is_zero() {
         return Err(Uncalibrated::NoDelta);
     }
-    if cells.is_none()
+    if release.selects_keys()
         && release.outputs.is_empty()
         && let Some((selection, noise)) = keys_alone(rho, delta, contribution.groups)
     {
@@ -149,7 +178,8 @@ pub fn calibrate(release: Release, price: Price, family: Family) -> Result<Calib
     made(release, contribution, &parts, whole, delta)
 }
 
-/// Gives each measure of `release` the least price at which its intervals are as narrow as `accuracy` says.
+/// Gives each measure of `release` the least price at which its intervals are as narrow as `accuracy` says, together with those of its draws that
+/// there are: `earlier` has them for each measure, or is empty.
 ///
 /// A mean, a statistic, a quantile or a choice has no error that is known before its group is.
 pub fn calibrate_to(
@@ -157,6 +187,7 @@ pub fn calibrate_to(
     accuracy: Accuracy,
     delta: Amount,
     family: Family,
+    earlier: &[Vec<Noise>],
 ) -> Result<Calibrated, Uncalibrated> {
     let (release, contribution) = bounded(release);
     let is_additive = |output: &Output| matches!(output, Output::Count(_) | Output::Sum { .. });
@@ -166,12 +197,16 @@ pub fn calibrate_to(
     if release.measures.iter().any(|measure| measure.epsilon.is_some()) {
         return Err(Uncalibrated::TwoPrices);
     }
-    if release.cells().is_none() && delta.is_zero() {
+    if release.selects_keys() && delta.is_zero() {
         return Err(Uncalibrated::NoDelta);
     }
     let goal = (accuracy.error.absolute(), 1.0 - accuracy.confidence);
-    let part = |measure| least_part(measure, contribution, family, goal);
-    let parts = release.measures.iter().map(part).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooExact)?;
+    let part = |(at, measure)| {
+        let drawn = earlier.get(at).map_or(&[][..], Vec::as_slice);
+        least_part(measure, contribution, family, goal, drawn)
+    };
+    let parts =
+        release.measures.iter().enumerate().map(part).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooExact)?;
     let whole = parts.iter().map(|part| part.amount()).fold(Amount::ZERO, Amount::plus);
     made(release, contribution, &parts, whole, delta)
 }
@@ -199,6 +234,7 @@ fn made(
     let units = release.measures.iter().position(|measure| measure.of == Quantity::Units);
     let (selection, charge) = match (cells, units) {
         (Some(_), _) => (Selection::Public, charge),
+        (None, _) if !release.selects_keys() => (Selection::Shown { keys: vec![] }, charge),
         (None, None) => return Err(Uncalibrated::NoDelta),
         (None, Some(measure)) => {
             let threshold = threshold(&noisy[measure].noise, delta, contribution.groups);

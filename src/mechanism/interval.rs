@@ -1,6 +1,7 @@
 //! Central intervals of the noise, from its exact distribution.
 
 use super::Noise;
+use super::mean::Mean;
 use super::tail::Tail;
 
 impl Noise {
@@ -13,6 +14,7 @@ impl Noise {
             Noise::Exponential(choice) => choice.half_width(alpha),
             Noise::Tree(tree) => tree.half_width(alpha),
             Noise::Histogram { counted, .. } => counted.noise().half_width(alpha),
+            Noise::Mean(mean) => mean_half_width(self, mean, alpha),
         }
     }
 }
@@ -29,6 +31,13 @@ fn laplace_half_width(b: f64, alpha: f64) -> f64 {
 fn gaussian_half_width(noise: &Noise, sigma: f64, alpha: f64) -> f64 {
     let least = Tail::of(noise).least(alpha / 2.0);
     least.map_or_else(|| (sigma * normal_quantile(alpha)).ceil(), |from| from - 1.0)
+}
+
+/// As for Gaussian noise. Where that is too far out for the tail, each draw is off by less than its own half-width, but for its share of
+/// alpha, and the mean by less than the mean of these.
+fn mean_half_width(noise: &Noise, mean: &Mean, alpha: f64) -> f64 {
+    let least = Tail::of(noise).least(alpha / 2.0);
+    least.map_or_else(|| mean.apart(alpha), |from| from - 1.0)
 }
 
 /// z with P[|Z| > z] = alpha for a standard normal Z, by bisection on the complementary error function.

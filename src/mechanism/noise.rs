@@ -2,6 +2,7 @@
 
 use super::choice::Choice;
 use super::coins::Coins;
+use super::mean::Mean;
 use super::sampler::{DiscreteGaussian, DiscreteLaplace};
 use super::tree::Tree;
 use crate::num::{Amount, Ratio};
@@ -12,7 +13,7 @@ use ruint::aliases::U256;
 const ATTO: u128 = 1_000_000_000_000_000_000;
 
 /// How a number becomes noisy: by additive noise on the integers, in lattice steps, or because it is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Noise {
     /// P[X = x] proportional to exp(-|x| / scale).
     Laplace { scale: Ratio },
@@ -24,6 +25,8 @@ pub enum Noise {
     Tree(Tree),
     /// Counts of so many values, each of which has additive noise.
     Histogram { values: u64, counted: Counted },
+    /// Several draws of additive noise are taken together.
+    Mean(Mean),
 }
 
 /// Exact draws of additive noise; what they have in common is computed once.
@@ -43,8 +46,8 @@ impl Sampler {
     }
 }
 
-/// Additive noise of each of several counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Additive noise, as that of each of several counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counted {
     gaussian: bool,
     /// The scale of a count's noise, or its variance.
@@ -57,7 +60,7 @@ impl Counted {
         let (gaussian, parameter) = match noise {
             Noise::Laplace { scale } => (false, scale),
             Noise::Gaussian { variance } => (true, variance),
-            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => return None,
+            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } | Noise::Mean(_) => return None,
         };
         Some(Counted { gaussian, parameter })
     }
@@ -74,6 +77,8 @@ impl Counted {
 impl Noise {
     /// The name of the mechanism by which numbers are chosen.
     pub const EXPONENTIAL: &str = "exponential mechanism";
+    /// The name of several draws that are taken together.
+    pub const MEAN: &str = "mean of several discrete draws";
     /// The names of trees, by the noise of their counts.
     pub const TREES: [&str; 2] = ["tree of discrete Laplace counts", "tree of discrete Gaussian counts"];
 
@@ -94,17 +99,17 @@ impl Noise {
         fits.then(|| Noise::Gaussian { variance: variance.round_up() })
     }
 
-    /// Draws what is added. Nothing is, where the number is chosen or read.
+    /// Draws what is added. Nothing is, where the number is chosen or read, or made of what was drawn.
     pub fn sampler(&self) -> Sampler {
-        match *self {
-            Noise::Laplace { scale } => Sampler::Laplace(DiscreteLaplace::new(scale)),
-            Noise::Gaussian { variance } => Sampler::Gaussian(Box::new(DiscreteGaussian::new(variance))),
-            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => Sampler::Nothing,
+        match self {
+            Noise::Laplace { scale } => Sampler::Laplace(DiscreteLaplace::new(*scale)),
+            Noise::Gaussian { variance } => Sampler::Gaussian(Box::new(DiscreteGaussian::new(*variance))),
+            Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } | Noise::Mean(_) => Sampler::Nothing,
         }
     }
 
     /// Scale b of Laplace or standard deviation of Gaussian noise, in steps; of a choice the ranks by which its probability falls e-fold, of a
-    /// tree that of each count.
+    /// tree that of each count, of a mean the standard deviation.
     pub fn scale(&self) -> f64 {
         match self {
             Noise::Laplace { scale } => scale.to_f64(),
@@ -112,6 +117,7 @@ impl Noise {
             Noise::Exponential(choice) => choice.scale(),
             Noise::Tree(tree) => tree.noise().scale(),
             Noise::Histogram { counted, .. } => counted.noise().scale(),
+            Noise::Mean(mean) => mean.variance().sqrt(),
         }
     }
 
@@ -129,6 +135,7 @@ impl Noise {
             Noise::Exponential(choice) => 2.0 * choice.scale() * choice.scale(),
             Noise::Tree(tree) => tree.noise().variance(),
             Noise::Histogram { counted, .. } => counted.noise().variance(),
+            Noise::Mean(mean) => mean.variance(),
         }
     }
 
@@ -138,6 +145,7 @@ impl Noise {
             Noise::Gaussian { .. } => "discrete Gaussian",
             Noise::Exponential(_) => Noise::EXPONENTIAL,
             Noise::Histogram { counted, .. } => counted.noise().name(),
+            Noise::Mean(_) => Noise::MEAN,
             Noise::Tree(tree) => Noise::TREES[usize::from(matches!(tree.noise(), Noise::Gaussian { .. }))],
         }
     }

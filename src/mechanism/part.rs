@@ -2,6 +2,7 @@
 
 use super::Noise;
 use super::choice::{Choice, Wanted};
+use super::mean::Mean;
 use super::noise::Counted;
 use super::sampler::floor_sqrt;
 use super::tree::{Shape, Tree};
@@ -76,7 +77,8 @@ impl Part {
                 self.added(sensitivity.l1, sensitivity.l2_squared)?
             }
         };
-        Some(Noisy { clamp, noise, charge: self.charge(&noise, &sensitivity, contribution.groups) })
+        let charge = self.charge(&noise, &sensitivity, contribution.groups);
+        Some(Noisy { clamp, noise, charge })
     }
 
     fn added(self, l1: u128, l2_squared: U256) -> Option<Noise> {
@@ -126,21 +128,31 @@ pub fn least_part(
     contribution: Contribution,
     family: Family,
     (error, alpha): (f64, f64),
+    earlier: &[Noise],
 ) -> Option<Part> {
     let fits = |atto: u128| {
         let noisy = Part::new(family, Amount::from_atto(atto)).noisy(measure, contribution);
-        noisy.is_some_and(|made| made.noise.half_width(alpha) * made.clamp.lattice.step() <= error)
+        noisy.is_some_and(|made| together(earlier, &made.noise).half_width(alpha) * made.clamp.lattice.step() <= error)
     };
     let mut high = 1u128;
     while !fits(high) {
         high = high.checked_mul(4).filter(|atto| *atto < MOST)?;
     }
     let mut low = high / 4;
-    while high - low > 1 + low / 1_000_000 {
+    // A mean's interval takes longer.
+    let precision = if earlier.is_empty() { 1_000_000 } else { 1_000 };
+    while high - low > 1 + low / precision {
         let middle = low + (high - low) / 2;
         if fits(middle) { high = middle } else { low = middle }
     }
     Some(Part::new(family, Amount::from_atto(high)))
+}
+
+/// A draw with those that there are.
+fn together(earlier: &[Noise], drawn: &Noise) -> Noise {
+    let all: Vec<&Noise> = earlier.iter().chain([drawn]).collect();
+    let mean = (all.len() > 1).then(|| Mean::new(&all)).flatten();
+    mean.map_or_else(|| drawn.clone(), Noise::Mean)
 }
 
 /// Far beyond what leaves no noise at all: an epsilon of 1e12.

@@ -8,8 +8,10 @@ use crate::accounting::Token;
 use crate::algebra::Fraction;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
+use arrow::error::ArrowError;
+use arrow::row::{OwnedRow, RowConverter, SortField};
 use rand::{SeedableRng, rngs::StdRng, rngs::SysRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What one measure is of in each cell, in lattice steps.
 pub enum Exact {
@@ -23,6 +25,16 @@ impl Exact {
         match self {
             Exact::Sums(cells) => cells.len(),
             Exact::Values(cells) => cells.len(),
+        }
+    }
+
+    /// Those at these places; where there is none, nothing.
+    fn at(mut self, places: &[Option<usize>]) -> Exact {
+        match &mut self {
+            Exact::Sums(cells) => Exact::Sums(places.iter().map(|at| at.map_or(0, |at| cells[at])).collect()),
+            Exact::Values(cells) => {
+                Exact::Values(places.iter().map(|at| at.map_or(vec![], |at| std::mem::take(&mut cells[at]))).collect())
+            }
         }
     }
 
@@ -99,7 +111,7 @@ pub enum ReleaseError {
     #[error("private keys without a number of units")]
     NoUnits,
     #[error("keys cannot be taken out")]
-    Keys(#[from] arrow::error::ArrowError),
+    Keys(#[from] ArrowError),
 }
 
 /// Adds noise, one independent draw per measure and cell, picks the private keys that may be shown, and consumes the proof of
@@ -114,18 +126,22 @@ pub fn release(
     let Token { .. } = token;
     let mut rng = StdRng::try_from_rng(&mut SysRng)?;
     let ExactAggregates { keys, columns } = exact;
-    let cells = columns.first().map_or(0, Exact::cells);
     if let Selection::KeysOnly { keep } = &made.selection {
         let units = columns.into_iter().flat_map(|exact| if let Exact::Sums(units) = exact { units } else { vec![] });
         let kept = (0u32..).zip(units).filter(|(_, n)| is_kept(keep, *n, &mut rng)).map(|(cell, _)| cell);
         let kept: Vec<u32> = kept.take(MAX_KEYS).collect();
         return Ok(Released { keys: taken(&keys, &kept)?, columns: vec![], details: vec![], cells: kept.len() });
     }
+    let (keys, columns) = match &made.selection {
+        Selection::Shown { keys: shown } => (shown.clone(), of_keys(&keys, shown, columns)?),
+        _ => (keys, columns),
+    };
+    let cells = columns.first().map_or(0, Exact::cells);
     // Which private keys are shown is drawn first: nothing else of those that are not is ever looked at.
     let selected = match made.selection {
         Selection::Threshold { measure, threshold } => Some((measure, threshold)),
         Selection::Weighted { threshold } => Some((0, threshold)),
-        Selection::Public | Selection::KeysOnly { .. } => None,
+        Selection::Public | Selection::Shown { .. } | Selection::KeysOnly { .. } => None,
     };
     let shown = match selected {
         None => None,
@@ -211,7 +227,18 @@ fn drawn(
     }
 }
 
-fn taken(keys: &[ArrayRef], cells: &[u32]) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {
+/// The numbers of these keys: of those that no unit has, nothing.
+fn of_keys(keys: &[ArrayRef], shown: &[ArrayRef], columns: Vec<Exact>) -> Result<Vec<Exact>, ArrowError> {
+    let types = shown.iter().map(|key| SortField::new(key.data_type().clone())).collect();
+    let converter = RowConverter::new(types)?;
+    let rows = converter.convert_columns(keys)?;
+    let places: HashMap<OwnedRow, usize> = rows.iter().map(|row| row.owned()).zip(0..).collect();
+    let shown = converter.convert_columns(shown)?;
+    let places: Vec<Option<usize>> = shown.iter().map(|row| places.get(&row.owned()).copied()).collect();
+    Ok(columns.into_iter().map(|exact| exact.at(&places)).collect())
+}
+
+fn taken(keys: &[ArrayRef], cells: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
     let cells = UInt32Array::from_iter_values(cells.iter().copied());
     keys.iter().map(|key| take(key, &cells, None)).collect()
 }
@@ -222,6 +249,7 @@ mod tests {
     use crate::accounting::Reservation;
     use crate::algebra::{Contribution, Family, Key, Output, Quantity, Relation, Release, Terms, Type};
     use crate::mechanism::{Price, Tail, calibrate};
+    use crate::num::Amount;
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
     use std::sync::Arc;
@@ -251,6 +279,32 @@ mod tests {
         let released = release(exact, &made(false, vec![Output::Count(0)], 1), token(), |_| [0.05; LEVELS]).unwrap();
         let distinct: std::collections::BTreeSet<_> = released.columns[0].iter().collect();
         assert!(distinct.len() > 5 && released.cells == 200);
+    }
+
+    #[test]
+    fn a_further_draw_is_for_the_keys_that_were_shown() {
+        let first = made(true, vec![Output::Count(0)], 1);
+        // Without the keys, it is for none.
+        let again =
+            calibrate(first.again(), Price::pure("1e9".parse().unwrap(), Amount::ZERO), Family::Laplace).unwrap();
+        assert_eq!((again.charge.delta, again.charge.epsilon), (Amount::ZERO, "1e9".parse().ok()));
+        let numbers = |made: &Calibrated, keys: [i64; 3]| {
+            let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(keys));
+            let exact = ExactAggregates::with_keys(vec![keys], vec![Exact::Sums(vec![10, 20, 30])]);
+            let released = release(exact, made, token(), |_| [0.05; LEVELS]).unwrap();
+            (
+                released.keys[0].as_primitive::<Int64Type>().values().to_vec(),
+                released.columns[0].clone(),
+                released.cells,
+            )
+        };
+        let shown: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, Some(2)]));
+        let none = again.clone().at_keys(vec![shown.slice(0, 0)]);
+        assert_eq!(numbers(&none, [1, 2, 5]), (vec![], vec![], 0));
+        // No other key has a number, and one that no unit has any more has 0.
+        let at = again.at_keys(vec![shown]);
+        assert_eq!(numbers(&at, [1, 2, 5]).1, [30, 0, 20]);
+        assert_eq!(numbers(&at, [7, 8, 9]).1, [0, 0, 0]);
     }
 
     /// 100,000 keys of `units` units each: the share of them that a release shows.

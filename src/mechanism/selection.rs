@@ -7,6 +7,9 @@
 //! probability that any key is shown which it alone has is 1 - (1 - p)^k with p = P[1 + X >= tau]: tau is the least integer at which
 //! that is at most delta. The number is one draw, whether it is shown itself or only decides. On all other keys the noise covers the unit.
 //!
+//! *Shown before.* Keys that were shown are public knowledge from then on. Another draw for them, for the same bounded numbers, selects nothing: it has a
+//! number for each of these keys, 0 where no unit has one, and costs no delta. A unit is in as many of them as before, at most.
+//!
 //! *Keys alone.* Where nothing but keys is asked, the rule that shows each key most often is known
 //! (Desfontaines, Voss, Gipson and Mandayam 2022, arXiv:2006.03684): with n units a key is shown with probability
 //! pi(0) = 0, pi(n) = min(e^e pi(n-1) + d, 1 - e^-e (1 - pi(n-1) - d), 1), for e = epsilon / k and d = 1 - (1 - delta)^(1/k).
@@ -22,6 +25,7 @@
 use super::{Noise, Tail};
 use crate::accounting::pure_of_rho;
 use crate::num::Amount;
+use arrow::array::ArrayRef;
 use rand::CryptoRng;
 use ruint::aliases::U256;
 use std::sync::Arc;
@@ -32,6 +36,8 @@ pub enum Selection {
     Public,
     /// The keys whose noisy number of distinct units, `measure`, is at least `threshold`.
     Threshold { measure: usize, threshold: i128 },
+    /// The private keys that an earlier draw showed, and so are public: one array for each key.
+    Shown { keys: Vec<ArrayRef> },
     /// Nothing but keys: those whose noisy weight is at least `threshold`, in units of 1 / [`UNIT_WEIGHT`].
     Weighted { threshold: i128 },
     /// Nothing but keys: those of n units with probability `keep[n - 1]`, in units of 2^-128, or surely beyond its end.
@@ -102,7 +108,8 @@ pub fn keys_alone(rho: Amount, delta: Amount, groups: u64) -> Option<(Selection,
     let weighted = weighted(rho, delta, groups);
     let optimal = keys_only(pure_of_rho(rho), delta, groups);
     // Units that a key needs for an even chance.
-    let needed_weighted = weighted.map(|(_, threshold)| (threshold as f64 / weight(groups).max(1) as f64).ceil());
+    let needed_weighted =
+        weighted.as_ref().map(|(_, threshold)| (*threshold as f64 / weight(groups).max(1) as f64).ceil());
     let half = U256::ONE << 127;
     let needed_optimal = optimal.as_ref().map(|keep| keep.iter().take_while(|p| **p < half).count() as f64 + 1.0);
     match (optimal, weighted) {

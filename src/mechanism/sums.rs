@@ -36,7 +36,7 @@ fn log_moment(noise: &Noise, s: f64) -> f64 {
             }
         }
         Noise::Gaussian { variance } => s * s * variance.to_f64() / 2.0,
-        Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } => f64::INFINITY,
+        Noise::Exponential(_) | Noise::Tree(_) | Noise::Histogram { .. } | Noise::Mean(_) => f64::INFINITY,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Noise;
 use super::interval::two_sided_tail;
+use super::mean::MeanTail;
 
 /// P[X >= x] for whole x, as a function that is cheap to ask often.
 pub struct Tail(Law);
@@ -13,6 +14,8 @@ enum Law {
     Summed { above: Vec<f64>, total: f64 },
     /// Standard deviation of a discrete Gaussian too wide to add up.
     Wide { sigma: f64 },
+    /// Of several draws.
+    Mean(Box<MeanTail>),
 }
 
 /// Below this standard deviation the probabilities are added up one by one.
@@ -24,6 +27,7 @@ impl Tail {
             // Keys are not selected by what is chosen or read.
             Noise::Tree(tree) => return Tail::of(&tree.noise()),
             Noise::Histogram { counted, .. } => return Tail::of(&counted.noise()),
+            Noise::Mean(mean) => Law::Mean(Box::new(mean.tail())),
             Noise::Exponential(choice) => {
                 let scale = choice.scale();
                 Law::Laplace { ratio: (-1.0 / scale).exp(), scale }
@@ -66,6 +70,7 @@ impl Tail {
         match &self.0 {
             Law::Laplace { ratio, scale } => (-x / scale).exp() / (1.0 + ratio),
             Law::Summed { above, total } => above.get(x as usize).map_or(0.0, |sum| sum / total),
+            Law::Mean(tail) => tail.at_least(x),
             Law::Wide { sigma } => 0.5 * two_sided_tail((x - 1.0) / sigma),
         }
     }

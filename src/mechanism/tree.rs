@@ -222,8 +222,8 @@ mod tests {
         Noise::Laplace { scale: Ratio::of(scale.into(), by.into()) }
     }
 
-    fn tree(bounds: (i64, i64), noise: Noise) -> Tree {
-        Tree::new(Shape::new(bounds), noise).unwrap()
+    fn tree(bounds: (i64, i64), noise: &Noise) -> Tree {
+        Tree::new(Shape::new(bounds), noise.clone()).unwrap()
     }
 
     fn fraction(millionths: u32) -> Fraction {
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_value_is_once_on_each_level() {
-        let of = tree((-1_000, 100_000), laplace(1, 1));
+        let of = tree((-1_000, 100_000), &laplace(1, 1));
         let Shape { branching, height, .. } = of.shape;
         let mut rng = StdRng::seed_from_u64(1);
         let random: Vec<i64> = (0..20).map(|_| rng.random_range(0..99_999)).collect();
@@ -275,7 +275,7 @@ mod tests {
             ((0..1001).collect(), 250_000, 250),
             (vec![-5, 2_000], 1_000_000, 1_000),
         ] {
-            let of = tree((0, 1_000), none);
+            let of = tree((0, 1_000), &none);
             let widths = [of.half_width(0.05); LEVELS];
             let read =
                 of.read(fraction(millionths), &mut Counts::new(&of, values.clone()), widths, &mut Coins::new(&mut rng));
@@ -283,7 +283,7 @@ mod tests {
             assert!(read.ends.iter().all(|(lower, upper)| *lower <= value && value <= *upper), "{read:?}");
         }
         // A tree of nothing but noise is still within the bounds.
-        let of = tree((10, 20), laplace(5, 1));
+        let of = tree((10, 20), &laplace(5, 1));
         for _ in 0..200 {
             let read =
                 of.read(Fraction::HALF, &mut Counts::new(&of, vec![]), [1.0, 10.0, 50.0], &mut Coins::new(&mut rng));
@@ -299,7 +299,7 @@ mod tests {
         for values in [0, 1, 3, 500] {
             for _ in 0..40 {
                 let values: Vec<i64> = (0..values).map(|_| rng.random_range(0..50_000)).collect();
-                let of = tree((0, 65_535), laplace(6, 1));
+                let of = tree((0, 65_535), &laplace(6, 1));
                 let mut counts = Counts::new(&of, values);
                 let mut read = |millionths| {
                     of.read(fraction(millionths), &mut counts, [10.0, 20.0, 40.0], &mut Coins::new(&mut rng))
@@ -320,10 +320,14 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(4);
         let gaussian = Noise::Gaussian { variance: Ratio::of(90, 1) };
         let spread = |rng: &mut StdRng, high: i64| (0..2_000).map(|_| rng.random_range(0..=high)).collect::<Vec<i64>>();
-        for (high, noise) in
-            [(65_535, laplace(6, 1)), (40_000, gaussian), (1, laplace(40, 1)), (9, laplace(9, 1)), (99, gaussian)]
-        {
-            let of = tree((0, high), noise);
+        for (high, noise) in [
+            (65_535, laplace(6, 1)),
+            (40_000, gaussian.clone()),
+            (1, laplace(40, 1)),
+            (9, laplace(9, 1)),
+            (99, gaussian),
+        ] {
+            let of = tree((0, high), &noise);
             for values in
                 [spread(&mut rng, high), vec![high; 300], vec![0; 3], [vec![0; 500], vec![high; 400]].concat()]
             {
@@ -354,7 +358,7 @@ mod tests {
     fn widths_are_numbers() {
         for high in 0..50 {
             for noise in [laplace(1, 1 << 40), laplace(1, 3), laplace(100, 1), laplace(u64::MAX, 1)] {
-                let widths = [0.5, 0.05, 1e-12].map(|alpha| tree((0, high), noise).half_width(alpha));
+                let widths = [0.5, 0.05, 1e-12].map(|alpha| tree((0, high), &noise).half_width(alpha));
                 assert!(
                     widths[0] >= 1.0 && widths.is_sorted() && widths[2].is_finite(),
                     "{high} {noise:?}: {widths:?}"

@@ -2,6 +2,7 @@
 //! and the lattice on which values are added up. Nothing here knows what the numbers are used for.
 
 mod amount;
+pub mod bits;
 mod lattice;
 mod ratio;
 

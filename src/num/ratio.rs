@@ -33,6 +33,24 @@ impl Ratio {
     }
 }
 
+/// As "numerator/denominator".
+impl serde::Serialize for Ratio {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.numerator, self.denominator))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Ratio {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text: String = serde::Deserialize::deserialize(deserializer)?;
+        let read = || {
+            let (numerator, denominator) = text.split_once('/')?;
+            Ratio::new(numerator.parse().ok()?, denominator.parse().ok()?)
+        };
+        read().ok_or_else(|| serde::de::Error::custom("a ratio that cannot be read"))
+    }
+}
+
 #[cfg(test)]
 impl Ratio {
     /// For tests.

@@ -46,7 +46,8 @@ pub struct Accuracy {
     /// The same as a share of `magnitude`.
     #[prost(double, optional, tag = "2")]
     pub relative_error: ::core::option::Option<f64>,
-    /// About how large the counts and sums are, as public knowledge or an earlier answer tells.
+    /// About how large the counts and sums are, as public knowledge or an earlier answer tells. A refinement need not say: left out, it is
+    /// the median of the values that are known.
     #[prost(double, optional, tag = "3")]
     pub magnitude: ::core::option::Option<f64>,
     /// Of the intervals that are to be so narrow; 0.95 if left out.
@@ -234,6 +235,9 @@ pub struct NoisyNumber {
     /// Its share of the release's price in epsilon, or in rho where that is what it has.
     #[prost(double, tag = "7")]
     pub share: f64,
+    /// Draws of which it is the mean; 1 unless it was refined.
+    #[prost(uint64, tag = "8")]
+    pub draws: u64,
 }
 /// One step of a question, from its answer down to its tables.
 #[derive(serde::Serialize)]
@@ -313,6 +317,38 @@ pub mod execute_response {
         Answer(super::Answer),
     }
 }
+/// One more draw for an answer. Either `epsilon` or `accuracy`, or the dataset's default epsilon.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Refinement {
+    /// The query id of the answer: an answer, or one that was refined before.
+    #[prost(string, tag = "1")]
+    pub of: ::prost::alloc::string::String,
+    /// What the draw is to cost.
+    #[prost(string, tag = "2")]
+    pub epsilon: ::prost::alloc::string::String,
+    /// In the place of epsilon: the smallest price is charged at which the intervals of counts and sums are so narrow, with all draws.
+    #[prost(message, optional, tag = "3")]
+    pub accuracy: ::core::option::Option<Accuracy>,
+    #[prost(enumeration = "Mechanism", tag = "4")]
+    #[serde(serialize_with = "super::mechanism_name")]
+    pub mechanism: i32,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QuoteRefinementRequest {
+    #[prost(message, optional, tag = "1")]
+    pub refinement: ::core::option::Option<Refinement>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RefineRequest {
+    #[prost(message, optional, tag = "1")]
+    pub refinement: ::core::option::Option<Refinement>,
+    /// Of the new answer; chosen like that of a question.
+    #[prost(string, tag = "2")]
+    pub query_id: ::prost::alloc::string::String,
+}
 /// A sign of life. Holds the time since the start and nothing that depends on data.
 #[derive(serde::Serialize)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -377,6 +413,9 @@ pub struct Receipt {
     /// As in the quote.
     #[prost(string, tag = "13")]
     pub question_digest: ::prost::alloc::string::String,
+    /// The query id of the answer that this one refines; empty where it refines none. The price is that of the further draw alone.
+    #[prost(string, tag = "14")]
+    pub refines: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -745,6 +784,54 @@ pub mod query_service_client {
                 .insert(GrpcMethod::new("undertone.v1.QueryService", "Execute"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// What one more draw for an answer would cost, and how accurate the answer would then be. Reads no data, charges nothing.
+        pub async fn quote_refinement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QuoteRefinementRequest>,
+        ) -> std::result::Result<tonic::Response<super::QuoteResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/undertone.v1.QueryService/QuoteRefinement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("undertone.v1.QueryService", "QuoteRefinement"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes an answer that was paid for more accurate: draws noise once more for the same exact numbers, at a price of its own, and answers with
+        /// the mean of all draws, weighted by inverse variance. Streams, and keeps query ids, like Execute.
+        pub async fn refine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RefineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExecuteResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/undertone.v1.QueryService/Refine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("undertone.v1.QueryService", "Refine"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// An answer that was paid for earlier, byte for byte. Charges nothing.
         pub async fn get_answer(
             &mut self,
@@ -803,6 +890,23 @@ pub mod query_service_server {
             &self,
             request: tonic::Request<super::ExecuteRequest>,
         ) -> std::result::Result<tonic::Response<Self::ExecuteStream>, tonic::Status>;
+        /// What one more draw for an answer would cost, and how accurate the answer would then be. Reads no data, charges nothing.
+        async fn quote_refinement(
+            &self,
+            request: tonic::Request<super::QuoteRefinementRequest>,
+        ) -> std::result::Result<tonic::Response<super::QuoteResponse>, tonic::Status>;
+        /// Server streaming response type for the Refine method.
+        type RefineStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExecuteResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Makes an answer that was paid for more accurate: draws noise once more for the same exact numbers, at a price of its own, and answers with
+        /// the mean of all draws, weighted by inverse variance. Streams, and keeps query ids, like Execute.
+        async fn refine(
+            &self,
+            request: tonic::Request<super::RefineRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RefineStream>, tonic::Status>;
         /// An answer that was paid for earlier, byte for byte. Charges nothing.
         async fn get_answer(
             &self,
@@ -964,6 +1068,97 @@ pub mod query_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExecuteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/undertone.v1.QueryService/QuoteRefinement" => {
+                    #[allow(non_camel_case_types)]
+                    struct QuoteRefinementSvc<T: QueryService>(pub Arc<T>);
+                    impl<
+                        T: QueryService,
+                    > tonic::server::UnaryService<super::QuoteRefinementRequest>
+                    for QuoteRefinementSvc<T> {
+                        type Response = super::QuoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QuoteRefinementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueryService>::quote_refinement(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QuoteRefinementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/undertone.v1.QueryService/Refine" => {
+                    #[allow(non_camel_case_types)]
+                    struct RefineSvc<T: QueryService>(pub Arc<T>);
+                    impl<
+                        T: QueryService,
+                    > tonic::server::ServerStreamingService<super::RefineRequest>
+                    for RefineSvc<T> {
+                        type Response = super::ExecuteResponse;
+                        type ResponseStream = T::RefineStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RefineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueryService>::refine(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RefineSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -12,12 +12,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// One value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Parameter {
     Null,
     Bool(bool),
     Int(i64),
-    Float(f64),
+    Float(#[serde(with = "crate::num::bits")] f64),
     Text(String),
     /// ISO 8601, for example 2026-01-31.
     Date(String),

@@ -13,6 +13,7 @@ fn protobuf_code_is_current() {
         // For JSON: the messages under the names of their fields.
         .type_attribute(".", "#[derive(serde::Serialize)]")
         .field_attribute(".undertone.v1.Question.mechanism", "#[serde(serialize_with = \"super::mechanism_name\")]")
+        .field_attribute(".undertone.v1.Refinement.mechanism", "#[serde(serialize_with = \"super::mechanism_name\")]")
         .field_attribute(
             ".undertone.v1.Dataset.default_mechanism",
             "#[serde(serialize_with = \"super::mechanism_name\")]",

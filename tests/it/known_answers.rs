@@ -489,7 +489,7 @@ fn means_are_calibrated_as_elsewhere() {
         let (low, high) = (number(&v, "lower"), number(&v, "upper"));
         let of = Expr::Column(1);
         let sum = Quantity::Sum { of: of.clone(), bounds: Bounds::new(low, high), whole: false, centred: true };
-        let part = |of: Quantity, epsilon: &str| Measure { of, per_group: None, epsilon: Some(amount(&v, epsilon)) };
+        let part = |of: Quantity, epsilon: &str| Measure { epsilon: Some(amount(&v, epsilon)), ..of.into() };
         let release = Release {
             input: Relation::Protected { table: 0, columns: vec![0] },
             keys: vec![],

@@ -1,6 +1,7 @@
 //! All integration tests in one binary: it links the engine once.
 
 mod answers;
+mod audit;
 mod bounds;
 mod clause;
 mod commands;
@@ -12,6 +13,7 @@ mod known_answers;
 mod ledger;
 mod logic;
 mod price;
+mod refine;
 mod reload;
 mod sql;
 mod statistics;

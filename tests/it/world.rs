@@ -17,7 +17,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 use undertone::proto::budget_service_client::BudgetServiceClient;
 use undertone::proto::query_service_client::QueryServiceClient;
 use undertone::proto::{self, execute_response::Event};
@@ -322,15 +322,20 @@ impl Caller {
 
     pub async fn execute(&self, request: proto::ExecuteRequest) -> Result<proto::Answer, Status> {
         let mut client = QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(1 << 28);
-        let mut events = client.execute(request).await?.into_inner();
-        // To the end of the stream: a call that is dropped early is reset, and a server bears only so many resets.
-        let mut answer = None;
-        while let Some(event) = events.message().await? {
-            if let Some(Event::Answer(found)) = event.event {
-                answer = Some(found);
-            }
-        }
-        answer.ok_or_else(|| Status::aborted("the stream ended without an answer"))
+        answered(client.execute(request).await?.into_inner()).await
+    }
+
+    /// One more draw for an answer, under a query id of the server's choice.
+    pub async fn refine(&self, refinement: proto::Refinement) -> Result<proto::Answer, Status> {
+        let mut client = QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(1 << 28);
+        let request = proto::RefineRequest { refinement: Some(refinement), query_id: String::new() };
+        answered(client.refine(request).await?.into_inner()).await
+    }
+
+    pub async fn quote_refinement(&self, refinement: proto::Refinement) -> Result<proto::QuoteResponse, Status> {
+        let mut client = QueryServiceClient::new(self.channel.clone());
+        let request = proto::QuoteRefinementRequest { refinement: Some(refinement) };
+        Ok(client.quote_refinement(request).await?.into_inner())
     }
 
     /// Asks at this epsilon, under a query id of the server's choice.
@@ -360,6 +365,17 @@ impl Caller {
         let balance = found.into_inner().balances.remove(0);
         (balance.account.unwrap(), balance.pool.unwrap())
     }
+}
+
+/// To the end of the stream: a call that is dropped early is reset, and a server bears only so many resets.
+async fn answered(mut events: Streaming<proto::ExecuteResponse>) -> Result<proto::Answer, Status> {
+    let mut answer = None;
+    while let Some(event) = events.message().await? {
+        if let Some(Event::Answer(found)) = event.event {
+            answer = Some(found);
+        }
+    }
+    answer.ok_or_else(|| Status::aborted("the stream ended without an answer"))
 }
 
 pub fn request(sql: &str, epsilon: &str) -> proto::ExecuteRequest {

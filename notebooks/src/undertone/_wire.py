@@ -57,9 +57,6 @@ def question(
             one that no literal has.
         ValueError: There is no such mechanism, or a bound does not fit an unsigned 64-bit integer.
     """
-    if mechanism not in _MECHANISMS:
-        expected = "'laplace', 'gaussian', 'automatic' or None"
-        raise ValueError(f"mechanism is {expected}, not {mechanism!r}")
     return pb.Question(
         dataset=dataset,
         sql=sql,
@@ -68,10 +65,31 @@ def question(
         delta=_amounts.to_wire(delta),
         max_groups_contributed=max_groups_contributed or 0,
         max_rows_contributed=max_rows_contributed or 0,
-        mechanism=_MECHANISMS[mechanism],
+        mechanism=_mechanism(mechanism),
         parameters=_parameters.to_wire(parameters),
         non_negative=non_negative,
-        accuracy=pb.Accuracy(**asdict(accuracy)) if accuracy else None,
+        accuracy=_accuracy(accuracy),
+    )
+
+
+def refinement(
+    of: Answer | str,
+    *,
+    epsilon: _amounts.Amount | None,
+    accuracy: Accuracy | None,
+    mechanism: Mechanism | None,
+) -> pb.Refinement:
+    """Build what one more draw for an answer, or for that of a query id, is to be.
+
+    Raises:
+        TypeError: Epsilon is of a type that has no exact decimal form.
+        ValueError: There is no such mechanism.
+    """
+    return pb.Refinement(
+        of=of.query_id if isinstance(of, Answer) else of,
+        epsilon=_amounts.to_wire(epsilon),
+        accuracy=_accuracy(accuracy),
+        mechanism=_mechanism(mechanism),
     )
 
 
@@ -133,6 +151,17 @@ def dataset(message: pb.Dataset) -> Dataset:
     )
 
 
+def _mechanism(name: Mechanism | None) -> pb.Mechanism:
+    if name not in _MECHANISMS:
+        expected = "'laplace', 'gaussian', 'automatic' or None"
+        raise ValueError(f"mechanism is {expected}, not {name!r}")
+    return _MECHANISMS[name]
+
+
+def _accuracy(wanted: Accuracy | None) -> pb.Accuracy | None:
+    return pb.Accuracy(**asdict(wanted)) if wanted else None
+
+
 def _receipt(message: pb.Receipt) -> Receipt:
     return Receipt(
         query_id=message.query_id,
@@ -147,6 +176,7 @@ def _receipt(message: pb.Receipt) -> Receipt:
         charged_at=datetime.fromtimestamp(message.charged_at, timezone.utc),
         promise=message.promise,
         question_digest=message.question_digest,
+        refines=message.refines or None,
     )
 
 
@@ -192,6 +222,7 @@ def _release(message: pb.ReleaseNote) -> ReleaseNote:
                 lower=n.lower,
                 upper=n.upper,
                 share=n.share,
+                draws=n.draws or 1,  # Receipts from before refinements say nothing.
             )
             for n in message.numbers
         ),

@@ -187,30 +187,7 @@ class Client:
         )
         query_id = query_id or uuid.uuid4().hex
         request = pb.ExecuteRequest(question=question, query_id=query_id, fresh=fresh)
-        report = ProgressLine() if progress is True else progress or None
-
-        def attempt(timeout: float | None) -> pb.Answer:
-            events = self._queries.Execute(request, timeout=timeout, metadata=self._metadata)
-            answer: pb.Answer | None = None
-            try:
-                for event in events:
-                    if event.WhichOneof("event") == "answer":
-                        answer = event.answer
-                    elif report is not None:
-                        report(event.progress.elapsed_millis / 1000)
-            finally:
-                events.cancel()  # Lets go of a stream that the caller interrupted.
-            if answer is None:
-                raise UndertoneError(
-                    "INTERNAL", "the server ended the stream without an answer", query_id=query_id
-                )
-            return answer
-
-        try:
-            return _wire.answer(self._call(attempt, sql=sql, query_id=query_id))
-        finally:
-            if isinstance(report, ProgressLine):
-                report.clear()
+        return self._pay(self._queries.Execute, request, progress, sql=sql)
 
     def quote(
         self,
@@ -246,6 +223,74 @@ class Client:
         )
         request = pb.QuoteRequest(question=question)
         return _wire.quote(self._unary(self._queries.Quote, request, sql=sql))
+
+    def refine(
+        self,
+        answer: Answer | str,
+        *,
+        epsilon: Amount | None = None,
+        accuracy: Accuracy | None = None,
+        mechanism: Mechanism | None = None,
+        query_id: str | None = None,
+        progress: bool | Callable[[float], object] | None = None,
+    ) -> Answer:
+        """Pay for one more draw of the noise, to make an answer more accurate.
+
+        The draw is of the same exact, bounded numbers as the answer's own. The new answer is the
+        mean of all draws, weighted by inverse variance, and costs what the further draw costs:
+        what was paid before is not paid again.
+
+        The same refinement of the same answer again gets the same bytes and charges nothing. For a
+        third draw, refine the refined answer.
+
+        Args:
+            answer: The answer, or its query id. May be one that was refined before.
+            epsilon: What the further draw may cost. None: the dataset's default. A float is taken
+                as it prints, so 0.1 is 0.1.
+            accuracy: In the place of epsilon, what counts and sums may be off by with all draws:
+                the smallest price that does it is charged. A relative error needs no magnitude.
+            mechanism: "laplace", "gaussian", or "automatic" for whichever has the least error at
+                the price. None: the dataset's. Need not be that of earlier draws.
+            query_id: Name of the new answer, at most 64 of [A-Za-z0-9._-]. Made up unless given.
+                Asking again under the same id gets the same bytes and pays once.
+            progress: True shows the elapsed time on stderr if that is a terminal. A function is
+                called with the elapsed seconds now and then.
+
+        Raises:
+            BudgetError: The budget does not hold the price.
+            AuthError: The server does not accept the token.
+            UndertoneError: Anything else. Its code is `UNKNOWN_QUERY_ID` where there is no such
+                answer, and `INVALID_REQUEST` where the answer cannot be refined (it has quantiles,
+                modes, histograms or SELECT DISTINCT, or the data have changed since) or is as
+                accurate already. Its `query_id` fetches the new answer if it was paid for.
+            ValueError: There is no such mechanism.
+            TypeError: Epsilon is of a type that has no exact decimal form.
+        """
+        refinement = _wire.refinement(
+            answer, epsilon=epsilon, accuracy=accuracy, mechanism=mechanism
+        )
+        request = pb.RefineRequest(refinement=refinement, query_id=query_id or uuid.uuid4().hex)
+        return self._pay(self._queries.Refine, request, progress)
+
+    def quote_refinement(
+        self,
+        answer: Answer | str,
+        *,
+        epsilon: Amount | None = None,
+        accuracy: Accuracy | None = None,
+        mechanism: Mechanism | None = None,
+    ) -> Quote:
+        """Ask what one more draw would cost and how accurate the answer would then be.
+
+        Charges nothing. The price is of the further draw alone, the errors are those of all draws
+        together. The arguments and errors are those of `refine`, except that no budget is too
+        small.
+        """
+        refinement = _wire.refinement(
+            answer, epsilon=epsilon, accuracy=accuracy, mechanism=mechanism
+        )
+        request = pb.QuoteRefinementRequest(refinement=refinement)
+        return _wire.quote(self._unary(self._queries.QuoteRefinement, request))
 
     def answer(self, query_id: str) -> Answer:
         """Fetch an answer that was paid for earlier, byte for byte. Charges nothing."""
@@ -292,6 +337,42 @@ class Client:
         if purpose is None:
             raise ValueError("no purpose to ask for: pass purpose here or to connect")
         return _wire.question(sql, dataset=dataset, purpose=purpose, **choices)
+
+    def _pay(
+        self,
+        method: Callable[..., Any],
+        request: pb.ExecuteRequest | pb.RefineRequest,
+        progress: bool | Callable[[float], object] | None,
+        *,
+        sql: str | None = None,
+    ) -> Answer:
+        """Make a call that charges, which streams signs of life and then the answer."""
+        report = ProgressLine() if progress is True else progress or None
+
+        def attempt(timeout: float | None) -> pb.Answer:
+            events = method(request, timeout=timeout, metadata=self._metadata)
+            answer: pb.Answer | None = None
+            try:
+                for event in events:
+                    if event.WhichOneof("event") == "answer":
+                        answer = event.answer
+                    elif report is not None:
+                        report(event.progress.elapsed_millis / 1000)
+            finally:
+                events.cancel()  # Lets go of a stream that the caller interrupted.
+            if answer is None:
+                raise UndertoneError(
+                    "INTERNAL",
+                    "the server ended the stream without an answer",
+                    query_id=request.query_id,
+                )
+            return answer
+
+        try:
+            return _wire.answer(self._call(attempt, sql=sql, query_id=request.query_id))
+        finally:
+            if isinstance(report, ProgressLine):
+                report.clear()
 
     def _unary(self, method: Callable[..., T], request: object, *, sql: str | None = None) -> T:
         def attempt(timeout: float | None) -> T:

@@ -49,8 +49,8 @@ class NoisyColumn:
         name: Name of the column.
         mechanism: `discrete Laplace`, `discrete Gaussian`, or how the value is computed from such,
             in words: `post-processing` and the like.
-        noise_scale: Scale of Laplace or standard deviation of Gaussian noise, in the column's unit.
-            None for post-processing.
+        noise_scale: Scale of Laplace or standard deviation of Gaussian noise, or of a mean of
+            draws, in the column's unit. None for post-processing.
         half_width: Half of the interval's width where that is the same in every row, in the
             column's unit; else None.
         has_interval: Whether the answer has an interval for this column.
@@ -100,12 +100,14 @@ class NoisyNumber:
 
     Attributes:
         quantity: What it counts or adds up: `sum of age`.
-        mechanism: `discrete Laplace` or `discrete Gaussian`.
-        noise_scale: Scale of Laplace or standard deviation of Gaussian noise.
+        mechanism: `discrete Laplace` or `discrete Gaussian`; of several draws that they are a mean.
+        noise_scale: Scale of Laplace or standard deviation of Gaussian noise, or of a mean of
+            draws.
         half_width: Half of the width of the noise's interval: the error to expect.
         lower: What one unit adds to one group is not below this.
         upper: Nor above this.
         share: Its share of the release's price.
+        draws: Draws of which it is the mean; 1 unless it was refined.
     """
 
     quantity: str
@@ -115,6 +117,7 @@ class NoisyNumber:
     lower: float
     upper: float
     share: float = 1.0
+    draws: int = 1
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ class ReleaseNote:
     chosen: tuple[ChosenBound, ...] = ()
 
     def describe(self) -> str:
-        """One line: the groups, the contribution bounds and the share of the price."""
+        """One line: the groups, the contribution bounds, the draws and the share of the price."""
         if self.groups is None:
             groups = f"Groups by {self.keys}"
         else:
@@ -196,7 +199,10 @@ class ReleaseNote:
             some = "some" if most is None else f"at most {most:,}"
             limits = f"one privacy unit counts in {some} of them, {rows} in each"
         found = "".join(f" Bound of {bound}." for bound in self.chosen)
-        return f"{groups}. Limits: {limits}.{found} Price: {self.price}"
+        # A refinement draws once more for every number, so one stands for all.
+        draws = max((number.draws for number in self.numbers), default=1)
+        mean = f" Mean of {draws} draws." if draws > 1 else ""
+        return f"{groups}. Limits: {limits}.{found}{mean} Price: {self.price}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -250,7 +256,7 @@ class Receipt:
         dataset: Name of the dataset.
         principal: Who asked.
         purpose: Why.
-        price: What was paid.
+        price: What was paid: for a refinement, for the further draw alone.
         columns: How each noisy column was made.
         releases: The noisy tables that the answer is made of.
         confidence: Confidence of the intervals, for example 0.95.
@@ -258,6 +264,8 @@ class Receipt:
         charged_at: When the charge became durable, in UTC.
         promise: What the promise does and does not cover, in words.
         question_digest: Digest of what was asked, as in the quote.
+        refines: Query id of the answer that this one refines by one more draw; None where it
+            refines none.
     """
 
     query_id: str
@@ -272,13 +280,16 @@ class Receipt:
     charged_at: datetime
     promise: str
     question_digest: str = ""
+    refines: str | None = None
 
     def _title(self) -> str:
         return f"Receipt: {self.price}"
 
     def _notes(self) -> list[str]:
+        refines = f"Refines {self.refines} by one more draw, whose price this is."
         return [
             *_notes(self.releases),
+            *([refines] if self.refines else []),
             f"Paid by {self.principal} for {self.dataset}, {self.purpose}, "
             f"on {self.charged_at:%Y-%m-%d at %H:%M:%S} UTC.",
             f"Query {self.query_id} under policy {self.policy_version}.",

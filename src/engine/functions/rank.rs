@@ -28,6 +28,16 @@ impl Secret {
         Ok(Secret(key))
     }
 
+    /// One that was drawn before, so that units are sampled as they were then.
+    pub fn again(key: [u8; 16]) -> Secret {
+        Secret(key)
+    }
+
+    /// To keep it: whoever has it and an answer learns no more than from the answer.
+    pub fn key(&self) -> [u8; 16] {
+        self.0
+    }
+
     /// A fixed key, so that a test can compare runs.
     #[cfg(test)]
     pub fn fixed() -> Secret {

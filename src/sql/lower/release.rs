@@ -142,7 +142,7 @@ impl Lowering<'_> {
             ));
         }
         let per_group = mark.as_ref().and_then(|mark| mark.per_group);
-        let own = |of: Quantity, per_group| Measure { of, per_group, epsilon: epsilon(1) };
+        let own = |of: Quantity, per_group| Measure { per_group, epsilon: epsilon(1), ..of.into() };
         match kind {
             FoldKind::Rows | FoldKind::NonNull => {
                 self.check_count(per_group)?;
@@ -159,7 +159,7 @@ impl Lowering<'_> {
             ))),
             FoldKind::Statistic(statistic) => {
                 let parts = statistic.moments().len() + 1;
-                let part = |of: Quantity| Measure { of, per_group: None, epsilon: epsilon(parts) };
+                let part = |of: Quantity| Measure { epsilon: epsilon(parts), ..of.into() };
                 self.statistic(statistic, (of, on), scope, mark.as_ref(), &mut |of| measure(measures, part(of)))
             }
             // Per unit alone.
@@ -174,7 +174,7 @@ impl Lowering<'_> {
             FoldKind::Mean => {
                 let bounds = self.sum_bounds(&of, scope, "avg", mark.as_ref())?;
                 self.check_mean(per_group, bounds)?;
-                let half = |of: Quantity, per_group| Measure { of, per_group, epsilon: epsilon(2) };
+                let half = |of: Quantity, per_group| Measure { per_group, epsilon: epsilon(2), ..of.into() };
                 let count = measure(measures, half(non_null(of.clone()), None));
                 let sum = half(Quantity::Sum { of, bounds, whole: false, centred: true }, per_group);
                 Ok(Output::Mean { sum: measure(measures, sum), count })
@@ -209,7 +209,7 @@ impl Lowering<'_> {
                     .into_iter()
                     .find(|name| named_quantile(name).is_some() && self.locator.find(name).is_some());
                 let values = self.quantile_values(written.unwrap_or("quantile"), (of, ty), scope, mark.as_ref())?;
-                let part = |of, parts| Measure { of, per_group: None, epsilon: epsilon(parts) };
+                let part = |of: Quantity, parts| Measure { epsilon: epsilon(parts), ..of.into() };
                 let (value, ranks) = match read {
                     Read::Nothing => (measure(measures, part(values.quantile(at), 1)), None),
                     Read::Interval => {

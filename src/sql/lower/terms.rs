@@ -49,7 +49,16 @@ impl Lowering<'_> {
         };
         let delta = clause.delta.map(|delta| delta.share(groupings));
         let (accuracy, non_negative) = (clause.accuracy, clause.non_negative);
-        Ok(Terms { epsilon, delta, groups: clause.groups, total: clause.rows, family, accuracy, non_negative })
+        Ok(Terms {
+            epsilon,
+            delta,
+            groups: clause.groups,
+            total: clause.rows,
+            family,
+            accuracy,
+            non_negative,
+            ..Terms::default()
+        })
     }
 
     /// The clause's privacy unit must be the dataset's.

@@ -174,7 +174,7 @@ class ReleaseKey(_message.Message):
     def __init__(self, expression: _Optional[str] = ..., public: bool = ..., values: _Optional[int] = ...) -> None: ...
 
 class NoisyNumber(_message.Message):
-    __slots__ = ("quantity", "mechanism", "noise_scale", "half_width", "lower", "upper", "share")
+    __slots__ = ("quantity", "mechanism", "noise_scale", "half_width", "lower", "upper", "share", "draws")
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
     NOISE_SCALE_FIELD_NUMBER: _ClassVar[int]
@@ -182,6 +182,7 @@ class NoisyNumber(_message.Message):
     LOWER_FIELD_NUMBER: _ClassVar[int]
     UPPER_FIELD_NUMBER: _ClassVar[int]
     SHARE_FIELD_NUMBER: _ClassVar[int]
+    DRAWS_FIELD_NUMBER: _ClassVar[int]
     quantity: str
     mechanism: str
     noise_scale: float
@@ -189,7 +190,8 @@ class NoisyNumber(_message.Message):
     lower: float
     upper: float
     share: float
-    def __init__(self, quantity: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
+    draws: int
+    def __init__(self, quantity: _Optional[str] = ..., mechanism: _Optional[str] = ..., noise_scale: _Optional[float] = ..., half_width: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., share: _Optional[float] = ..., draws: _Optional[int] = ...) -> None: ...
 
 class Step(_message.Message):
     __slots__ = ("visibility", "text", "inputs", "release")
@@ -249,6 +251,32 @@ class ExecuteResponse(_message.Message):
     answer: Answer
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
+class Refinement(_message.Message):
+    __slots__ = ("of", "epsilon", "accuracy", "mechanism")
+    OF_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
+    MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    of: str
+    epsilon: str
+    accuracy: Accuracy
+    mechanism: Mechanism
+    def __init__(self, of: _Optional[str] = ..., epsilon: _Optional[str] = ..., accuracy: _Optional[_Union[Accuracy, _Mapping]] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ...) -> None: ...
+
+class QuoteRefinementRequest(_message.Message):
+    __slots__ = ("refinement",)
+    REFINEMENT_FIELD_NUMBER: _ClassVar[int]
+    refinement: Refinement
+    def __init__(self, refinement: _Optional[_Union[Refinement, _Mapping]] = ...) -> None: ...
+
+class RefineRequest(_message.Message):
+    __slots__ = ("refinement", "query_id")
+    REFINEMENT_FIELD_NUMBER: _ClassVar[int]
+    QUERY_ID_FIELD_NUMBER: _ClassVar[int]
+    refinement: Refinement
+    query_id: str
+    def __init__(self, refinement: _Optional[_Union[Refinement, _Mapping]] = ..., query_id: _Optional[str] = ...) -> None: ...
+
 class Progress(_message.Message):
     __slots__ = ("elapsed_millis",)
     ELAPSED_MILLIS_FIELD_NUMBER: _ClassVar[int]
@@ -272,7 +300,7 @@ class Answer(_message.Message):
     def __init__(self, query_id: _Optional[str] = ..., table: _Optional[bytes] = ..., intervals: _Optional[bytes] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., replayed: bool = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after", "question_digest")
+    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after", "question_digest", "refines")
     QUERY_ID_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +314,7 @@ class Receipt(_message.Message):
     PROMISE_FIELD_NUMBER: _ClassVar[int]
     BALANCE_AFTER_FIELD_NUMBER: _ClassVar[int]
     QUESTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REFINES_FIELD_NUMBER: _ClassVar[int]
     query_id: str
     dataset: str
     principal: str
@@ -299,7 +328,8 @@ class Receipt(_message.Message):
     promise: str
     balance_after: Balance
     question_digest: str
-    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ..., question_digest: _Optional[str] = ...) -> None: ...
+    refines: str
+    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ..., question_digest: _Optional[str] = ..., refines: _Optional[str] = ...) -> None: ...
 
 class GetAnswerRequest(_message.Message):
     __slots__ = ("query_id",)

@@ -45,6 +45,16 @@ class QueryServiceStub(object):
                 request_serializer=undertone_dot___generated_dot_undertone__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=undertone_dot___generated_dot_undertone__pb2.ExecuteResponse.FromString,
                 _registered_method=True)
+        self.QuoteRefinement = channel.unary_unary(
+                '/undertone.v1.QueryService/QuoteRefinement',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.QuoteRefinementRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.QuoteResponse.FromString,
+                _registered_method=True)
+        self.Refine = channel.unary_stream(
+                '/undertone.v1.QueryService/Refine',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.RefineRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ExecuteResponse.FromString,
+                _registered_method=True)
         self.GetAnswer = channel.unary_unary(
                 '/undertone.v1.QueryService/GetAnswer',
                 request_serializer=undertone_dot___generated_dot_undertone__pb2.GetAnswerRequest.SerializeToString,
@@ -72,6 +82,21 @@ class QueryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuoteRefinement(self, request, context):
+        """What one more draw for an answer would cost, and how accurate the answer would then be. Reads no data, charges nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Refine(self, request, context):
+        """Makes an answer that was paid for more accurate: draws noise once more for the same exact numbers, at a price of its own, and answers with
+        the mean of all draws, weighted by inverse variance. Streams, and keeps query ids, like Execute.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAnswer(self, request, context):
         """An answer that was paid for earlier, byte for byte. Charges nothing.
         """
@@ -90,6 +115,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
             'Execute': grpc.unary_stream_rpc_method_handler(
                     servicer.Execute,
                     request_deserializer=undertone_dot___generated_dot_undertone__pb2.ExecuteRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ExecuteResponse.SerializeToString,
+            ),
+            'QuoteRefinement': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuoteRefinement,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.QuoteRefinementRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.QuoteResponse.SerializeToString,
+            ),
+            'Refine': grpc.unary_stream_rpc_method_handler(
+                    servicer.Refine,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.RefineRequest.FromString,
                     response_serializer=undertone_dot___generated_dot_undertone__pb2.ExecuteResponse.SerializeToString,
             ),
             'GetAnswer': grpc.unary_unary_rpc_method_handler(
@@ -152,6 +187,60 @@ class QueryService(object):
             target,
             '/undertone.v1.QueryService/Execute',
             undertone_dot___generated_dot_undertone__pb2.ExecuteRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ExecuteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuoteRefinement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.QueryService/QuoteRefinement',
+            undertone_dot___generated_dot_undertone__pb2.QuoteRefinementRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.QuoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Refine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/undertone.v1.QueryService/Refine',
+            undertone_dot___generated_dot_undertone__pb2.RefineRequest.SerializeToString,
             undertone_dot___generated_dot_undertone__pb2.ExecuteResponse.FromString,
             options,
             channel_credentials,

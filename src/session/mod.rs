@@ -19,21 +19,22 @@
 //! *Threads.* Questions are planned and run on threads of their own ([`Workers`]), so that none of them keeps the server from
 //! answering others, from beating, or from stopping.
 
-use crate::accounting::{Charge, Token};
+mod answer;
+mod drawn;
+mod refine;
+
+use self::answer::answer;
+use self::drawn::Kept;
+use crate::accounting::{Charge, Grant, Token};
 use crate::catalog::Dataset;
-use crate::engine::{Confidence, Engine, Fixed, Prepared, Workers, released_table};
+use crate::engine::{Engine, Prepared, Workers};
 use crate::error::{Code, Error, Result};
-use crate::governance::{self, ALPHA, Ask, Case, Known, Priced};
+use crate::governance::{self, Ask, Case, Known, Priced};
 use crate::hex::hex;
 use crate::ledger::{Account, Answered, Balance, Claim, FoundBounds, Ledger, Reserved, StoredAnswer};
-use crate::mechanism::{self, Found};
-use crate::proto;
+use crate::mechanism::Calibrated;
 use crate::sql::{self, Statement};
 use crate::telemetry::{Metrics, step};
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
-use arrow::ipc::writer::StreamWriter;
-use prost::Message;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -90,6 +91,9 @@ pub struct Planned {
     pub statement: Statement,
     pub priced: Priced,
     engine: Arc<Engine>,
+    ask: Ask,
+    /// Where it is another draw for an answer that there is.
+    earlier: Option<Earlier>,
     /// Digest of all that the answer depends on but the names of its columns.
     question: Vec<u8>,
     /// What it was stored as while the account's pure ledger was not over yet, where that is another question.
@@ -108,11 +112,25 @@ impl Planned {
     pub fn digest(&self) -> String {
         hex(&self.question)
     }
+}
 
-    /// Under which a stored answer is found again: it has the names of its columns in it.
-    fn stored_as(&self) -> Vec<u8> {
-        stored_as(&self.engine, &self.statement, &self.priced)
-    }
+/// An answer that one more draw is for.
+struct Earlier {
+    /// Its query id.
+    of: String,
+    kept: Box<Kept>,
+    /// As its releases were drawn first.
+    first: Vec<Calibrated>,
+    /// What is drawn now.
+    draws: Vec<Calibrated>,
+}
+
+/// For whom noise is chosen, where that is not the account as it is now.
+struct As<'a> {
+    grant: Grant,
+    pure_is_over: bool,
+    /// Bounds that it did not know yet.
+    unknown: &'a Known,
 }
 
 /// A place among the questions that run.
@@ -195,10 +213,25 @@ impl Session {
 
     /// The same; what was charged already, as this question, is planned as it was then.
     async fn plan_as(&self, principal: &str, ask: &Ask, charged: Option<Vec<u8>>) -> Result<Planned> {
+        self.plan_for(principal, ask, None, charged).await.map(|(_, planned)| planned)
+    }
+
+    /// The same, with the account that asks.
+    async fn plan_for(
+        &self,
+        principal: &str,
+        ask: &Ask,
+        as_then: Option<As<'_>>,
+        charged: Option<Vec<u8>>,
+    ) -> Result<(Balance, Planned)> {
         let own = self.account(principal, ask).await?;
-        let account = own.account.clone();
+        let (account, balance) = (own.account.clone(), own.clone());
+        let none = Known::new();
+        let now = As { grant: own.grant, pure_is_over: own.pure_is_over(), unknown: &none };
+        let As { grant, pure_is_over, unknown } = as_then.unwrap_or(now);
         let pool = self.ledger.balance(&account).await?.map(|(_, pool)| pool);
-        let known = known(self.ledger.bounds(&account).await?);
+        let mut known = known(self.ledger.bounds(&account).await?);
+        known.retain(|asked, _| !unknown.contains_key(asked));
         let engine = self.engines().get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
         let ask = ask.clone();
         let plan = move || {
@@ -206,38 +239,50 @@ impl Session {
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
             let scope = format!("{} {}", dataset.name, dataset.policy_version);
             let rules = &dataset.rules;
-            let pure_is_over = own.spent.total.epsilon.is_none() || !own.spent.total.delta.is_zero();
-            let (grant, scope, known) = (&own.grant, scope.as_str(), &known);
-            let case = Case { statement: &statement, ask: &ask, rules, grant, pure_is_over, scope, known };
+            let (scope, known) = (scope.as_str(), &known);
+            let case = Case { statement: &statement, ask: &ask, rules, grant: &grant, pure_is_over, scope, known };
             let priced = governance::price(case)?;
             // What was answered while it was not.
             let before = match pure_is_over {
                 true => governance::price(Case { pure_is_over: false, ..case }).ok(),
                 false => None,
             };
-            let before = before.map(|priced| (stored_as(&engine, &statement, &priced), priced));
+            let before =
+                before.map(|priced| (stored_as(&question_digest(&engine, &statement, &priced), &statement), priced));
             let (priced, before) = match before {
                 Some((digest, before)) if charged.as_ref() == Some(&digest) => (before, None),
                 before => (priced, before.map(|(digest, _)| digest)),
             };
             let advice = pool.and_then(|pool| advice(case, &priced, [&own, &pool]));
             let question = question_digest(&engine, &statement, &priced);
-            Ok(Planned { account, statement, priced, engine, question, before, advice })
+            Ok(Planned { account, statement, priced, engine, ask, earlier: None, question, before, advice })
         };
         let plan = self.workers.compute(plan).instrument(step("plan"));
         let planned = tokio::time::timeout(self.limits.deadline, plan).await;
-        planned.map_err(|_| busy())?
+        Ok((balance, planned.map_err(|_| busy())??))
     }
 
     /// Answers a question: charges it, or finds it paid.
     pub async fn execute(&self, principal: &str, ask: &Ask, query_id: &str, fresh: bool) -> Result<Delivered> {
+        let request = digest(&format!("{ask:?} fresh={fresh}"));
+        self.deliver(principal, query_id, request, fresh, |charged| self.plan_as(principal, ask, charged)).await
+    }
+
+    /// What all answers have in common: `plan` is given the question that was charged under the query id and is not answered yet.
+    async fn deliver<P: Future<Output = Result<Planned>>>(
+        &self,
+        principal: &str,
+        query_id: &str,
+        request: Vec<u8>,
+        fresh: bool,
+        plan: impl FnOnce(Option<Vec<u8>>) -> P,
+    ) -> Result<Delivered> {
         let _alone = self.inflight.enter(principal, query_id).await;
-        let request = request_digest(ask, fresh);
         if let Some(stored) = self.ledger.replay(principal, query_id, &request).await? {
             return Ok(Delivered { stored, replayed: true });
         }
         let charged = self.ledger.charged(principal, query_id).await?;
-        let ready = tokio::time::timeout(self.limits.deadline, self.ready(principal, ask, charged)).await;
+        let ready = tokio::time::timeout(self.limits.deadline, self.ready(principal, plan(charged))).await;
         let (planned, prepared, place) = ready.map_err(|_| busy())??;
         if planned.priced.releases.is_empty() {
             return self.run_free(planned, prepared, query_id, place).await;
@@ -246,7 +291,7 @@ impl Session {
             query_id: query_id.to_owned(),
             account: planned.account.clone(),
             request,
-            question: planned.stored_as(),
+            question: stored_as(&planned.question, &planned.statement),
             before: planned.before.clone(),
             charge: planned.priced.charge,
             releases: planned.priced.draws(),
@@ -272,14 +317,17 @@ impl Session {
     async fn ready(
         &self,
         principal: &str,
-        ask: &Ask,
-        charged: Option<Vec<u8>>,
+        plan: impl Future<Output = Result<Planned>>,
     ) -> Result<(Arc<Planned>, Prepared, Place)> {
-        let planned = Arc::new(self.plan_as(principal, ask, charged).await?);
+        let planned = Arc::new(plan.await?);
         let question = planned.clone();
         let prepare = move || {
             let probes = question.priced.probes().map(|asked| &asked.made);
-            let build = question.engine.prepare(&question.statement.query, &question.priced.releases, probes);
+            let (releases, again) = match &question.earlier {
+                Some(earlier) => (&earlier.draws, Some(earlier.kept.key)),
+                None => (&question.priced.releases, None),
+            };
+            let build = question.engine.prepare(&question.statement.query, releases, probes, again);
             tokio::runtime::Handle::current().block_on(build)
         };
         let prepared = self.workers.compute(prepare).instrument(step("prepare")).await?;
@@ -385,55 +433,6 @@ fn named(engines: Vec<Engine>) -> Engines {
     Arc::new(engines.into_iter().map(|engine| (engine.dataset().name.clone(), Arc::new(engine))).collect())
 }
 
-/// From the tokens to the answer's bytes.
-async fn answer(run: Run) -> Result<Answered> {
-    let Run { planned, prepared, tokens, query_id, charged_at, balance } = run;
-    let (query, mut priced) = (&planned.statement.query, planned.priced.clone());
-    let (mut tables, mut fixed, mut bounds) = (Vec::new(), Fixed::default(), Vec::new());
-    let mut tokens = tokens.into_iter();
-    let mut token = || tokens.next().ok_or_else(|| Error::internal("a release that was not paid for"));
-    for at in 0..priced.releases.len() {
-        let mut found = Vec::new();
-        for asked in priced.open[at].iter().flat_map(|open| &open.probes) {
-            let exact = planned.engine.exact(query, &asked.made, &prepared, &tables, &mut fixed).await?;
-            let released = mechanism::release(exact, &asked.made, token()?, |_| [ALPHA; mechanism::LEVELS])
-                .map_err(|e| Error::internal(e.to_string()))?;
-            let counts = released.columns.first().ok_or_else(|| Error::internal("a probe without numbers"))?;
-            let one = Found::new(counts, &asked.made.noise[0]);
-            let json = serde_json::to_string(&one).map_err(|e| Error::internal(e.to_string()))?;
-            bounds.push(FoundBounds { asked: asked.key.clone(), found: json });
-            found.push((asked.probe, one));
-        }
-        priced.settle(at, &found)?;
-        let (releases, made, token) = (&priced.releases, &priced.releases[at], token()?);
-        let exact = planned.engine.exact(query, made, &prepared, &tables, &mut fixed).await?;
-        // A million draws take a while, in which this thread serves nobody else.
-        let table = tokio::task::block_in_place(|| {
-            let confidence = |cells: usize| Confidence::new(ALPHA, releases, made, cells as u64);
-            let released = mechanism::release(exact, made, token, |cells| confidence(cells).alphas())
-                .map_err(|e| Error::internal(e.to_string()))?;
-            let confidence = confidence(released.cells);
-            released_table(made, &released, confidence).map_err(|e| Error::internal(e.strip_backtrace()))
-        });
-        tables.push(table?);
-    }
-    let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;
-    let receipt = proto::Receipt {
-        balance_after: balance.as_ref().map(governance::balance_message),
-        ..receipt(&planned, &priced, &query_id, charged_at)
-    };
-    let json = serde_json::to_string(&receipt).map_err(|e| Error::internal(e.to_string()))?;
-    let answer = proto::Answer {
-        table: ipc(&batch, answer_columns(&planned.statement), HashMap::from([(RECEIPT_KEY.to_owned(), json)]))?,
-        intervals: ipc(&batch, interval_columns(&planned.statement), HashMap::new())?,
-        receipt: Some(receipt),
-        query_id,
-        balance: None,
-        replayed: false,
-    };
-    Ok(Answered { bytes: answer.encode_to_vec(), bounds })
-}
-
 fn busy() -> Error {
     Error::new(Code::ServerBusy, "the server has no place for this question now; nothing was charged: ask again later")
 }
@@ -454,59 +453,8 @@ fn unknown_dataset(name: &str) -> Error {
     )
 }
 
-fn receipt(planned: &Planned, priced: &Priced, query_id: &str, charged_at: i64) -> proto::Receipt {
-    let Planned { account, statement, engine, .. } = planned;
-    proto::Receipt {
-        query_id: query_id.to_owned(),
-        dataset: account.dataset.clone(),
-        principal: account.principal.clone(),
-        purpose: account.purpose.clone(),
-        price: Some(governance::price_message(&priced.charge, priced)),
-        columns: governance::columns(&statement.columns, priced),
-        releases: governance::releases(priced, &planned.names()),
-        question_digest: planned.digest(),
-        confidence: 1.0 - ALPHA,
-        policy_version: engine.dataset().policy_version.clone(),
-        charged_at,
-        promise: governance::PROMISE.into(),
-        balance_after: None,
-    }
-}
-
-/// (name, position in the final table) of each column of the answer.
-fn answer_columns(statement: &Statement) -> Vec<(String, usize)> {
-    statement.columns.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect()
-}
-
-/// The same for the ends of intervals.
-fn interval_columns(statement: &Statement) -> Vec<(String, usize)> {
-    let ends = |c: &sql::OutputColumn| {
-        c.interval.map(|(lower, upper)| [(format!("{}_lower", c.name), lower), (format!("{}_upper", c.name), upper)])
-    };
-    statement.columns.iter().filter_map(ends).flatten().collect()
-}
-
-/// Where the metadata of an answer's Arrow schema has its receipt, as JSON with the field names of the gRPC interface.
-const RECEIPT_KEY: &str = "undertone.receipt";
-
-/// An Arrow IPC stream of one batch. The schema is a function of the question; every column may be NULL.
-fn ipc(batch: &RecordBatch, columns: Vec<(String, usize)>, metadata: HashMap<String, String>) -> Result<Vec<u8>> {
-    let internal = |e: arrow::error::ArrowError| Error::internal(e.to_string());
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, at)| Field::new(name, batch.column(*at).data_type().clone(), true)).collect();
-    let arrays = columns.iter().map(|(_, at)| batch.column(*at).clone()).collect();
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let table =
-        RecordBatch::try_new_with_options(Arc::new(Schema::new_with_metadata(fields, metadata)), arrays, &options)
-            .map_err(internal)?;
-    let mut writer = StreamWriter::try_new(Vec::new(), &table.schema()).map_err(internal)?;
-    writer.write(&table).map_err(internal)?;
-    writer.into_inner().map_err(internal)
-}
-
-/// Digest of what the client sent: one query id stands for one request.
-fn request_digest(ask: &Ask, fresh: bool) -> Vec<u8> {
-    Sha256::digest(format!("{ask:?} fresh={fresh}")).to_vec()
+fn digest(text: &str) -> Vec<u8> {
+    Sha256::digest(text).to_vec()
 }
 
 /// Digest of everything that the answer's values depend on. The algebra holds positions and resolved literals, so names, aliases and
@@ -525,7 +473,7 @@ fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> V
         statement.query.post,
         statement.columns.iter().map(|c| (c.interval, c.simultaneous)).collect::<Vec<_>>(),
     );
-    Sha256::digest(text).to_vec()
+    digest(&text)
 }
 
 /// Where the question asks for an error that an account or its pool cannot pay: what could be had.
@@ -541,9 +489,9 @@ fn known(found: Vec<FoundBounds>) -> Known {
 }
 
 /// Under which an answer is stored and found again: it has the names of its columns in it.
-fn stored_as(engine: &Engine, statement: &Statement, priced: &Priced) -> Vec<u8> {
+fn stored_as(question: &[u8], statement: &Statement) -> Vec<u8> {
     let names = statement.columns.iter().map(|c| &c.name).collect::<Vec<_>>();
-    Sha256::digest(format!("{} {names:?}", hex(&question_digest(engine, statement, priced)))).to_vec()
+    digest(&format!("{} {names:?}", hex(question)))
 }
 
 /// Whether an account and its pool could pay now.

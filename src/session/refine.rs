@@ -1,0 +1,105 @@
+//! Another draw for an answer that was paid for: the way of a question, from the answer's own query id on.
+
+use super::drawn::{Kept, bounded};
+use super::{As, Delivered, Earlier, Planned, Session, digest, stored_as};
+use crate::error::{Code, Error, Result};
+use crate::governance::{self, Known, Refinement};
+use crate::ledger::Balance;
+
+/// Most draws of one answer: the exact interval of their mean takes longer with each.
+const MOST_DRAWS: usize = 16;
+
+impl Session {
+    /// Prices another draw for the answer under the query id `of`. Reads no data and charges nothing.
+    ///
+    /// Errors: `UNKNOWN_QUERY_ID`; `INVALID_REQUEST` where the answer cannot be refined, or is as accurate already; those of a question.
+    pub async fn plan_refinement(&self, principal: &str, of: &str, refinement: &Refinement) -> Result<Planned> {
+        self.plan_refinement_as(principal, of, refinement, None).await
+    }
+
+    async fn plan_refinement_as(
+        &self,
+        principal: &str,
+        of: &str,
+        refinement: &Refinement,
+        charged: Option<Vec<u8>>,
+    ) -> Result<Planned> {
+        let kept = self.kept(principal, of).await?;
+        let found: Known = kept.found.iter().cloned().collect();
+        let as_then = As { grant: kept.grant, pure_is_over: kept.pure_is_over, unknown: &found };
+        let (own, planned) = self.plan_for(principal, &kept.ask, Some(as_then), None).await?;
+        let (of, refinement) = (of.to_owned(), refinement.clone());
+        let refined = move || refined(planned, kept, (of, &refinement), &own, charged);
+        self.workers.compute(refined).await
+    }
+
+    /// Answers with one more draw: charges it, or finds it paid.
+    pub async fn refine(
+        &self,
+        principal: &str,
+        of: &str,
+        refinement: &Refinement,
+        query_id: &str,
+    ) -> Result<Delivered> {
+        let request = digest(&format!("refine {of} {refinement:?}"));
+        let plan = |charged| self.plan_refinement_as(principal, of, refinement, charged);
+        self.deliver(principal, query_id, request, false, plan).await
+    }
+
+    async fn kept(&self, principal: &str, of: &str) -> Result<Kept> {
+        let found = self.ledger.drawn(principal, of).await?;
+        let drawn = found
+            .ok_or_else(|| Error::new(Code::UnknownQueryId, format!("you have no answer under query id '{of}'")))?;
+        let drawn = drawn.ok_or_else(|| {
+            let message = "this answer cannot be made more accurate by another draw: it has quantiles, most frequent values, histograms or nothing but keys, reads public data alone, or is from before answers could be refined. Ask the question anew, with a larger epsilon";
+            Error::new(Code::InvalidRequest, message)
+        })?;
+        Kept::read(&drawn)
+    }
+}
+
+/// The first answer's plan with one more draw of what it draws.
+fn refined(
+    planned: Planned,
+    kept: Kept,
+    (of, refinement): (String, &Refinement),
+    own: &Balance,
+    charged: Option<Vec<u8>>,
+) -> Result<Planned> {
+    let mut first = planned.priced.clone();
+    for at in 0..first.releases.len() {
+        let probes = first.open[at].iter().flat_map(|open| &open.probes);
+        let found_for =
+            |asked: &Vec<u8>| kept.found.iter().find(|(key, _)| key == asked).map(|(_, found)| found.clone());
+        let found: Vec<_> = probes.filter_map(|asked| Some((asked.probe, found_for(&asked.key)?))).collect();
+        first.settle(at, &found)?;
+        first.open[at] = first.open[at].as_ref().map(|open| open.answered(&found));
+    }
+    if planned.digest() != kept.question || bounded(&first.releases) != kept.bounded {
+        let message = "the data, the policy or the server has changed since this answer was made, so that another draw would be of other numbers: ask the question anew";
+        return Err(Error::new(Code::InvalidRequest, message));
+    }
+    if kept.releases.iter().any(|drawn| drawn.draws.len() >= MOST_DRAWS) {
+        let message = format!("this answer is made of {MOST_DRAWS} draws, and has no more: ask the question anew");
+        return Err(Error::new(Code::InvalidRequest, message));
+    }
+    let draws_of_first = std::mem::take(&mut first.releases);
+    first.releases = kept.noisy(&draws_of_first);
+    let priced = |pure_is_over| {
+        let rules = &planned.engine.dataset().rules;
+        let refined = governance::refine(&first, &kept.releases, refinement, rules, (&own.grant, pure_is_over))?;
+        let text = format!("{} {of} {:?} {:?}", kept.question, refined.draws, refined.priced.charge);
+        Ok((digest(&text), refined))
+    };
+    let over = own.pure_is_over();
+    let (mut question, mut refined) = priced(over)?;
+    // What was charged while the pure ledger was not over is run as it was charged.
+    if let Some(charged) = charged.filter(|charged| *charged != stored_as(&question, &planned.statement))
+        && let (then, as_then) = priced(!over)?
+        && stored_as(&then, &planned.statement) == charged
+    {
+        (question, refined) = (then, as_then);
+    }
+    let earlier = Earlier { kept: Box::new(kept), first: draws_of_first, draws: refined.draws, of };
+    Ok(Planned { priced: refined.priced, question, earlier: Some(earlier), before: None, advice: None, ..planned })
+}
