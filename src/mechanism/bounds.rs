@@ -61,8 +61,9 @@ impl Found {
         Found { counts: counts.iter().map(within).collect(), width, deviation: noise.variance().sqrt() }
     }
 
-    /// The numbers of units that are no mere noise: those of buckets which, alone or with neighbours, have more than noise would make. The ends
-    /// of the buckets tell neighbours: those of one sign.
+    /// The numbers of units that are no mere noise: those of buckets which, alone or with neighbours that are not there alone, have more than noise
+    /// would make. What is there alone makes up for no neighbour: else noise beside many units would be taken for units. The ends of the
+    /// buckets tell neighbours: those of one sign.
     fn units(&self, ends: &[f64]) -> Vec<f64> {
         let mut seen = vec![false; self.counts.len()];
         for length in 1..=WINDOW.min(self.counts.len()) {
@@ -70,7 +71,8 @@ impl Found {
             for first in 0..=self.counts.len() - length {
                 let window = first..first + length;
                 let one_sign = ends[first].signum() == ends[first + length - 1].signum();
-                if one_sign && self.counts[window.clone()].iter().map(|count| *count as f64).sum::<f64>() > least {
+                let is_new = !seen[window.clone()].contains(&true);
+                if one_sign && is_new && self.counts[window.clone()].iter().map(|count| *count as f64).sum::<f64>() > least {
                     seen[window].fill(true);
                 }
             }
@@ -314,6 +316,8 @@ mod tests {
         assert!(high < 2f64.powi(30) && cut_off > 0.9, "{high} {cut_off}");
         let (_, high, cut_off) = limits(&[(64.0, 90_000), (2f64.powi(30), 300)], "1");
         assert_eq!((high, cut_off), (2f64.powi(30), 0.0));
+        // Noise beside many units is not taken for units.
+        assert_eq!(limits(&[(64.0, 50_000), (4096.0, 30), (8192.0, -40)], "1"), (0.0, 64.0, 0.0));
         // Neighbours make up for each other's few units; of none at all nothing is known.
         let few: Vec<(f64, i128)> = (0..6).map(|power| (2f64.powi(power), 40)).collect();
         assert_eq!(limits(&few, "1").1, 32.0);
