@@ -194,6 +194,7 @@ fn charges(criterion: &mut Criterion) {
             question: id.to_be_bytes().to_vec(),
             before: None,
             charge: Charge::pure("0.1".parse().unwrap()),
+            pool_charge: Charge::pure("0.1".parse().unwrap()),
             releases: 1,
             fresh: true,
         };

@@ -269,7 +269,7 @@ fn streamed(
 
 async fn quote_message(session: &Session, planned: Planned) -> crate::error::Result<proto::QuoteResponse> {
     let balances = session.ledger().balance(&planned.account).await?;
-    let charge = planned.priced.charge;
+    let governance::Priced { charge, pool_charge, .. } = planned.priced;
     Ok(proto::QuoteResponse {
         price: Some(governance::price_message(&charge, &planned.priced)),
         columns: governance::columns(&planned.statement.columns, &planned.priced),
@@ -277,7 +277,7 @@ async fn quote_message(session: &Session, planned: Planned) -> crate::error::Res
         plan: Some(governance::steps(&planned.statement, &planned.names())),
         question_digest: planned.digest(),
         confidence: 1.0 - ALPHA,
-        affordable: balances.as_ref().is_some_and(|b| affordable([&b.0, &b.1], charge)),
+        affordable: balances.as_ref().is_some_and(|b| affordable([&b.0, &b.1], [charge, pool_charge])),
         balance: balances.map(|b| governance::balance_message(&b)),
         advice: planned.advice.unwrap_or_default(),
     })

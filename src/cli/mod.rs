@@ -1,5 +1,6 @@
 //! The command line: a server, its clients, a token maker and a demonstration.
 
+mod calibrate;
 mod check;
 mod client;
 mod demo;
@@ -10,6 +11,7 @@ mod render;
 mod serve;
 
 use crate::error::{Code, Error, Result};
+use crate::governance::Ask;
 use crate::hex::hex;
 use crate::ledger::Ledger;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -135,6 +137,22 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Find bounds that nobody declared, for all who ask about a dataset: the dataset's pool pays, and each account once, with its first
+    /// question that needs them.
+    Calibrate {
+        /// The configuration that names the dataset and the ledger; the server may be running.
+        #[arg(long)]
+        config: PathBuf,
+        /// A question that needs the bounds.
+        sql: String,
+        #[arg(long)]
+        dataset: String,
+        /// What finding them is to cost in all; the dataset's default if left out.
+        #[arg(long, default_value = "")]
+        epsilon: String,
+        #[arg(long, value_enum, default_value_t = Shape::Table)]
+        format: Shape,
     },
     /// Let a principal ask again whose charged question failed, once you know why it did.
     Unfreeze {
@@ -347,6 +365,10 @@ async fn run(command: Command) -> Result<()> {
                 "token (shown once; give it to {principal}):\n  {token}\n\nfor the server's configuration:\n\n[[principal]]\nname = \"{principal}\"\ntoken_sha256 = \"{}\"\n",
                 crate::api::digest(&token)
             ))
+        }
+        Command::Calibrate { config, sql, dataset, epsilon, format } => {
+            let ask = Ask { sql, dataset, ..Ask::default() };
+            shaped(format, &calibrate::calibrate(&config, &ask, &epsilon).await?, render::calibration)
         }
         Command::Unfreeze { config, dataset, principal, reason } => {
             let ledger = Ledger::open(&crate::server::load(&config)?.ledger.path).await?;

@@ -6,6 +6,7 @@ use crate::proto::{
     AccountState, Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote, Step,
     Visibility,
 };
+use crate::session::Calibration;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -118,6 +119,20 @@ fn limits(release: &ReleaseNote) -> String {
         ),
         rows => format!("one unit has at most {rows} rows in all groups together"),
     }
+}
+
+/// Bounds that were found for all accounts.
+pub fn calibration(calibration: &Calibration) -> String {
+    let Calibration { bounds, epsilon, rho } = calibration;
+    let bounds: String = bounds.iter().map(|bound| format!("{}\n", bound_in_words(bound))).collect();
+    let cost = match epsilon.as_str() {
+        "0" => "all of it was known already; this time it cost nothing\n".to_owned(),
+        epsilon => format!(
+            "cost the dataset's pool epsilon {epsilon}, rho {}; each account pays its part of that once, with its first question that needs it\n",
+            short(rho)
+        ),
+    };
+    bounds + &cost
 }
 
 /// A step and those under it, each with what can be seen of it.

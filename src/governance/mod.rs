@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod balance;
+mod calibration;
 mod choice;
 mod explain;
 mod names;
@@ -12,11 +13,12 @@ mod refine;
 
 pub use accuracy::Case;
 pub use balance::balance_message;
+pub use calibration::calibration;
 pub use choice::Why;
 pub use explain::steps;
 pub use names::Names;
-pub use open::{Known, OpenRelease};
-pub use pricing::{Ask, Priced, price};
+pub use open::{Asked, Bought, Known, OpenRelease};
+pub use pricing::{Ask, Priced, epsilon, price};
 pub use receipt::{bound_in_words, columns, number_in_words, price_message, releases};
 pub use refine::{Refinement, refine};
 

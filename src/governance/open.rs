@@ -15,8 +15,17 @@ use std::collections::HashMap;
 /// Digest of a probe.
 type Key = Vec<u8>;
 
-/// What an account has found out and paid for before.
-pub type Known = HashMap<Key, Found>;
+/// What is known of bounds before a question is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// What its account has found out and paid for.
+    pub own: HashMap<Key, Found>,
+    /// What governance has found out for all accounts, with what it cost. The pool has paid for it; each account pays for it once.
+    pub shared: HashMap<Key, (Found, Charge)>,
+}
+
+/// The most of a release's price that bounds which governance has found out may take, each; an account that asks for less finds them itself.
+const SHARED_PART: (u128, u128) = (25, 100);
 
 /// Most sums and means of one release whose limits are to be found.
 const MAX_TOTALS: usize = 4;
@@ -31,6 +40,8 @@ pub struct OpenRelease {
     /// What is left for the release itself.
     price: Price,
     pub probes: Vec<Asked>,
+    /// What governance has found out, and its account pays for now.
+    pub bought: Vec<Bought>,
     known: Vec<(Probe, Found)>,
 }
 
@@ -39,6 +50,15 @@ pub struct OpenRelease {
 pub struct Asked {
     pub probe: Probe,
     pub made: Calibrated,
+    pub key: Key,
+}
+
+/// What a probe found before, which is to be paid for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bought {
+    pub probe: Probe,
+    pub found: Found,
+    pub charge: Charge,
     pub key: Key,
 }
 
@@ -62,22 +82,45 @@ pub fn prepare(
     if totals > MAX_TOTALS {
         return Err(Uncalibrated::TooManyBounds);
     }
-    let (mut probes, mut found, mut left) = (vec![], vec![], price);
+    let (mut probes, mut bought, mut found, mut left) = (vec![], vec![], vec![], price);
     for probe in &lacking {
         let asked = probe.release(&release);
-        let key = Sha256::digest(format!("{scope} {asked:?}")).to_vec();
-        if let Some(known) = known.get(&key) {
+        let key = key(scope, &asked);
+        if let Some(known) = known.own.get(&key) {
             found.push((*probe, known.clone()));
+            continue;
+        }
+        if let Some((known, charge)) = known.shared.get(&key).filter(|(_, charge)| is_part(charge, &price)) {
+            found.push((*probe, known.clone()));
+            left = without(left, charge);
+            bought.push(Bought { probe: *probe, found: known.clone(), charge: *charge, key });
             continue;
         }
         let (part, whole) = if *probe == Probe::Groups { GROUPS_PART } else { TOTALS_PART };
         let of = |amount: Amount| amount.part(part, whole);
         let price = Price { epsilon: of(price.epsilon), rho: of(price.rho), delta: Amount::ZERO };
-        left = Price { epsilon: left.epsilon.minus(price.epsilon), rho: left.rho.minus(price.rho), ..left };
+        left = without(left, &Charge { epsilon: Some(price.epsilon), rho: price.rho, delta: Amount::ZERO });
         probes.push(Asked { probe: *probe, made: calibrate(asked, price, family)?, key });
     }
     check(release.clone(), left, family, &lacking)?;
-    Ok(OpenRelease { release, family, whole: price, price: left, probes, known: found })
+    Ok(OpenRelease { release, family, whole: price, price: left, probes, bought, known: found })
+}
+
+/// What a probe asks, of tables and under a policy whose names are `scope`.
+pub fn key(scope: &str, asked: &Release) -> Key {
+    Sha256::digest(format!("{scope} {asked:?}")).to_vec()
+}
+
+/// Whether a charge is so small a part of a price, in both of its currencies.
+fn is_part(charge: &Charge, price: &Price) -> bool {
+    let (part, whole) = SHARED_PART;
+    let is_within = |charge: Amount, price: Amount| charge <= price.part(part, whole);
+    charge.epsilon.is_some_and(|epsilon| is_within(epsilon, price.epsilon)) && is_within(charge.rho, price.rho)
+}
+
+fn without(price: Price, charge: &Charge) -> Price {
+    let epsilon = charge.epsilon.unwrap_or(Amount::ZERO);
+    Price { epsilon: price.epsilon.minus(epsilon), rho: price.rho.minus(charge.rho), ..price }
 }
 
 impl OpenRelease {
@@ -98,15 +141,22 @@ impl OpenRelease {
         format!("{:?} {:?} {:?}", self.release, self.whole, self.family)
     }
 
-    /// The bounds that are known or found, in the order in which they are needed.
-    pub fn lacking(&self) -> impl Iterator<Item = (Probe, Option<&Calibrated>)> {
-        let asked = self.probes.iter().map(|asked| (asked.probe, Some(&asked.made)));
-        asked.chain(self.known.iter().map(|(probe, _)| (*probe, None)))
+    /// What the pool pays: what governance has found out it has paid for.
+    pub fn pool_charge(&self) -> Charge {
+        let whole = self.bought.iter().fold(self.whole, |price, bought| without(price, &bought.charge));
+        charge(whole, self.family, self.release.selects_keys())
+    }
+
+    /// The bounds that are known or found, with what they cost now.
+    pub fn lacking(&self) -> impl Iterator<Item = (Probe, Option<Charge>)> {
+        let asked = self.probes.iter().map(|asked| (asked.probe, Some(asked.made.charge)));
+        let cost = |probe: &Probe| self.bought.iter().find(|bought| bought.probe == *probe).map(|bought| bought.charge);
+        asked.chain(self.known.iter().map(move |(probe, _)| (*probe, cost(probe))))
     }
 
     /// The same once these probes have been answered.
     pub fn answered(&self, found: &[(Probe, Found)]) -> OpenRelease {
-        OpenRelease { probes: vec![], known: [self.known.as_slice(), found].concat(), ..self.clone() }
+        OpenRelease { probes: vec![], bought: vec![], known: [self.known.as_slice(), found].concat(), ..self.clone() }
     }
 
     /// The release with its bounds, once all probes have been answered.

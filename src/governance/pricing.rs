@@ -44,6 +44,8 @@ pub struct Priced {
     /// Bounds that were found for each, while it ran or before.
     pub chosen: Vec<Vec<Chosen>>,
     pub charge: Charge,
+    /// What the dataset's pool pays: all of it but for what it has paid for already.
+    pub pool_charge: Charge,
     /// That of the account which asks, and whether its pure ledger is over.
     pub grant: Grant,
     pub pure_is_over: bool,
@@ -167,11 +169,26 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
         Some(whole) => Charge { epsilon: sum.epsilon.map(|_| whole), ..sum },
         None => sum,
     };
-    Ok(Priced { releases, reasons, open, chosen, charge, grant: *grant, pure_is_over: case.pure_is_over })
+    let pool_charge = of_pool(charge, &releases, &open);
+    Ok(Priced { releases, reasons, open, chosen, charge, pool_charge, grant: *grant, pure_is_over: case.pure_is_over })
+}
+
+/// A question's charge without what of its bounds the pool has paid for.
+fn of_pool(charge: Charge, releases: &[Calibrated], open: &[Option<OpenRelease>]) -> Charge {
+    let bought = || open.iter().flatten().flat_map(|open| &open.bought);
+    if bought().next().is_none() {
+        return charge;
+    }
+    let each =
+        |(made, open): (&Calibrated, &Option<OpenRelease>)| open.as_ref().map_or(made.charge, OpenRelease::pool_charge);
+    let sum = releases.iter().zip(open).map(each).fold(Charge::NOTHING, Charge::plus);
+    let paid = bought().filter_map(|bought| bought.charge.epsilon).fold(Amount::ZERO, Amount::plus);
+    // As much is lost to equal shares as in the account's own.
+    Charge { epsilon: charge.epsilon.filter(|_| sum.epsilon.is_some()).map(|whole| whole.minus(paid)), ..sum }
 }
 
 /// A release with what the request says of all.
-fn released_as(release: &Release, contribution: Contribution, ask: &Ask) -> Release {
+pub(super) fn released_as(release: &Release, contribution: Contribution, ask: &Ask) -> Release {
     let mut release = Release { contribution, ..release.clone() };
     release.terms.non_negative |= ask.non_negative;
     release
@@ -281,7 +298,7 @@ pub(super) fn released_accuracy(release: &Release, ask: &Ask) -> Option<Accuracy
     release.terms.accuracy.or(asked)
 }
 
-pub(super) fn epsilon(ask: &Ask, rules: &Rules) -> Result<Amount> {
+pub fn epsilon(ask: &Ask, rules: &Rules) -> Result<Amount> {
     if ask.epsilon.is_empty() {
         return Ok(rules.default_epsilon);
     }
@@ -329,7 +346,7 @@ fn shown(text: &str) -> String {
     text.chars().take(32).collect()
 }
 
-fn contribution(ask: &Ask, rules: &Rules) -> Result<Contribution> {
+pub(super) fn contribution(ask: &Ask, rules: &Rules) -> Result<Contribution> {
     let pick = |name: &str, wanted: u64, most: u64| match wanted {
         0 => Ok(most),
         wanted if wanted <= most => Ok(wanted),

@@ -56,7 +56,7 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
     // As it was asked for: the noise may be of fewer numbers.
     let (release, unit) = (&names.query.releases[at], &names.dataset.privacy_unit);
     let open = priced.open[at].iter().flat_map(|open| open.lacking());
-    let note = |(probe, asked): (Probe, Option<&Calibrated>)| {
+    let note = |(probe, cost): (Probe, Option<Charge>)| {
         let found = priced.chosen[at].iter().find(|chosen| chosen.of == probe);
         ChosenBound {
             what: match probe {
@@ -69,7 +69,7 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
             upper: found.map_or(0.0, |found| found.bounds.high),
             cut_off: found.map_or(0.0, |found| found.cut_off),
             known: found.is_some(),
-            price: asked.map(|made| price_message(&made.charge, priced)),
+            price: cost.map(|charge| price_message(&charge, priced)),
         }
     };
     open.map(note).collect()

@@ -101,7 +101,8 @@ pub fn refine(
         return Err(Error::new(Code::EpsilonAboveMaximum, message));
     }
     let releases = together(&first.releases, &draws)?;
-    let priced = Priced { releases, reasons, charge, grant: *grant, pure_is_over, ..first.clone() };
+    let priced =
+        Priced { releases, reasons, charge, pool_charge: charge, grant: *grant, pure_is_over, ..first.clone() };
     Ok(Refined { draws, priced })
 }
 

@@ -69,6 +69,8 @@ pub struct Claim {
     /// Another digest under which it may have been answered before.
     pub before: Option<Vec<u8>>,
     pub charge: Charge,
+    /// What its dataset's pool pays: less where it has paid for a part of it already.
+    pub pool_charge: Charge,
     pub releases: usize,
     /// Whether an earlier answer of the same account to the same question will not do.
     pub fresh: bool,
@@ -100,6 +102,8 @@ pub struct FoundBounds {
     pub asked: Vec<u8>,
     /// As JSON.
     pub found: String,
+    /// What it cost whoever found it; None where that is from before it was kept.
+    pub charge: Option<Charge>,
 }
 
 /// An answer as it was committed.

@@ -236,20 +236,30 @@ pub async fn reserve(db: &mut SqliteConnection, now: i64, claim: &Claim) -> Resu
     if account.frozen {
         return Err(frozen(&claim.account));
     }
-    for balance in [&account, &pool] {
-        if !balance.spent.accepts(&balance.grant, claim.charge) {
-            return Err(exhausted(balance, claim.charge));
+    // A claim of the pool's own is paid once.
+    let of_account = (!claim.account.is_pool()).then_some((&account, claim.charge));
+    let payers: Vec<(&Balance, Charge)> = of_account.into_iter().chain([(&pool, claim.pool_charge)]).collect();
+    for (balance, charge) in &payers {
+        if !balance.spent.accepts(&balance.grant, *charge) {
+            return Err(exhausted(balance, *charge));
         }
     }
-    for balance in [&account, &pool] {
-        debit(db, balance, claim.charge).await?;
+    for (balance, charge) in payers {
+        debit(db, balance, charge).await?;
     }
     insert(db, now, claim, Paid::Now).await?;
     let mut body = named(&claim.account);
     body["query_id"] = claim.query_id.as_str().into();
-    body["epsilon"] = claim.charge.epsilon.map(|e| e.to_string()).into();
-    body["rho"] = claim.charge.rho.to_string().into();
-    body["delta"] = claim.charge.delta.to_string().into();
+    let of = |charge: &Charge| {
+        let epsilon = charge.epsilon.map(|epsilon| epsilon.to_string());
+        json!({ "epsilon": epsilon, "rho": charge.rho.to_string(), "delta": charge.delta.to_string() })
+    };
+    for (name, amount) in of(&claim.charge).as_object().into_iter().flatten() {
+        body[name] = amount.clone();
+    }
+    if claim.pool_charge != claim.charge {
+        body["of_pool"] = of(&claim.pool_charge);
+    }
     body["question"] = hex(&claim.question).into();
     audit::append(db, now, "charge", &body).await.map_err(unavailable)?;
     Ok(Decision::Run { releases: claim.releases, charged_at: now })
@@ -398,11 +408,11 @@ async fn keep_bounds(
     db: &mut SqliteConnection,
     now: i64,
     (principal, query_id): (&str, &str),
-    FoundBounds { asked, found }: &FoundBounds,
+    FoundBounds { asked, found, charge }: &FoundBounds,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO bounds (dataset, principal, purpose, asked, found, query_id, found_at)
-         SELECT dataset, principal, purpose, ?1, ?2, query_id, ?3 FROM charges WHERE principal = ?4 AND query_id = ?5
+        "INSERT INTO bounds (dataset, principal, purpose, asked, found, query_id, found_at, epsilon, rho)
+         SELECT dataset, principal, purpose, ?1, ?2, query_id, ?3, ?6, ?7 FROM charges WHERE principal = ?4 AND query_id = ?5
          ON CONFLICT DO NOTHING",
     )
     .bind(asked.as_slice())
@@ -410,6 +420,8 @@ async fn keep_bounds(
     .bind(now)
     .bind(principal)
     .bind(query_id)
+    .bind(charge.and_then(|charge| charge.epsilon).map(|epsilon| epsilon.to_string()))
+    .bind(charge.map(|charge| charge.rho.to_string()))
     .execute(&mut *db)
     .await
     .map_err(unavailable)?;
@@ -421,16 +433,22 @@ async fn keep_bounds(
 
 /// What an account has found out about bounds.
 pub async fn bounds(db: &mut SqliteConnection, account: &Account) -> Result<Vec<FoundBounds>> {
-    let rows = sqlx::query("SELECT asked, found FROM bounds WHERE dataset = ? AND principal = ? AND purpose = ?")
-        .bind(&account.dataset)
-        .bind(&account.principal)
-        .bind(&account.purpose)
-        .fetch_all(db)
-        .await;
+    let rows = sqlx::query(
+        "SELECT asked, found, epsilon, rho FROM bounds WHERE dataset = ? AND principal = ? AND purpose = ?",
+    )
+    .bind(&account.dataset)
+    .bind(&account.principal)
+    .bind(&account.purpose)
+    .fetch_all(db)
+    .await;
     let found = |row: &SqliteRow| {
+        let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(unavailable);
+        let [epsilon, rho] = [text("epsilon")?, text("rho")?].map(|text| text.as_deref().map(parse).transpose());
+        let (epsilon, rho) = (epsilon?, rho?);
         Ok(FoundBounds {
             asked: row.try_get("asked").map_err(unavailable)?,
             found: row.try_get("found").map_err(unavailable)?,
+            charge: rho.map(|rho| Charge { epsilon, rho, delta: Amount::ZERO }),
         })
     };
     rows.map_err(unavailable)?.iter().map(found).collect()

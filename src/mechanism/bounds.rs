@@ -72,7 +72,10 @@ impl Found {
                 let window = first..first + length;
                 let one_sign = ends[first].signum() == ends[first + length - 1].signum();
                 let is_new = !seen[window.clone()].contains(&true);
-                if one_sign && is_new && self.counts[window.clone()].iter().map(|count| *count as f64).sum::<f64>() > least {
+                if one_sign
+                    && is_new
+                    && self.counts[window.clone()].iter().map(|count| *count as f64).sum::<f64>() > least
+                {
                     seen[window].fill(true);
                 }
             }

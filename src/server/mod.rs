@@ -8,4 +8,4 @@ mod tls;
 
 pub use config::{Config, load};
 pub use run::{Running, start};
-pub use state::open_datasets;
+pub use state::{engines, open_datasets};

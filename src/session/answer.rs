@@ -2,11 +2,12 @@
 
 use super::drawn::Kept;
 use super::{Planned, Run};
+use crate::accounting::{Charge, Token};
 use crate::engine::{Confidence, Fixed, released_table};
 use crate::error::{Error, Result};
-use crate::governance::{self, ALPHA, Priced};
+use crate::governance::{self, ALPHA, Asked, Bought, Priced};
 use crate::ledger::{Answered, FoundBounds};
-use crate::mechanism::{self, Calibrated, Drawn, Found, Released};
+use crate::mechanism::{self, Calibrated, Drawn, ExactAggregates, Found, Released};
 use crate::proto;
 use crate::sql::{self, Statement};
 use arrow::array::RecordBatch;
@@ -29,14 +30,14 @@ pub(super) async fn answer(run: Run) -> Result<Answered> {
     let mut token = || tokens.next().ok_or_else(|| Error::internal("a release that was not paid for"));
     for at in 0..priced.releases.len() {
         let mut found = Vec::new();
+        for Bought { key, found, charge, .. } in priced.open[at].iter().flat_map(|open| &open.bought) {
+            bounds.push(kept_bounds(key, found, *charge)?);
+            paid.push((key.clone(), found.clone()));
+        }
         for asked in priced.open[at].iter().flat_map(|open| &open.probes) {
             let exact = planned.engine.exact(query, &asked.made, &prepared, &inputs, &mut fixed).await?;
-            let released = mechanism::release(exact, &asked.made, token()?, |_| [ALPHA; mechanism::LEVELS])
-                .map_err(|e| Error::internal(e.to_string()))?;
-            let counts = released.columns.first().ok_or_else(|| Error::internal("a probe without numbers"))?;
-            let one = Found::new(counts, &asked.made.noise[0]);
-            let json = serde_json::to_string(&one).map_err(|e| Error::internal(e.to_string()))?;
-            bounds.push(FoundBounds { asked: asked.key.clone(), found: json });
+            let one = probed(exact, asked, token()?)?;
+            bounds.push(kept_bounds(&asked.key, &one, asked.made.charge)?);
             paid.push((asked.key.clone(), one.clone()));
             found.push((asked.probe, one));
         }
@@ -87,6 +88,19 @@ pub(super) async fn answer(run: Run) -> Result<Answered> {
     let drawn =
         kept.map(|releases| Kept::new(&planned, &priced, prepared.key(), paid, releases).written()).transpose()?;
     Ok(Answered { bytes: answer.encode_to_vec(), bounds, drawn })
+}
+
+/// What a probe releases.
+pub(super) fn probed(exact: ExactAggregates, asked: &Asked, token: Token) -> Result<Found> {
+    let released = mechanism::release(exact, &asked.made, token, |_| [ALPHA; mechanism::LEVELS])
+        .map_err(|e| Error::internal(e.to_string()))?;
+    let counts = released.columns.first().ok_or_else(|| Error::internal("a probe without numbers"))?;
+    Ok(Found::new(counts, &asked.made.noise[0]))
+}
+
+pub(super) fn kept_bounds(asked: &[u8], found: &Found, charge: Charge) -> Result<FoundBounds> {
+    let found = serde_json::to_string(found).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(FoundBounds { asked: asked.to_vec(), found, charge: Some(charge) })
 }
 
 fn table(made: &Calibrated, released: &Released, releases: &[Calibrated]) -> Result<RecordBatch> {

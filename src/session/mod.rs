@@ -20,10 +20,12 @@
 //! answering others, from beating, or from stopping.
 
 mod answer;
+mod calibrate;
 mod drawn;
 mod refine;
 
 use self::answer::answer;
+pub use self::calibrate::Calibration;
 use self::drawn::Kept;
 use crate::accounting::{Charge, Grant, Token};
 use crate::catalog::Dataset;
@@ -32,7 +34,7 @@ use crate::error::{Code, Error, Result};
 use crate::governance::{self, Ask, Case, Known, Priced};
 use crate::hex::hex;
 use crate::ledger::{Account, Answered, Balance, Claim, FoundBounds, Ledger, Reserved, StoredAnswer};
-use crate::mechanism::Calibrated;
+use crate::mechanism::{Calibrated, Found};
 use crate::sql::{self, Statement};
 use crate::telemetry::{Metrics, step};
 use sha2::{Digest, Sha256};
@@ -129,8 +131,8 @@ struct Earlier {
 struct As<'a> {
     grant: Grant,
     pure_is_over: bool,
-    /// Bounds that it did not know yet.
-    unknown: &'a Known,
+    /// Bounds that it did not know yet, by what is asked.
+    unknown: &'a HashMap<Vec<u8>, Found>,
 }
 
 /// A place among the questions that run.
@@ -226,12 +228,12 @@ impl Session {
     ) -> Result<(Balance, Planned)> {
         let own = self.account(principal, ask).await?;
         let (account, balance) = (own.account.clone(), own.clone());
-        let none = Known::new();
+        let none = HashMap::new();
         let now = As { grant: own.grant, pure_is_over: own.pure_is_over(), unknown: &none };
         let As { grant, pure_is_over, unknown } = as_then.unwrap_or(now);
         let pool = self.ledger.balance(&account).await?.map(|(_, pool)| pool);
-        let mut known = known(self.ledger.bounds(&account).await?);
-        known.retain(|asked, _| !unknown.contains_key(asked));
+        let mut known = self.known(&account).await?;
+        known.own.retain(|asked, _| !unknown.contains_key(asked));
         let engine = self.engines().get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
         let ask = ask.clone();
         let plan = move || {
@@ -294,6 +296,7 @@ impl Session {
             question: stored_as(&planned.question, &planned.statement),
             before: planned.before.clone(),
             charge: planned.priced.charge,
+            pool_charge: planned.priced.pool_charge,
             releases: planned.priced.draws(),
             fresh,
         };
@@ -311,6 +314,20 @@ impl Session {
                 Ok(Delivered { stored: self.run_paid(run, place).instrument(step("run")).await?, replayed: false })
             }
         }
+    }
+
+    /// What an account, and all of its dataset, know of bounds, as far as it can be read.
+    async fn known(&self, account: &Account) -> Result<Known> {
+        let read = |bounds: FoundBounds| {
+            let found: Found = serde_json::from_str(&bounds.found).ok()?;
+            Some((bounds.asked, (found, bounds.charge)))
+        };
+        let own = self.ledger.bounds(account).await?.into_iter().filter_map(read);
+        let shared = self.ledger.bounds(&Account::pool(&account.dataset)).await?.into_iter().filter_map(read);
+        Ok(Known {
+            own: own.map(|(asked, (found, _))| (asked, found)).collect(),
+            shared: shared.filter_map(|(asked, (found, charge))| Some((asked, (found, charge?)))).collect(),
+        })
     }
 
     /// All that comes before the charge: plans, and a place among those that run. What waits has not been charged.
@@ -479,13 +496,7 @@ fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> V
 /// Where the question asks for an error that an account or its pool cannot pay: what could be had.
 fn advice(case: Case, priced: &Priced, balances: [&Balance; 2]) -> Option<String> {
     let [own, pool] = balances.map(|b| b.spent.remaining(&b.grant));
-    case.advice(&priced.charge, own.min(pool), |charge| affordable(balances, *charge))
-}
-
-/// What an account has found out about bounds, as far as it can be read.
-fn known(found: Vec<FoundBounds>) -> Known {
-    let read = |FoundBounds { asked, found }| Some((asked, serde_json::from_str(&found).ok()?));
-    found.into_iter().filter_map(read).collect()
+    case.advice(&priced.charge, own.min(pool), |charge| affordable(balances, [*charge; 2]))
 }
 
 /// Under which an answer is stored and found again: it has the names of its columns in it.
@@ -495,8 +506,8 @@ fn stored_as(question: &[u8], statement: &Statement) -> Vec<u8> {
 }
 
 /// Whether an account and its pool could pay now.
-pub fn affordable(balances: [&Balance; 2], charge: Charge) -> bool {
-    balances.iter().all(|b| !b.frozen && b.spent.accepts(&b.grant, charge))
+pub fn affordable(balances: [&Balance; 2], charges: [Charge; 2]) -> bool {
+    balances.iter().zip(charges).all(|(b, charge)| !b.frozen && b.spent.accepts(&b.grant, charge))
 }
 
 /// Lets one call at a time work on a query id; a second one waits and then finds the first one's answer.

@@ -3,8 +3,9 @@
 use super::drawn::{Kept, bounded};
 use super::{As, Delivered, Earlier, Planned, Session, digest, stored_as};
 use crate::error::{Code, Error, Result};
-use crate::governance::{self, Known, Refinement};
+use crate::governance::{self, Refinement};
 use crate::ledger::Balance;
+use std::collections::HashMap;
 
 /// Most draws of one answer: the exact interval of their mean takes longer with each.
 const MOST_DRAWS: usize = 16;
@@ -25,7 +26,7 @@ impl Session {
         charged: Option<Vec<u8>>,
     ) -> Result<Planned> {
         let kept = self.kept(principal, of).await?;
-        let found: Known = kept.found.iter().cloned().collect();
+        let found: HashMap<_, _> = kept.found.iter().cloned().collect();
         let as_then = As { grant: kept.grant, pure_is_over: kept.pure_is_over, unknown: &found };
         let (own, planned) = self.plan_for(principal, &kept.ask, Some(as_then), None).await?;
         let (of, refinement) = (of.to_owned(), refinement.clone());

@@ -16,6 +16,7 @@ fn claim(principal: &str, query_id: &str) -> Claim {
         question: query_id.as_bytes().to_vec(),
         before: None,
         charge: Charge::pure("0.1".parse().unwrap()),
+        pool_charge: Charge::pure("0.1".parse().unwrap()),
         releases: 1,
         fresh: true,
     }

@@ -1,0 +1,142 @@
+//! Bounds that governance finds out for all accounts of a dataset, ahead of their questions.
+
+use super::answer::{kept_bounds, probed};
+use super::{Session, busy, digest, unknown_dataset};
+use crate::accounting::{Charge, Reservation};
+use crate::engine::{Engine, Fixed, Prepared};
+use crate::error::{Code, Error, Result};
+use crate::governance::{self, Ask, Asked, Case, Known, Names, Priced};
+use crate::ledger::{Account, Answered, Claim, Reserved};
+use crate::mechanism::Found;
+use crate::proto;
+use crate::sql::{self, Statement};
+use serde::Serialize;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What was found, and what it cost the dataset's pool.
+#[derive(Debug, Serialize)]
+pub struct Calibration {
+    /// As questions like this one choose them at their price.
+    pub bounds: Vec<proto::ChosenBound>,
+    /// 0 where all of it was known.
+    pub epsilon: String,
+    pub rho: String,
+}
+
+/// What is to be found for a question.
+struct Wanted {
+    engine: Arc<Engine>,
+    statement: Statement,
+    probes: Vec<Asked>,
+    /// The question, with what is known to all.
+    priced: Priced,
+    prepared: Prepared,
+}
+
+impl Session {
+    /// Finds the bounds that a question needs and nobody declared, at this price in all, for all accounts of its dataset. What is known to all already is not
+    /// paid again.
+    ///
+    /// Errors: those of a question; `INVALID_REQUEST` where there is nothing to find; `BUDGET_EXHAUSTED` where the pool cannot pay.
+    pub async fn calibrate(&self, ask: &Ask, epsilon: &str, query_id: &str) -> Result<Calibration> {
+        let Wanted { engine, statement, probes, mut priced, prepared } = self.wanted(ask, epsilon).await?;
+        let charge = probes.iter().fold(Charge::NOTHING, |sum, asked| sum.plus(asked.made.charge));
+        let mut found = vec![];
+        if !probes.is_empty() {
+            let claim = Claim {
+                query_id: query_id.to_owned(),
+                account: Account::pool(&ask.dataset),
+                request: digest(&format!("calibrate {query_id}")),
+                question: digest(&format!("calibrate {probes:?}")),
+                before: None,
+                charge,
+                pool_charge: charge,
+                releases: probes.len(),
+                fresh: true,
+            };
+            let _place = self.place("").await?;
+            let Reserved::Run { reservation, .. } = self.ledger.reserve(claim).await? else { return Err(busy()) };
+            found = self.found((engine.clone(), statement.clone(), prepared), probes, reservation, query_id).await?;
+        }
+        for at in 0..priced.releases.len() {
+            let probes = priced.open[at].iter().flat_map(|open| &open.probes);
+            let of = |asked: &Asked| found.iter().find(|(known, _)| known.key == asked.key);
+            let answers: Vec<_> = probes.filter_map(|asked| Some((asked.probe, of(asked)?.1.clone()))).collect();
+            priced.settle(at, &answers)?;
+        }
+        let names = Names { dataset: engine.dataset(), query: &statement.query };
+        let bounds = governance::releases(&priced, &names).into_iter().flat_map(|note| note.chosen);
+        Ok(Calibration {
+            bounds: bounds.map(|bound| proto::ChosenBound { price: None, ..bound }).collect(),
+            epsilon: charge.epsilon.map_or(String::new(), |epsilon| epsilon.to_string()),
+            rho: charge.rho.to_string(),
+        })
+    }
+
+    /// All that comes before the charge.
+    async fn wanted(&self, ask: &Ask, epsilon: &str) -> Result<Wanted> {
+        let engine = self.engines().get(&ask.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
+        let account = Account::pool(&ask.dataset);
+        let balances = self.ledger.balances().await?;
+        let pool = balances.into_iter().find(|balance| balance.account == account);
+        let pool = pool.ok_or_else(|| {
+            let message = format!("the ledger has no pool of dataset '{}' yet: start the server once", ask.dataset);
+            Error::new(Code::NoGrant, message)
+        })?;
+        let known = self.known(&account).await?;
+        let (ask, epsilon) = (ask.clone(), epsilon.to_owned());
+        let plan = move || {
+            let dataset = engine.dataset();
+            let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
+            let scope = format!("{} {}", dataset.name, dataset.policy_version);
+            let (rules, grant, pure_is_over) = (&dataset.rules, &pool.grant, pool.pure_is_over());
+            let case =
+                Case { statement: &statement, ask: &ask, rules, grant, pure_is_over, scope: &scope, known: &known };
+            let epsilon = governance::epsilon(&Ask { epsilon, ..Ask::default() }, rules)?;
+            let probes = governance::calibration(case, epsilon)?;
+            // As its own, so that what the question lacks is what is found now.
+            let own = known.shared.iter().map(|(key, (found, _))| (key.clone(), found.clone())).collect();
+            let known = Known { own, ..Known::default() };
+            let priced = governance::price(Case { known: &known, ..case })?;
+            let made = probes.iter().map(|asked| &asked.made);
+            let prepare = engine.prepare(&statement.query, &priced.releases, made, None);
+            let prepared = tokio::runtime::Handle::current().block_on(prepare)?;
+            Ok(Wanted { engine, statement, probes, priced, prepared })
+        };
+        self.workers.compute(plan).await
+    }
+
+    /// Asks what was paid for, and keeps it.
+    async fn found(
+        &self,
+        (engine, statement, prepared): (Arc<Engine>, Statement, Prepared),
+        probes: Vec<Asked>,
+        reservation: Reservation,
+        query_id: &str,
+    ) -> Result<Vec<(Asked, Found)>> {
+        let charged = Instant::now();
+        let work = async move {
+            let (mut found, mut fixed) = (vec![], Fixed::default());
+            for (asked, token) in probes.into_iter().zip(reservation.split()) {
+                let exact = engine.exact(&statement.query, &asked.made, &prepared, &[], &mut fixed).await?;
+                let one = probed(exact, &asked, token)?;
+                found.push((asked, one));
+            }
+            Ok(found)
+        };
+        let run = tokio::time::timeout_at(charged + self.limits.deadline, self.workers.run(work)).await;
+        let Ok(Ok(found)) = run else {
+            tokio::time::sleep_until(charged + self.limits.deadline).await;
+            self.ledger.fail("", query_id, false).await?;
+            let message = "the pool was charged and the bounds could not be found; the log has the cause";
+            return Err(Error::new(Code::ExecutionFailed, message));
+        };
+        // As with answers, when they are there tells little about the rows.
+        tokio::time::sleep_until(charged + self.limits.moment(charged.elapsed())).await;
+        let bounds = found.iter().map(|(asked, found)| kept_bounds(&asked.key, found, asked.made.charge));
+        let bounds = bounds.collect::<Result<_>>()?;
+        self.ledger.commit("", query_id, Answered { bounds, ..Answered::default() }).await?;
+        Ok(found)
+    }
+}
