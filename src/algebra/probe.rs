@@ -1,7 +1,7 @@
 //! Releases that ask how much units contribute, so that bounds can be chosen by the answer and not guessed.
 //!
-//! *Groups of a unit*: each unit once, in the bucket of its number of groups. *Totals of a unit in a group*: of each unit one of its groups,
-//! a random one, in the bucket of its sum there, or of its mean. Either way a unit moves one number by one: the least sensitivity that there
+//! *Groups of a unit*: each unit once, in the bucket of its number of groups. *Rows of a unit in a group*: of each unit one of its groups, a
+//! random one, in the bucket of its number of rows there. *Totals of a unit in a group*: the same with its sum there, or its mean. Either way a unit moves one number by one: the least sensitivity that there
 //! is, whatever number of groups units turn out to have.
 //!
 //! Both are ordinary releases with public keys, over features of one unit's rows: nothing that an analyst could not ask in SQL.
@@ -18,17 +18,19 @@ use std::collections::BTreeSet;
 pub enum Probe {
     /// How many groups units have.
     Groups,
+    /// How many rows a unit has in a group.
+    Rows,
     /// How large a unit's sum or mean, behind this measure, is in a group.
     Totals(usize),
 }
 
-/// The most groups of a unit that a bucket ends at: where nobody declares a limit, none is above it.
+/// The most groups of a unit, or rows of one in a group, that a bucket ends at: where nobody declares a limit, none is above it.
 pub const MOST_GROUPS: i64 = 1 << 20;
 /// Powers of two at which the buckets of totals end, of either sign.
 const LEAST_POWER: i32 = -10;
 const MOST_POWER: i32 = 40;
 
-/// The numbers of groups at which buckets end: two to each power of two.
+/// The numbers of groups, and of rows, at which buckets end: two to each power of two.
 pub fn group_edges() -> Vec<i64> {
     let doubled =
         |first: i64| std::iter::successors(Some(first), |edge| Some(edge * 2)).take_while(|edge| *edge <= MOST_GROUPS);
@@ -57,10 +59,13 @@ impl Probe {
         let (input, bucket, buckets) = match self {
             Probe::Groups => {
                 let groups = aggregate(of.input.clone(), keys(), vec![]);
-                let one = Expr::Literal(Literal::Int(1));
-                let rows = Fold { kind: FoldKind::Rows, of: one, on: None, ty: Type::Int };
                 let edges = group_edges();
-                (aggregate(groups, vec![Expr::Column(0)], vec![rows]), group_bucket(&edges), edges.len())
+                (aggregate(groups, vec![Expr::Column(0)], vec![rows()]), count_bucket(&edges), edges.len())
+            }
+            Probe::Rows => {
+                let edges = group_edges();
+                let counted = one_group(of, aggregate(of.input.clone(), keys(), vec![rows()]));
+                (counted, count_bucket(&edges), edges.len())
             }
             Probe::Totals(measure) => {
                 let (at, input) = (of.keys.len() + 1, of.input.clone());
@@ -79,12 +84,8 @@ impl Probe {
                     }
                     _ => input,
                 };
-                let one = match of.keys.is_empty() {
-                    true => totals,
-                    false => Relation::Cap { input: Box::new(totals), rows: 1 },
-                };
                 let edges = total_edges();
-                (one.project(vec![Expr::Column(0), Expr::Column(at)]), total_bucket(&edges), edges.len())
+                (one_group(of, totals), total_bucket(&edges), edges.len())
             }
         };
         let domain: Domain = (0..buckets as i64).map(Literal::Int).collect();
@@ -99,10 +100,23 @@ impl Probe {
     }
 }
 
+/// Of each unit one of its groups, a random one: the unit, and the number behind the keys.
+fn one_group(of: &Release, groups: Relation) -> Relation {
+    let one = match of.keys.is_empty() {
+        true => groups,
+        false => Relation::Cap { input: Box::new(groups), rows: 1 },
+    };
+    one.project(vec![Expr::Column(0), Expr::Column(of.keys.len() + 1)])
+}
+
+fn rows() -> Fold {
+    Fold { kind: FoldKind::Rows, of: Expr::Literal(Literal::Int(1)), on: None, ty: Type::Int }
+}
+
 /// The same over the columns that this probe reads alone, so that all questions over the same groups of the same rows ask for the same.
 fn without_others(of: &Release, probe: Probe) -> Release {
     let value = match probe {
-        Probe::Groups => None,
+        Probe::Groups | Probe::Rows => None,
         Probe::Totals(measure) => match &of.measures[measure].of {
             Quantity::Sum { of, .. } => Some(of),
             _ => None,
@@ -181,7 +195,7 @@ fn numbered(branches: impl Iterator<Item = (Expr, usize)>, otherwise: usize) -> 
 }
 
 /// The bucket of a number in column 1.
-fn group_bucket(edges: &[i64]) -> Expr {
+fn count_bucket(edges: &[i64]) -> Expr {
     let within = |edge: &i64| Expr::compare(Comparison::LessEq, Expr::Column(1), Expr::Literal(Literal::Int(*edge)));
     numbered(edges.iter().map(within).zip(0..), edges.len() - 1)
 }

@@ -648,6 +648,17 @@ impl Release {
         Release { measures, outputs, ..self }
     }
 
+    /// Whether anything depends on how many rows a unit may have in a group.
+    pub fn is_of_rows(&self) -> bool {
+        self.measures.iter().any(|measure| match &measure.of {
+            Quantity::Units => false,
+            Quantity::Sum { centred: false, bounds, .. } => bounds.is_some() && measure.per_group.is_none(),
+            Quantity::Rows | Quantity::NonNull(_) | Quantity::Distinct(_) => measure.per_group.is_none(),
+            Quantity::Sum { .. } | Quantity::Ranks { .. } | Quantity::Mode { .. } | Quantity::Histogram { .. } => true,
+            Quantity::Quantile { at, .. } => *at != Fraction::LEAST && *at != Fraction::GREATEST,
+        })
+    }
+
     /// Whether private keys are to be selected, which costs delta.
     pub fn selects_keys(&self) -> bool {
         self.cells().is_none() && !self.terms.keys_are_shown

@@ -360,7 +360,10 @@ fn dataset_message(dataset: &Dataset, purposes: Vec<String>) -> proto::Dataset {
             true => 0,
             false => dataset.rules.contribution.groups,
         },
-        max_rows_contributed: dataset.rules.contribution.rows,
+        max_rows_contributed: match dataset.rules.open_rows {
+            true => 0,
+            false => dataset.rules.contribution.rows,
+        },
         default_mechanism: mechanism.into(),
         policy_version: dataset.policy_version.clone(),
         purposes,

@@ -36,7 +36,8 @@ pub struct Header {
     /// Whether questions may find limits of sums and means that nobody has declared, for a part of their price.
     #[serde(default = "yes")]
     pub private_bounds: bool,
-    pub max_rows_contributed: u64,
+    /// As for groups.
+    pub max_rows_contributed: Option<u64>,
     #[serde(default = "three_hundred")]
     pub max_rows_per_unit: u64,
     /// A new version of the data opens at each whole multiple of this since 1970 in UTC, whether files changed or not.

@@ -124,10 +124,11 @@ fn rules(header: &Header) -> Result<Rules> {
     if header.default_delta > max_delta || max_delta.to_f64() >= 1.0 {
         return Err(Error::configuration("default_delta must be at most max_delta, and that below 1"));
     }
-    let groups = header.max_groups_contributed.unwrap_or(MOST_GROUPS.unsigned_abs());
+    let [groups, rows] = [header.max_groups_contributed, header.max_rows_contributed]
+        .map(|declared| declared.unwrap_or(MOST_GROUPS.unsigned_abs()));
     for (key, value) in [
         ("max_groups_contributed", groups),
-        ("max_rows_contributed", header.max_rows_contributed),
+        ("max_rows_contributed", rows),
         ("max_rows_per_unit", header.max_rows_per_unit),
     ] {
         if !(1..=MAX_CONTRIBUTION).contains(&value) {
@@ -140,8 +141,9 @@ fn rules(header: &Header) -> Result<Rules> {
         default_delta: header.default_delta,
         max_delta,
         mechanism: header.mechanism,
-        contribution: Contribution { groups, rows: header.max_rows_contributed, total: None },
+        contribution: Contribution { groups, rows, total: None },
         open_groups: header.max_groups_contributed.is_none(),
+        open_rows: header.max_rows_contributed.is_none(),
         private_bounds: header.private_bounds,
         max_rows_per_unit: header.max_rows_per_unit,
     })

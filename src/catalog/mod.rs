@@ -62,6 +62,8 @@ pub struct Rules {
     pub contribution: Contribution,
     /// Whether a unit's groups are limited by what each question finds out, and not by policy.
     pub open_groups: bool,
+    /// The same of its rows in a group.
+    pub open_rows: bool,
     /// Whether limits of sums and means may be found out.
     pub private_bounds: bool,
     /// Most rows of one unit on each side of a join that could multiply them.

@@ -108,16 +108,17 @@ pub fn receipt(receipt: &Receipt) -> String {
 
 /// What one unit takes part in.
 fn limits(release: &ReleaseNote) -> String {
-    match release.max_rows_in_all_groups {
-        0 if release.max_groups_contributed == 0 => format!(
-            "one unit has at most {} rows in a group; in how many groups it is, is found out first",
-            release.max_rows_contributed
-        ),
-        0 => format!(
-            "one unit is in at most {} groups, with at most {} rows in each",
-            release.max_groups_contributed, release.max_rows_contributed
-        ),
-        rows => format!("one unit has at most {rows} rows in all groups together"),
+    let ReleaseNote { max_groups_contributed: groups, max_rows_contributed: rows, .. } = release;
+    match (release.max_rows_in_all_groups, groups, rows) {
+        (0, 0, 0) => "in how many groups one unit is, and with how many rows in each, is found out first".into(),
+        (0, 0, rows) => {
+            format!("one unit has at most {rows} rows in a group; in how many groups it is, is found out first")
+        }
+        (0, groups, 0) => {
+            format!("one unit is in at most {groups} groups; with how many rows in each, is found out first")
+        }
+        (0, groups, rows) => format!("one unit is in at most {groups} groups, with at most {rows} rows in each"),
+        (rows, ..) => format!("one unit has at most {rows} rows in all groups together"),
     }
 }
 

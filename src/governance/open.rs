@@ -5,7 +5,7 @@ use crate::accounting::{Charge, rho_of_pure};
 use crate::algebra::{Family, Probe, Release};
 use crate::catalog::Rules;
 use crate::mechanism::{
-    Calibrated, Chosen, Found, GROUPS_PART, Price, TOTALS_PART, Uncalibrated, calibrate, check, open_totals,
+    Calibrated, Chosen, Found, GROUPS_PART, Price, ROWS_PART, TOTALS_PART, Uncalibrated, calibrate, check, open_totals,
     provisional, settle,
 };
 use crate::num::Amount;
@@ -66,7 +66,9 @@ pub struct Bought {
 pub fn lacking(release: &Release, ask: &Ask, rules: &Rules) -> Vec<Probe> {
     let has_groups = !release.keys.is_empty() && release.cells() != Some(1);
     let groups = rules.open_groups && ask.max_groups == 0 && release.terms.groups.is_none() && has_groups;
-    groups.then_some(Probe::Groups).into_iter().chain(open_totals(release)).collect()
+    let rows = rules.open_rows && ask.max_rows == 0 && release.terms.total.is_none() && release.is_of_rows();
+    let numbers = [groups.then_some(Probe::Groups), rows.then_some(Probe::Rows)];
+    numbers.into_iter().flatten().chain(open_totals(release)).collect()
 }
 
 /// Splits the price of a release over the probes that are not known yet and the release itself.
@@ -78,7 +80,7 @@ pub fn prepare(
     lacking: Vec<Probe>,
     (scope, known): (&str, &Known),
 ) -> Result<OpenRelease, Uncalibrated> {
-    let totals = lacking.iter().filter(|probe| **probe != Probe::Groups).count();
+    let totals = lacking.iter().filter(|probe| matches!(probe, Probe::Totals(_))).count();
     if totals > MAX_TOTALS {
         return Err(Uncalibrated::TooManyBounds);
     }
@@ -96,7 +98,11 @@ pub fn prepare(
             bought.push(Bought { probe: *probe, found: known.clone(), charge: *charge, key });
             continue;
         }
-        let (part, whole) = if *probe == Probe::Groups { GROUPS_PART } else { TOTALS_PART };
+        let (part, whole) = match probe {
+            Probe::Groups => GROUPS_PART,
+            Probe::Rows => ROWS_PART,
+            Probe::Totals(_) => TOTALS_PART,
+        };
         let of = |amount: Amount| amount.part(part, whole);
         let price = Price { epsilon: of(price.epsilon), rho: of(price.rho), delta: Amount::ZERO };
         left = without(left, &Charge { epsilon: Some(price.epsilon), rho: price.rho, delta: Amount::ZERO });

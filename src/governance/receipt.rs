@@ -1,6 +1,6 @@
 //! Receipts: how an answer is, or would be, made, for people and for programs.
 
-use super::{ALPHA, Names, Priced, Why};
+use super::{ALPHA, Names, OpenRelease, Priced, Why};
 use crate::accounting::Charge;
 use crate::algebra::{Bounds, Clamp, Contribution, Family, Key, Measure, Output, Probe, Quantity};
 use crate::engine::Confidence;
@@ -32,14 +32,18 @@ fn note(at: usize, priced: &Priced, names: &Names) -> ReleaseNote {
         numbers = numbers.into_iter().map(unknown).collect();
     }
     let key_columns: Vec<ReleaseKey> = made.release.keys.iter().map(|key| key_column(key, made, names)).collect();
+    let is_found_out = |probe| {
+        let lacks = |open: &OpenRelease| open.lacking().any(|(lacking, _)| lacking == probe);
+        priced.is_unsettled(at) && priced.open[at].as_ref().is_some_and(lacks)
+    };
     ReleaseNote {
         summary: summary(at, priced, &key_columns, &numbers),
         chosen: chosen(at, priced, names),
         key_columns,
         numbers,
         max_rows_in_all_groups: made.contribution.total.unwrap_or(0),
-        max_groups_contributed: if priced.is_unsettled(at) { 0 } else { made.contribution.groups },
-        max_rows_contributed: made.contribution.rows,
+        max_groups_contributed: if is_found_out(Probe::Groups) { 0 } else { made.contribution.groups },
+        max_rows_contributed: if is_found_out(Probe::Rows) { 0 } else { made.contribution.rows },
         keys: keys(made),
         groups: made.cells.unwrap_or(0),
         threshold: match made.selection {
@@ -61,6 +65,7 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
         ChosenBound {
             what: match probe {
                 Probe::Groups => format!("groups of {unit}"),
+                Probe::Rows => format!("rows of {unit} in a group"),
                 Probe::Totals(measure) => {
                     format!("{} of {unit} in a group", names.total(&release.measures[measure], release))
                 }
@@ -78,7 +83,8 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
 /// A chosen bound in words.
 pub fn bound_in_words(bound: &ChosenBound) -> String {
     let ChosenBound { what, lower, upper, cut_off, known, .. } = bound;
-    match (known, *lower == 0.0 && what.starts_with("groups")) {
+    let is_number = ["groups of ", "rows of "].iter().any(|number| what.starts_with(number));
+    match (known, is_number) {
         (false, _) => format!("{what}: found out by the question, for a part of its price"),
         (true, true) => format!(
             "{what}: at most {upper}, as found out; about {:.1} % of contributions are cut off",

@@ -1,9 +1,13 @@
-//! Bounds that are chosen by what was released, and not guessed: the groups that a unit takes part in, and the limits of its sums and means.
+//! Bounds that are chosen by what was released, and not guessed: the groups that a unit takes part in, its rows in each, and the limits of its sums and
+//! means.
 //!
-//! [`Probe`]s give the noisy number of units for each number of groups, and for each power of two that totals reach. Of all numbers of groups,
+//! [`Probe`]s give the noisy number of units for each number of groups and of rows, and for each power of two that totals reach. Of all numbers,
 //! and of all limits, those are taken that have the least expected squared error in a typical group: *noise*, which grows with the bound, and
 //! *bias*, what the bound cuts off, which shrinks. Everything here is post-processing of what was released and paid for; so is the estimate of
 //! what is cut off, which receipts show beside the noise.
+//!
+//! A mean has no such bias by groups and rows: those that are left out are a random choice, of which its sum and its count know the same. So where nothing
+//! but means is asked, noise is weighed up against the rows that are left.
 //!
 //! A typical group has its part of all contributions, where keys are public. Where they are private nobody knows how many groups there are: then a
 //! unit may take part in so many that at most a twentieth of all contributions is cut off, and a typical group has twice as many units as
@@ -13,7 +17,7 @@
 
 use super::{Calibrated, Noise, Price, Selection, Uncalibrated, calibrate};
 use crate::algebra::{
-    Bounds, Contribution, Family, MOST_GROUPS, Measure, Probe, Quantity, Release, group_edges, total_edges,
+    Bounds, Contribution, Family, MOST_GROUPS, Measure, Output, Probe, Quantity, Release, group_edges, total_edges,
 };
 
 /// What a probe released, as it is kept.
@@ -40,6 +44,8 @@ pub struct Chosen {
 
 /// The part of a release's price that finds how many groups a unit takes part in.
 pub const GROUPS_PART: (u128, u128) = (5, 100);
+/// The part that finds how many rows a unit has in a group.
+pub const ROWS_PART: (u128, u128) = (5, 100);
 /// The part that finds the limits of one sum or mean.
 pub const TOTALS_PART: (u128, u128) = (10, 100);
 
@@ -99,10 +105,19 @@ pub fn settle(
         release.contribution.groups = groups;
         chosen.push(Chosen { of: *probe, bounds: Bounds { low: 0.0, high: groups as f64 }, cut_off });
     }
+    let mut rows_of_unit = None;
+    for (probe, found) in found.iter().filter(|(probe, _)| *probe == Probe::Rows) {
+        let (rows, cut_off, kept) = choose_rows(&release, price, family, found, units_of_groups)?;
+        rows_of_unit = Some(kept).filter(|kept| *kept > 0.0);
+        release.contribution.rows = rows;
+        chosen.push(Chosen { of: *probe, bounds: Bounds { low: 0.0, high: rows as f64 }, cut_off });
+    }
     let made = calibrate(release.clone(), price, family)?;
+    // Without a number of rows a unit is taken to have some of those that it may have.
+    let rows = rows_of_unit.unwrap_or((release.contribution.rows as f64 * TYPICAL).max(1.0));
     for (probe, found) in found {
         let Probe::Totals(measure) = *probe else { continue };
-        let (bounds, cut_off) = choose_limits(&made, &release, measure, found, units_of_groups);
+        let (bounds, cut_off) = choose_limits(&made, &release, measure, found, (units_of_groups, rows));
         release.measures[measure].per_group = Some(bounds);
         chosen.push(Chosen { of: *probe, bounds, cut_off });
     }
@@ -115,6 +130,7 @@ pub fn provisional(release: Release, probes: impl Iterator<Item = Probe>) -> Rel
     for probe in probes {
         match probe {
             Probe::Groups => release.contribution.groups = 1,
+            Probe::Rows => release.contribution.rows = 1,
             Probe::Totals(measure) => release.measures[measure].per_group = Some(Bounds { low: 0.0, high: 1.0 }),
         }
     }
@@ -127,6 +143,7 @@ pub fn check(release: Release, price: Price, family: Family, probes: &[Probe]) -
     for probe in probes {
         match probe {
             Probe::Groups => largest.contribution.groups = MOST_GROUPS.unsigned_abs(),
+            Probe::Rows => largest.contribution.rows = MOST_GROUPS.unsigned_abs(),
             Probe::Totals(measure) => {
                 let most = total_edges().into_iter().fold(0.0, f64::max);
                 largest.measures[*measure].per_group = Some(Bounds { low: -most, high: most });
@@ -162,8 +179,12 @@ fn choose_groups(
             Some(cells) => {
                 let contribution = Contribution { groups, ..release.contribution };
                 let made = calibrate(Release { contribution, ..release.clone() }, price, family)?;
-                let of_group = (all / cells as f64).max(1.0) * TYPICAL;
-                cut * cut + (noise_of(&made, &release.measures[0]) / of_group).powi(2)
+                let of_group = |all: f64| (all / cells as f64).max(1.0) * TYPICAL;
+                let noise = noise_of(&made, &release.measures[0]);
+                match is_biased(release) {
+                    true => cut.powi(2) + (noise / of_group(all)).powi(2),
+                    false => (noise / of_group(kept(groups as f64))).powi(2),
+                }
             }
             None => f64::from(u8::from(cut > CUT_OFF)),
         };
@@ -179,13 +200,65 @@ fn choose_groups(
     Ok((groups, cut_off(groups as f64), kept(groups as f64)))
 }
 
-/// Limits of one unit's sum or mean in a group, and the share of all totals that they cut off.
+/// Whether what a bound leaves out is missing in what is asked, as it is in counts and sums.
+fn is_biased(release: &Release) -> bool {
+    !release.outputs.iter().all(|output| matches!(output, Output::Mean { .. } | Output::Statistic { .. }))
+}
+
+/// The number of rows in a group, the share of all rows that it cuts off, and how many of them a unit has with it.
+fn choose_rows(
+    release: &Release,
+    price: Price,
+    family: Family,
+    found: &Found,
+    contributions: Option<f64>,
+) -> Result<(u64, f64, f64), Uncalibrated> {
+    let edges = group_edges();
+    let ends: Vec<f64> = edges.iter().map(|edge| *edge as f64).collect();
+    // The middle of a bucket, which begins above the end of the one before.
+    let sizes = ends.iter().scan(0.0, |before, end| Some((std::mem::replace(before, *end) + 1.0 + end) / 2.0));
+    let units: Vec<(f64, f64)> = sizes.zip(found.units(&ends)).collect();
+    let all: f64 = units.iter().map(|(_, units)| units).sum();
+    if all <= 0.0 {
+        return Ok((1, 1.0, 0.0));
+    }
+    let kept = |rows: f64| units.iter().map(|(size, units)| units * size.min(rows)).sum::<f64>() / all;
+    let cut_off = |rows: f64| 1.0 - kept(rows) / kept(f64::INFINITY);
+    // What one row adds has the same noise whatever the number of rows, in what a unit may contribute at most.
+    let noise = noise_of(&calibrate(release.clone(), price, family)?, &release.measures[0]);
+    let mut best: Option<(f64, u64)> = None;
+    for rows in edges.iter().map(|edge| edge.unsigned_abs()) {
+        let (most, cut) = (rows as f64, cut_off(rows as f64));
+        let error = match release.cells() {
+            Some(cells) => {
+                let units = contributions.unwrap_or(all) / cells as f64;
+                let off = |rows: f64| noise * most / (units * rows).max(1.0);
+                match is_biased(release) {
+                    true => cut.powi(2) + off(kept(f64::INFINITY)).powi(2),
+                    false => off(kept(most)).powi(2),
+                }
+            }
+            None => f64::from(u8::from(cut > CUT_OFF)),
+        };
+        if best.is_none_or(|(least, _)| error < least) {
+            best = Some((error, rows));
+        }
+        if cut <= 0.0 {
+            break;
+        }
+    }
+    let rows = best.map_or(1, |(_, rows)| rows);
+    Ok((rows, cut_off(rows as f64), kept(rows as f64)))
+}
+
+/// Limits of one unit's sum or mean in a group, and the share of all totals that they cut off; by the number of contributions with the groups that
+/// were chosen, where it is known, and a unit's rows in a group.
 fn choose_limits(
     made: &Calibrated,
     release: &Release,
     measure: usize,
     found: &Found,
-    contributions: Option<f64>,
+    (contributions, rows): (Option<f64>, f64),
 ) -> (Bounds, f64) {
     let ends = total_edges();
     let found = ends.iter().copied().zip(found.units(&ends));
@@ -195,23 +268,30 @@ fn choose_limits(
         let has = |sign: f64| totals.iter().any(|(edge, _)| edge * sign > 0.0);
         Bounds { low: if has(-1.0) { -most } else { 0.0 }, high: if has(1.0) || !has(-1.0) { most } else { 0.0 } }
     };
-    // The middle of a bucket, which begins at half of its end.
+    // What is in a bucket is anywhere between half of its end and its end.
     let size = |edge: f64| 0.75 * edge.abs();
-    let beyond = |most: f64| totals.iter().map(|(edge, units)| units * (size(*edge) - most).max(0.0)).sum::<f64>();
+    let excess = |edge: f64, most: f64| match most {
+        most if most <= edge / 2.0 => 0.75 * edge - most,
+        most => (edge - most).max(0.0).powi(2) / edge,
+    };
+    let beyond = |most: f64| totals.iter().map(|(edge, units)| units * excess(edge.abs(), most)).sum::<f64>();
     let of_group = match (release.cells(), &made.selection) {
         (Some(cells), _) => contributions.unwrap_or(all) / cells as f64,
         (None, Selection::Threshold { threshold, .. }) => 2.0 * *threshold as f64,
         (None, _) => all,
     };
-    // A mean is multiplied by its unit's rows, which are as many as they may be for the noise alone.
-    let weight =
-        if matches!(release.measures[measure].of, Quantity::Sum { centred: true, .. }) { TYPICAL } else { 1.0 };
-    let noise = noise_of(made, &release.measures[measure]);
+    // A mean is multiplied by its unit's rows, which are as many as they may be for the noise alone, and is off its centre by half of its limits.
+    let (weight, largest) = match release.measures[measure].of {
+        // The noise of its count matters about as much.
+        Quantity::Sum { centred: true, .. } => (rows, release.contribution.rows as f64 / 2f64.sqrt()),
+        _ => (1.0, 1.0),
+    };
+    let noise = noise_of(made, &release.measures[measure]) * largest;
     let error = |most: f64| {
         let bias = if all > 0.0 { weight * of_group * beyond(most) / all } else { 0.0 };
         bias.powi(2) + (noise * most).powi(2)
     };
-    let candidates = ends.iter().copied().filter(|edge| *edge > 0.0 && !totals.is_empty());
+    let candidates = ends.iter().flat_map(|edge| [0.75 * edge, *edge]).filter(|edge| *edge > 0.0 && !totals.is_empty());
     let best = candidates.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(1.0);
     let sum: f64 = totals.iter().map(|(edge, units)| units * size(*edge)).sum();
     (limits(best), if sum > 0.0 { beyond(best) / sum } else { 1.0 })
@@ -260,7 +340,7 @@ mod tests {
     fn found(of: Probe, units: &[(f64, i128)], part: &str) -> Found {
         let made = calibrate(of.release(&release(Some(100))), price(part), Family::Gaussian).unwrap();
         let edges: Vec<f64> = match of {
-            Probe::Groups => group_edges().into_iter().map(|edge| edge as f64).collect(),
+            Probe::Groups | Probe::Rows => group_edges().into_iter().map(|edge| edge as f64).collect(),
             Probe::Totals(_) => total_edges(),
         };
         let count = |edge: &f64| units.iter().find(|(at, _)| at == edge).map_or(0, |(_, count)| *count);
@@ -269,7 +349,7 @@ mod tests {
 
     #[test]
     fn one_unit_moves_one_number_of_a_probe_by_one() {
-        for probe in [Probe::Groups, Probe::Totals(1)] {
+        for probe in [Probe::Groups, Probe::Rows, Probe::Totals(1)] {
             for cells in [Some(100), None] {
                 let made = calibrate(probe.release(&release(cells)), price("1"), Family::Laplace).unwrap();
                 assert_eq!((made.noise[0].scale(), made.contribution.groups, made.contribution.rows), (1.0, 1, 1));
@@ -300,6 +380,38 @@ mod tests {
         assert!(private.cut_off <= 0.05 && private.bounds.high == 32.0, "{private:?}");
         // Noise alone is no number of units.
         assert_eq!(chosen(&[(1.0, 9_000), (1024.0, 60)], None, "1").bounds.high, 1.0);
+    }
+
+    #[test]
+    fn rows_are_as_many_as_noise_and_what_is_cut_off_weigh_up() {
+        let chosen = |release: Release, units: &[(f64, i128)], epsilon| {
+            let found = [
+                (Probe::Rows, found(Probe::Rows, units, "0.05")),
+                (Probe::Totals(1), found(Probe::Totals(1), &[(2.0, 9000)], "0.1")),
+            ];
+            let (made, chosen) = settle(release, price(epsilon), Family::Gaussian, &found).unwrap();
+            assert_eq!(made.contribution.rows as f64, chosen[0].bounds.high);
+            (chosen[0].bounds.high, (chosen[0].cut_off * 1000.0).round())
+        };
+        let one =
+            |cells| Release { contribution: Contribution { groups: 1, rows: 1 << 20, total: None }, ..release(cells) };
+        let units = [(1.0, 50_000), (2.0, 9_000), (16.0, 1_000)];
+        assert_eq!(chosen(one(Some(1)), &units, "10"), (16.0, 0.0));
+        // Of 82,500 rows.
+        let much = chosen(one(Some(50)), &units, "0.02");
+        assert!(much.0 < 8.0 && much.1 >= 70.0, "{much:?}");
+        // Where nobody knows how many groups there are, a twentieth may be cut off.
+        assert_eq!(chosen(one(None), &[(1.0, 50_000), (2.0, 9_000), (16.0, 100)], "1").0, 2.0);
+        // A mean has no bias by rows that are left out: as few as leave the least noise.
+        let mean = Release {
+            measures: vec![
+                Quantity::NonNull(Expr::Column(2)).into(),
+                Quantity::Sum { of: Expr::Column(2), bounds: None, whole: false, centred: true }.into(),
+            ],
+            outputs: vec![Output::Mean { sum: 1, count: 0 }],
+            ..one(Some(1))
+        };
+        assert_eq!(chosen(mean, &units, "10").0, 1.0);
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub struct ReleaseNote {
     /// Groups that one unit takes part in at most.
     #[prost(uint64, tag = "1")]
     pub max_groups_contributed: u64,
-    /// Rows that one unit adds to one group at most.
+    /// Rows that one unit adds to one group at most; 0 where that is still to be found out.
     #[prost(uint64, tag = "2")]
     pub max_rows_contributed: u64,
     /// How the keys were made public, in words.

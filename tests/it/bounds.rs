@@ -149,6 +149,44 @@ async fn bounds_are_those_of_their_sums_where_counts_are_shared() {
     running.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_in_a_group_are_found_out_too() {
+    let recipe = Recipe { rows: 0, private_bounds: true, delta: "1e-7", grant_delta: "1e-3", ..Recipe::default() };
+    let world = World::new(&recipe);
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    for (sql, wanted) in [
+        (
+            "SELECT hospital, count(*) AS n, sum(age) AS s, avg(cost) AS c FROM visits GROUP BY hospital ORDER BY hospital",
+            1,
+        ),
+        ("SELECT count(*) AS n, median(age) AS m FROM visits", 1),
+        ("SELECT age, count(*) AS n FROM visits GROUP BY age ORDER BY age", 1),
+        // Rows play no part in these.
+        ("SELECT count(DISTINCT patient_id) AS n FROM visits", 0),
+        ("SELECT min(age) AS least FROM visits", 0),
+        ("SELECT sum(cost, contribution_bounds_per_group => (0, 100)) AS s FROM visits", 0),
+        ("SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 5) count(*) AS n FROM visits", 0),
+    ] {
+        let told = |e: tonic::Status| format!("{sql}: {}", e.message());
+        let quote = ana.quote(sql, "1e8").await.map_err(told).unwrap();
+        let notes = &quote.releases[0];
+        assert_eq!((notes.chosen.len(), notes.max_rows_contributed == 0), (wanted, wanted == 1), "{sql}");
+        let answer = ana.ask(sql, "1e8").await.map_err(told).unwrap();
+        for bound in chosen(&answer) {
+            assert_eq!(bound.what, "rows of one patient in a group");
+            // No patient has more than six visits, and with next to no noise all of them count, but for a twentieth where keys are private.
+            assert!((1.0..=8.0).contains(&bound.upper) && bound.cut_off < 0.05, "{sql}: {bound:?}");
+        }
+    }
+    // Who names a limit finds none.
+    let mut limited = request("SELECT count(*) AS n FROM visits", "1").question.unwrap();
+    limited.max_rows_contributed = 3;
+    let quote = ana.quote_of(limited).await.unwrap();
+    assert!(quote.releases[0].chosen.is_empty() && quote.releases[0].max_rows_contributed == 3);
+    running.stop().await.unwrap();
+}
+
 /// What the program says, and whether it succeeded.
 fn calibrate(world: &World, sql: &str, epsilon: &str) -> (bool, String) {
     let config = world.path("undertone.toml");

@@ -171,7 +171,9 @@ fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 
 fn dataset_file(recipe: &Recipe) -> String {
     let Recipe { max_epsilon, delta, groups, rows, mechanism, private_bounds, .. } = recipe;
-    let groups = if *groups == 0 { String::new() } else { format!("max_groups_contributed = {groups}") };
+    let declared = |name: &str, most: u64| if most == 0 { String::new() } else { format!("{name} = {most}") };
+    let groups = declared("max_groups_contributed", *groups);
+    let rows = declared("max_rows_contributed", *rows);
     format!(
         r#"
 [dataset]
@@ -183,7 +185,7 @@ mechanism = "{mechanism}"
 default_delta = "{delta}"
 {groups}
 private_bounds = {private_bounds}
-max_rows_contributed = {rows}
+{rows}
 max_rows_per_unit = 100
 
 [[table]]

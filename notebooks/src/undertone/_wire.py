@@ -144,7 +144,7 @@ def dataset(message: pb.Dataset) -> Dataset:
         default_delta=_amounts.from_wire(message.default_delta or "0"),
         max_delta=_amounts.from_wire(message.max_delta or "0"),
         max_groups_contributed=message.max_groups_contributed or None,
-        max_rows_contributed=message.max_rows_contributed,
+        max_rows_contributed=message.max_rows_contributed or None,
         default_mechanism=_MECHANISM_NAMES.get(message.default_mechanism, "unknown"),
         policy_version=message.policy_version,
         purposes=tuple(message.purposes),
@@ -204,7 +204,7 @@ def _noisy_column(message: pb.NoisyColumn) -> NoisyColumn:
 def _release(message: pb.ReleaseNote) -> ReleaseNote:
     return ReleaseNote(
         max_groups_contributed=message.max_groups_contributed or None,
-        max_rows_contributed=message.max_rows_contributed,
+        max_rows_contributed=message.max_rows_contributed or None,
         keys=message.keys,
         groups=message.groups or None,
         threshold=message.threshold or None,

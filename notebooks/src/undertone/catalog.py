@@ -79,7 +79,8 @@ class Dataset:
         max_delta: The most delta that one question may ask for.
         max_groups_contributed: Groups that one privacy unit may take part in. None: each question
             finds out a limit of its own, for a part of its price.
-        max_rows_contributed: Rows that one privacy unit may add to one group.
+        max_rows_contributed: Rows that one privacy unit may add to one group. None: each question
+            finds out a limit of its own, for a part of its price.
         default_mechanism: `automatic`, `laplace`, `gaussian`, or `unknown` to this version of the
             client.
         policy_version: SHA-256 of the declaration.
@@ -95,7 +96,7 @@ class Dataset:
     default_delta: Decimal
     max_delta: Decimal
     max_groups_contributed: int | None
-    max_rows_contributed: int
+    max_rows_contributed: int | None
     default_mechanism: str
     policy_version: str
     purposes: tuple[str, ...]
@@ -106,9 +107,10 @@ class Dataset:
     def _notes(self) -> list[str]:
         most = self.max_groups_contributed
         groups = "as many groups as a question finds out" if most is None else f"{most:,} groups"
+        most = self.max_rows_contributed
+        rows = "as many rows as it finds out" if most is None else f"at most {most:,} rows"
         return [
-            f"Protects {self.privacy_unit}, which counts in at most {groups} with at most "
-            f"{self.max_rows_contributed:,} rows each.",
+            f"Protects {self.privacy_unit}, which counts in at most {groups} with {rows} each.",
             f"A question costs ε = {show(self.default_epsilon)} unless it says otherwise, and at "
             f"most ε = {show(self.max_epsilon)}. Mechanism: {self.default_mechanism}.",
             f"Private keys cost δ = {show(self.default_delta)} unless a question says otherwise."

@@ -153,7 +153,8 @@ class ReleaseNote:
     Attributes:
         max_groups_contributed: Groups that one privacy unit takes part in at most; None where that
             is still to be found out.
-        max_rows_contributed: Rows that one privacy unit adds to one group at most.
+        max_rows_contributed: Rows that one privacy unit adds to one group at most; None where that
+            is still to be found out.
         keys: How the keys were made public, in words.
         groups: Number of groups, all of which appear, empty ones too. None where keys are private:
             then how many appear is not known before.
@@ -170,7 +171,7 @@ class ReleaseNote:
     """
 
     max_groups_contributed: int | None
-    max_rows_contributed: int
+    max_rows_contributed: int | None
     keys: str
     groups: int | None
     price: Price
@@ -188,7 +189,9 @@ class ReleaseNote:
             groups = f"Groups by {self.keys}"
         else:
             groups = f"{_count(self.groups, 'group')}{f' ({self.keys})' if self.keys else ''}"
-        rows = f"with at most {_count(self.max_rows_contributed, 'row')}"
+        rows = "with some rows"
+        if self.max_rows_contributed is not None:
+            rows = f"with at most {_count(self.max_rows_contributed, 'row')}"
         if self.max_rows_in_all_groups is not None:
             rows = _count(self.max_rows_in_all_groups, "row")
             limits = f"one privacy unit has at most {rows} in all groups together"
