@@ -28,9 +28,9 @@ pub use interval::{Bounds, bounds};
 pub use probe::{MOST_GROUPS, Probe, group_edges, is_open, total_edges};
 pub use regular::{Find, Search, replacement};
 pub use relation::{
-    Accuracy, Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, JoinKind, Key, Listed, Measure,
-    Mechanism, Output, Quantity, Query, Relation, Release, SortKey, TableId, Take, Terms, Tolerance, WindowCall,
-    WindowFunction, lists,
+    Accuracy, Cell, Direction, Family, Fold, FoldKind, Frame, FrameEnd, FrameUnits, Hierarchy, JoinKind, Key, Listed,
+    Measure, Mechanism, Output, Quantity, Query, Relation, Release, SortKey, TableId, Take, Terms, Tolerance,
+    WindowCall, WindowFunction, lists,
 };
 pub use scalars::{Scalar, ScalarCall, is_format};
 pub use sensitivity::{Clamp, Contribution, Sensitivity};

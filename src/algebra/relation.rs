@@ -513,6 +513,8 @@ pub struct Terms {
     pub accuracy: Option<Accuracy>,
     /// Whether numbers that cannot be negative are shown as 0 where noise makes them so.
     pub non_negative: bool,
+    /// Whether totals of several groupings are to be the sums of their parts.
+    pub consistent: bool,
     /// Whether an earlier draw showed its private keys, so that none are to be selected.
     pub keys_are_shown: bool,
 }
@@ -589,7 +591,7 @@ impl Accuracy {
 impl Terms {
     /// What is still to be done once its price and its noise are known.
     pub fn remaining(&self) -> Terms {
-        Terms { non_negative: self.non_negative, ..Terms::default() }
+        Terms { non_negative: self.non_negative, consistent: self.consistent, ..Terms::default() }
     }
 
     /// What one unit contributes where it may contribute `most`.
@@ -648,6 +650,17 @@ impl Release {
         Release { measures, outputs, ..self }
     }
 
+    /// Whether an output of a group is the sum of those of its parts: a count of rows, or a sum.
+    pub fn adds_up(&self, output: usize) -> bool {
+        match self.outputs.get(output) {
+            Some(Output::Count(measure)) => {
+                matches!(self.measures[*measure].of, Quantity::Rows | Quantity::NonNull(_))
+            }
+            Some(Output::Sum { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Whether anything depends on how many rows a unit may have in a group.
     pub fn is_of_rows(&self) -> bool {
         self.measures.iter().any(|measure| match &measure.of {
@@ -671,10 +684,20 @@ impl Release {
     }
 }
 
+/// Releases of the same rows by several groupings of keys, each once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hierarchy {
+    pub releases: Vec<usize>,
+    /// Which of all keys each has, in ascending order.
+    pub keys: Vec<Vec<usize>>,
+}
+
 /// A question: its releases in an order in which each may read only earlier ones, and what is made of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub releases: Vec<Release>,
+    /// The groupings of each GROUP BY that has several.
+    pub hierarchies: Vec<Hierarchy>,
     /// Public relations that releases read beside private rows. Each is computed once, by one thread, so that it has the same rows
     /// whatever the number of partitions: a LIMIT without an order, or a sum of floats, would not.
     pub fixed: Vec<Relation>,

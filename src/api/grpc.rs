@@ -68,6 +68,7 @@ fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
         max_rows: question.max_rows_contributed,
         mechanism,
         non_negative: question.non_negative,
+        consistent: question.consistent,
         accuracy: accuracy.map_err(|message| invalid(&message))?,
     })
 }

@@ -222,6 +222,9 @@ struct QuestionArgs {
     /// Show counts, and sums of what is never negative, as 0 where noise makes them negative.
     #[arg(long)]
     non_negative: bool,
+    /// Make the totals of GROUPING SETS and ROLLUP the sums of their parts.
+    #[arg(long)]
+    consistent: bool,
     /// How sure the error is to be; 0.95 if left out.
     #[arg(long, value_name = "PROBABILITY")]
     confidence: Option<f64>,
@@ -443,6 +446,7 @@ impl QuestionArgs {
             max_rows_contributed: self.max_rows,
             mechanism: mechanism(self.mechanism),
             non_negative: self.non_negative,
+            consistent: self.consistent,
             accuracy: Some(crate::proto::Accuracy {
                 error: self.error,
                 relative_error: self.relative_error,

@@ -8,6 +8,7 @@
 
 mod bound;
 mod build;
+mod consistent;
 #[cfg(test)]
 mod coverage;
 mod functions;
@@ -20,6 +21,7 @@ mod tests;
 mod window;
 mod workers;
 
+pub use consistent::make_consistent;
 pub use run::{Engine, Fixed, Prepared};
 pub use table::{Confidence, released_table};
 pub use workers::Workers;

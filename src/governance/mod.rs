@@ -4,6 +4,7 @@ mod accuracy;
 mod balance;
 mod calibration;
 mod choice;
+mod consistency;
 mod explain;
 mod names;
 mod open;

@@ -2,6 +2,7 @@
 
 use super::accuracy::Case;
 use super::choice::{Asked, Why, choose, most_rho};
+use super::consistency::check_consistency;
 use super::open::{OpenRelease, lacking, prepare};
 use crate::accounting::{Charge, Grant};
 use crate::algebra::{Accuracy, Contribution, Family, Mechanism, Probe, Release};
@@ -13,6 +14,7 @@ use crate::sql::Parameter;
 
 /// What a client asks for beside the SQL; what it leaves out is the dataset's.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Ask {
     pub dataset: String,
     pub purpose: String,
@@ -31,6 +33,8 @@ pub struct Ask {
     pub accuracy: Option<Accuracy>,
     /// Whether numbers that cannot be negative are shown as 0 where noise makes them so.
     pub non_negative: bool,
+    /// Whether totals of several groupings are the sums of their parts.
+    pub consistent: bool,
 }
 
 /// A question with its noise and its price.
@@ -106,6 +110,7 @@ pub fn price(case: Case) -> Result<Priced> {
 pub(super) fn made_for(case: Case) -> Result<Priced> {
     let Case { statement, ask, rules, grant, .. } = case;
     let contribution = contribution(ask, rules)?;
+    check_consistency(&statement.query, ask)?;
     if ask.accuracy.is_some() && !ask.epsilon.is_empty() {
         let message = "epsilon is a price, and an error is what a price is found for: give one of them";
         return Err(Error::new(Code::InvalidRequest, message));
@@ -191,6 +196,7 @@ fn of_pool(charge: Charge, releases: &[Calibrated], open: &[Option<OpenRelease>]
 pub(super) fn released_as(release: &Release, contribution: Contribution, ask: &Ask) -> Release {
     let mut release = Release { contribution, ..release.clone() };
     release.terms.non_negative |= ask.non_negative;
+    release.terms.consistent |= ask.consistent;
     release
 }
 

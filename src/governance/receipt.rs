@@ -181,7 +181,11 @@ fn summary(at: usize, priced: &Priced, keys: &[ReleaseKey], numbers: &[NoisyNumb
         (true, None) => format!("each unit has at most {rows} rows"),
         (false, None) => format!("each unit is in at most {most} groups with at most {rows} rows in each"),
     };
-    let parts = [vec![format!("release {}: {groups}", at + 1)], numbers, vec![limits]].concat();
+    let consistent = match made.release.terms.consistent {
+        true => vec!["totals are made the sums of their parts, by least squares".to_owned()],
+        false => vec![],
+    };
+    let parts = [vec![format!("release {}: {groups}", at + 1)], numbers, vec![limits], consistent].concat();
     parts.join("; ")
 }
 
@@ -269,7 +273,7 @@ fn noisy_column(column: &OutputColumn, releases: &[Calibrated]) -> Option<NoisyC
                     let selected = matches!(made.selection, Selection::Threshold { measure: by, .. } if by == *measure);
                     // Where it differs by row, or is not known before the number of groups is, there is none to tell.
                     let alpha = match (column.simultaneous, made.cells) {
-                        _ if selected => None,
+                        _ if selected || made.release.terms.consistent => None,
                         (false, _) => Some(ALPHA),
                         (true, cells) => cells.map(|cells| Confidence::new(ALPHA, releases, made, cells).all),
                     };

@@ -10,6 +10,7 @@ mod bounds;
 mod calibrate;
 mod choice;
 mod coins;
+pub mod consistent;
 mod drawn;
 mod interval;
 mod mean;

@@ -35,6 +35,10 @@ pub struct Question {
     /// but the mean of many such numbers is too large.
     #[prost(bool, tag = "11")]
     pub non_negative: bool,
+    /// Make counts of rows and sums of GROUPING SETS and ROLLUP add up: totals are adjusted with their parts by least squares. Intervals are
+    /// those of the numbers before, extended to the adjusted ones where these are outside.
+    #[prost(bool, tag = "12")]
+    pub consistent: bool,
 }
 /// How narrow the intervals of counts and sums are to be. Either `error`, or `relative_error` with `magnitude`.
 #[derive(serde::Serialize)]

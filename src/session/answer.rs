@@ -3,7 +3,7 @@
 use super::drawn::Kept;
 use super::{Planned, Run};
 use crate::accounting::{Charge, Token};
-use crate::engine::{Confidence, Fixed, released_table};
+use crate::engine::{Confidence, Fixed, make_consistent, released_table};
 use crate::error::{Error, Result};
 use crate::governance::{self, ALPHA, Asked, Bought, Priced};
 use crate::ledger::{Answered, FoundBounds};
@@ -70,6 +70,7 @@ pub(super) async fn answer(run: Run) -> Result<Answered> {
             Ok(())
         })?;
     }
+    make_consistent(&mut tables, query, &priced.releases).map_err(|e| Error::internal(e.strip_backtrace()))?;
     let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;
     let receipt = proto::Receipt {
         balance_after: balance.as_ref().map(governance::balance_message),

@@ -39,6 +39,7 @@ pub struct Clause {
     /// In the place of epsilon.
     pub accuracy: Option<Accuracy>,
     pub non_negative: bool,
+    pub consistent: bool,
     /// What it takes for the privacy unit.
     pub unit: Option<Expr>,
 }
@@ -144,7 +145,7 @@ fn options(tokens: Vec<TokenWithSpan>, max_depth: usize) -> Result<Vec<(Ident, E
     })
 }
 
-const OPTIONS: &str = "epsilon, delta, max_groups_contributed, max_rows_contributed, group_selection_strategy, privacy_unit_column, non_negative, and in the place of epsilon error or relative_error with magnitude, and confidence";
+const OPTIONS: &str = "epsilon, delta, max_groups_contributed, max_rows_contributed, group_selection_strategy, privacy_unit_column, non_negative, consistent, and in the place of epsilon error or relative_error with magnitude, and confidence";
 
 impl Clause {
     /// Reads the options of a clause; the place is that of its SELECT.
@@ -172,11 +173,12 @@ impl Clause {
                 "relative_error" => relative = Some(number(read, &name, at)?),
                 "magnitude" => magnitude = Some(number(read, &name, at)?),
                 "confidence" => confidence = Some(number(read, &name, at)?),
-                "non_negative" => match &value {
+                "non_negative" | "consistent" => match &value {
                     Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => {
-                        clause.non_negative = value.value == Value::Boolean(true);
+                        let wanted = value.value == Value::Boolean(true);
+                        if name == "consistent" { clause.consistent = wanted } else { clause.non_negative = wanted }
                     }
-                    _ => return Err(invalid("non_negative takes true or false".into())),
+                    _ => return Err(invalid(format!("{name} takes true or false"))),
                 },
                 "privacy_unit_column" => match value {
                     Expr::Identifier(_) | Expr::CompoundIdentifier(_) => clause.unit = Some(value),

@@ -6,6 +6,7 @@ mod bounds;
 mod clause;
 mod commands;
 mod configuration;
+mod consistent;
 mod crash;
 mod files;
 mod generated;

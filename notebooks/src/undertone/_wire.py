@@ -45,6 +45,7 @@ def question(
     delta: _amounts.Amount | None,
     accuracy: Accuracy | None,
     non_negative: bool,
+    consistent: bool,
     mechanism: Mechanism | None,
     max_groups_contributed: int | None,
     max_rows_contributed: int | None,
@@ -68,6 +69,7 @@ def question(
         mechanism=_mechanism(mechanism),
         parameters=_parameters.to_wire(parameters),
         non_negative=non_negative,
+        consistent=consistent,
         accuracy=_accuracy(accuracy),
     )
 

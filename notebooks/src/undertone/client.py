@@ -124,6 +124,7 @@ class Client:
         fresh: bool = False,
         accuracy: Accuracy | None = None,
         non_negative: bool = False,
+        consistent: bool = False,
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
@@ -150,6 +151,8 @@ class Client:
                 price that does it is charged.
             non_negative: Show counts, and sums of what is never negative, as 0 where noise makes
                 them negative. The mean of many such numbers is too large then.
+            consistent: Make counts of rows and sums of GROUPING SETS and ROLLUP add up: totals are
+                adjusted with their parts by least squares.
             mechanism: "laplace", "gaussian", or "automatic" for whichever has the least error at
                 the price. None: the dataset's.
             max_groups_contributed: Groups that one privacy unit may take part in. None: the
@@ -178,6 +181,7 @@ class Client:
             delta=delta,
             accuracy=accuracy,
             non_negative=non_negative,
+            consistent=consistent,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,
@@ -197,6 +201,7 @@ class Client:
         delta: Amount | None = None,
         accuracy: Accuracy | None = None,
         non_negative: bool = False,
+        consistent: bool = False,
         mechanism: Mechanism | None = None,
         max_groups_contributed: int | None = None,
         max_rows_contributed: int | None = None,
@@ -214,6 +219,7 @@ class Client:
             delta=delta,
             accuracy=accuracy,
             non_negative=non_negative,
+            consistent=consistent,
             mechanism=mechanism,
             max_groups_contributed=max_groups_contributed,
             max_rows_contributed=max_rows_contributed,

@@ -4,7 +4,7 @@
 use super::Lowering;
 use super::aggregate::Grouping;
 use super::scope::{Lowered, Scope, Slot, UNREAD};
-use crate::algebra::{Expr, Literal, Type};
+use crate::algebra::{Expr, Hierarchy, Literal, Relation, Type};
 use crate::error::{Error, Result};
 use datafusion::logical_expr::logical_plan::Aggregate;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
@@ -43,6 +43,7 @@ impl Lowering<'_> {
             return Err(self.unsupported("group", message));
         }
         let mut parts = Vec::new();
+        let mut hierarchy = Hierarchy { releases: vec![], keys: vec![] };
         for set in &sets {
             // GROUPING() is a constant of its grouping; everything else is an aggregate.
             let levels = aggr_expr.iter().map(|e| self.level(e, &all, set)).collect::<Result<Vec<_>>>()?;
@@ -60,7 +61,17 @@ impl Lowering<'_> {
                 let grouping = Grouping { keys: own_keys, calls, key_names, output_names, of, nodes };
                 self.grouped(relation.clone(), &scope, grouping)?
             };
+            if let Some(id) = released_in(&part.relation)
+                && self.releases[id].keys.len() == within.len()
+                && !hierarchy.releases.contains(&id)
+            {
+                hierarchy.releases.push(id);
+                hierarchy.keys.push(within.clone());
+            }
             parts.push(with_levels(with_absent_keys(part, &within, &keys), keys.len(), &levels));
+        }
+        if hierarchy.releases.len() > 1 {
+            self.hierarchies.push(hierarchy);
         }
         let names: Vec<&str> = key_names.iter().chain(output_names).copied().collect();
         let mut united = self.unite(parts, &names)?;
@@ -109,6 +120,14 @@ fn with_levels(part: Lowered, keys: usize, levels: &[Option<i64>]) -> Lowered {
     }
     let width = exprs.len();
     Lowered { relation: relation.project(exprs), scope: Scope { columns, width, ..scope } }
+}
+
+/// The release whose table this is made of.
+fn released_in(relation: &Relation) -> Option<usize> {
+    match relation {
+        Relation::Released(id) => Some(*id),
+        other => other.inputs().into_iter().find_map(released_in),
+    }
 }
 
 /// The keys of each grouping.

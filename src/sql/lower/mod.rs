@@ -25,7 +25,7 @@ pub use quantile::named_quantile;
 use super::locate::Locator;
 use super::marks::Asked;
 use super::{OutputColumn, OutputNoise, Statement};
-use crate::algebra::{Domain, Expr, Query, Relation, Release, Type, Work};
+use crate::algebra::{Domain, Expr, Hierarchy, Query, Relation, Release, Type, Work};
 use crate::catalog::Dataset;
 use crate::error::{Code, Error, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -44,6 +44,7 @@ struct Lowering<'a> {
     mentioned: HashMap<String, usize>,
     /// Each distinct release once: the same noisy table asked for twice is one draw.
     releases: Vec<Release>,
+    hierarchies: Vec<Hierarchy>,
     /// Public relations beside private rows, each distinct one once.
     fixed: Vec<Relation>,
     /// Operators that are open.
@@ -121,6 +122,7 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator, asked: &A
         asked,
         mentioned,
         releases: Vec::new(),
+        hierarchies: Vec::new(),
         fixed: Vec::new(),
         depth: 0,
         caps: 0,
@@ -167,7 +169,8 @@ pub fn lower(plan: &LogicalPlan, dataset: &Dataset, locator: &Locator, asked: &A
         }
     }
     let post = lowered.relation.project(exprs);
-    Ok(Statement { query: Query { releases: lowering.releases, fixed: lowering.fixed, post }, columns })
+    let Lowering { releases, hierarchies, fixed, .. } = lowering;
+    Ok(Statement { query: Query { releases, hierarchies, fixed, post }, columns })
 }
 
 /// How often each column name stands in the expressions of a plan.

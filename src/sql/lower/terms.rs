@@ -57,6 +57,7 @@ impl Lowering<'_> {
             family,
             accuracy,
             non_negative,
+            consistent: clause.consistent,
             ..Terms::default()
         })
     }

@@ -32,7 +32,7 @@ VISIBILITY_PUBLIC: Visibility
 VISIBILITY_POST_PROCESSING: Visibility
 
 class Question(_message.Message):
-    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism", "delta", "parameters", "accuracy", "non_negative")
+    __slots__ = ("dataset", "sql", "purpose", "epsilon", "max_groups_contributed", "max_rows_contributed", "mechanism", "delta", "parameters", "accuracy", "non_negative", "consistent")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     SQL_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class Question(_message.Message):
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     ACCURACY_FIELD_NUMBER: _ClassVar[int]
     NON_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    CONSISTENT_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     sql: str
     purpose: str
@@ -55,7 +56,8 @@ class Question(_message.Message):
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
     accuracy: Accuracy
     non_negative: bool
-    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., accuracy: _Optional[_Union[Accuracy, _Mapping]] = ..., non_negative: bool = ...) -> None: ...
+    consistent: bool
+    def __init__(self, dataset: _Optional[str] = ..., sql: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., mechanism: _Optional[_Union[Mechanism, str]] = ..., delta: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., accuracy: _Optional[_Union[Accuracy, _Mapping]] = ..., non_negative: bool = ..., consistent: bool = ...) -> None: ...
 
 class Accuracy(_message.Message):
     __slots__ = ("error", "relative_error", "magnitude", "confidence")
