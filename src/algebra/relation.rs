@@ -463,6 +463,20 @@ impl Output {
 }
 
 impl Output {
+    /// The measures that it is computed from.
+    fn measures(&self) -> Vec<usize> {
+        match self {
+            Output::Count(measure)
+            | Output::Sum { sum: measure, .. }
+            | Output::Logical { count: measure, .. }
+            | Output::Mode { choice: measure, .. }
+            | Output::Histogram { counts: measure, .. } => vec![*measure],
+            Output::Mean { sum, count } => vec![*sum, *count],
+            Output::Statistic { count, sums, .. } => sums.iter().chain([count]).copied().collect(),
+            Output::Quantile { value, ranks, .. } => ranks.iter().chain([value]).copied().collect(),
+        }
+    }
+
     /// The same from measures that stand elsewhere.
     fn renumbered(&self, to: impl Fn(usize) -> usize) -> Output {
         match self.clone() {
@@ -650,11 +664,18 @@ impl Release {
         Release { measures, outputs, ..self }
     }
 
+    /// The measures that outputs are computed from: not that by which keys are selected alone.
+    pub fn read_measures(&self) -> BTreeSet<usize> {
+        self.outputs.iter().flat_map(Output::measures).collect()
+    }
+
     /// Whether an output of a group is the sum of those of its parts: a count of rows, or a sum.
     pub fn adds_up(&self, output: usize) -> bool {
         match self.outputs.get(output) {
             Some(Output::Count(measure)) => {
-                matches!(self.measures[*measure].of, Quantity::Rows | Quantity::NonNull(_))
+                let Measure { of, per_group, .. } = &self.measures[*measure];
+                // Distinct units under a condition are counted as rows within limits.
+                matches!(of, Quantity::Rows | Quantity::NonNull(_)) && per_group.is_none()
             }
             Some(Output::Sum { .. }) => true,
             _ => false,

@@ -129,7 +129,7 @@ pub fn calibration(calibration: &Calibration) -> String {
     let cost = match epsilon.as_str() {
         "0" => "all of it was known already; this time it cost nothing\n".to_owned(),
         epsilon => format!(
-            "cost the dataset's pool epsilon {epsilon}, rho {}; each account pays its part of that once, with its first question that needs it\n",
+            "cost the dataset's pool epsilon {epsilon}, rho {}; each account pays its part of that once, with its first question that needs it and costs at least four times as much\n",
             short(rho)
         ),
     };

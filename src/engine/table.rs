@@ -228,8 +228,8 @@ impl Widths {
 /// this one has a conditional probability above alpha / 2; the probability grows with that number.
 ///
 /// Of several draws the first one reached the threshold. P[all as high as they are, given that it did] is at most P[all are] / P[it did], which is taken
-/// in its place. As a function of the exact number that ratio grows, and where it falls at all it is above 1 and falls to it: so what is likely is
-/// all that is above some number here too.
+/// in its place. For noises of one kind that ratio grows with the exact number, but where it is above 1 already; for others it may fall where it is far
+/// below what counts, and is so loose there that the end which is found holds more often than it says.
 struct Selected {
     tail: Tail,
     /// That of the draw by which it was selected.
@@ -252,6 +252,11 @@ impl Selected {
             }
             _ => None,
         }
+    }
+
+    /// Whether so many units may not have reached the threshold.
+    fn matters(&self, units: i128) -> bool {
+        self.first.at_least(self.threshold - units as f64) < 1.0 - 1e-9
     }
 
     fn lower(&self, value: i128) -> i128 {
@@ -304,7 +309,8 @@ fn estimate(output: &Output, made: &Calibrated, released: &Released, cell: usize
             };
             let half = widths.first as i128;
             let lower = steps.saturating_sub(half);
-            let lower = widths.selected.as_ref().map_or(lower, |selected| selected.lower(steps).min(lower));
+            let conditional = widths.selected.as_ref().filter(|selected| selected.matters(lower));
+            let lower = conditional.map_or(lower, |selected| selected.lower(steps).min(lower));
             // What is exact is not below this, so an interval that ends here holds as often.
             let least = match made.release.terms.non_negative && made.clamps[*measure].unit_low >= 0 {
                 true => 0,

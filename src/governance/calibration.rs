@@ -23,7 +23,7 @@ pub fn calibration(case: Case, epsilon: Amount) -> Result<Vec<Asked>> {
     let contribution = contribution(ask, rules)?;
     let mut wanted = Vec::new();
     for release in &statement.query.releases {
-        let as_asked = released_as(release, contribution, ask);
+        let as_asked = released_as(release, contribution, ask, false);
         wanted.extend(lacking(release, ask, rules).into_iter().map(|probe| (probe, probe.release(&as_asked))));
     }
     if wanted.is_empty() {
@@ -49,6 +49,6 @@ pub fn calibration(case: Case, epsilon: Amount) -> Result<Vec<Asked>> {
     new.into_iter().map(made).collect()
 }
 
-fn reads_released(relation: &Relation) -> bool {
+pub(super) fn reads_released(relation: &Relation) -> bool {
     matches!(relation, Relation::Released(_) | Relation::Fixed(_)) || relation.inputs().into_iter().any(reads_released)
 }

@@ -1,9 +1,12 @@
 //! Whether the totals of a question can be made the sums of their parts.
 
 use super::pricing::Ask;
-use crate::algebra::{Hierarchy, Query, Type};
+use crate::algebra::{Hierarchy, Query, Release, Type};
 use crate::error::{Code, Error, Result};
 use crate::mechanism::consistent::are_chains;
+
+/// Most numbers that are looked at: of each group one for each set of its keys.
+const MOST_WORK: u64 = 20_000_000;
 
 /// Checks a question that asks for it, in its request or for one of its releases.
 ///
@@ -29,6 +32,20 @@ fn check(query: &Query, ask: &Ask, hierarchy: &Hierarchy) -> Result<()> {
         return refuse(
             "totals are consistent with their parts where all parts are shown, and private keys show some: group by columns with declared values",
         );
+    }
+    let shared =
+        |other: &Hierarchy| other != hierarchy && other.releases.iter().any(|id| hierarchy.releases.contains(id));
+    if query.hierarchies.iter().any(shared) {
+        return refuse(
+            "two GROUP BYs of this question share a total, which cannot be the sum of the parts of both: ask for them apart",
+        );
+    }
+    let work = |(release, keys): (&Release, &Vec<usize>)| {
+        let effects = u32::try_from(keys.len()).ok().and_then(|keys| 1u64.checked_shl(keys));
+        release.cells().and_then(|cells| cells.checked_mul(effects?)).unwrap_or(u64::MAX)
+    };
+    if releases().zip(&hierarchy.keys).map(work).fold(0, u64::saturating_add) > MOST_WORK {
+        return refuse("there are too many keys, or groups, to make them consistent: group by fewer columns");
     }
     let outputs = releases().next().map_or(0, |release| release.outputs.len());
     let adding_up = |output: &usize| releases().all(|release| release.adds_up(*output));

@@ -24,7 +24,7 @@ pub struct Known {
     pub shared: HashMap<Key, (Found, Charge)>,
 }
 
-/// The most of a release's price that bounds which governance has found out may take, each; an account that asks for less finds them itself.
+/// The most of a release's price that bounds which governance has found out may take, together; an account finds the others itself.
 const SHARED_PART: (u128, u128) = (25, 100);
 
 /// Most sums and means of one release whose limits are to be found.
@@ -85,6 +85,7 @@ pub fn prepare(
         return Err(Uncalibrated::TooManyBounds);
     }
     let (mut probes, mut bought, mut found, mut left) = (vec![], vec![], vec![], price);
+    let mut paid = Charge::NOTHING;
     for probe in &lacking {
         let asked = probe.release(&release);
         let key = key(scope, &asked);
@@ -92,9 +93,11 @@ pub fn prepare(
             found.push((*probe, known.clone()));
             continue;
         }
-        if let Some((known, charge)) = known.shared.get(&key).filter(|(_, charge)| is_part(charge, &price)) {
+        if let Some((known, charge)) = known.shared.get(&key).filter(|(_, charge)| is_part(&paid.plus(*charge), &price))
+        {
             found.push((*probe, known.clone()));
             left = without(left, charge);
+            paid = paid.plus(*charge);
             bought.push(Bought { probe: *probe, found: known.clone(), charge: *charge, key });
             continue;
         }
@@ -117,7 +120,7 @@ pub fn key(scope: &str, asked: &Release) -> Key {
     Sha256::digest(format!("{scope} {asked:?}")).to_vec()
 }
 
-/// Whether a charge is so small a part of a price, in both of its currencies.
+/// Whether charges are so small a part of a price, in both of its currencies.
 fn is_part(charge: &Charge, price: &Price) -> bool {
     let (part, whole) = SHARED_PART;
     let is_within = |charge: Amount, price: Amount| charge <= price.part(part, whole);

@@ -1,6 +1,7 @@
 //! The price of a question: a function of its text and of policy, never of data.
 
 use super::accuracy::Case;
+use super::calibration::reads_released;
 use super::choice::{Asked, Why, choose, most_rho};
 use super::consistency::check_consistency;
 use super::open::{OpenRelease, lacking, prepare};
@@ -120,9 +121,11 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
         return Err(Error::internal("a release of nothing"));
     }
     let lacks: Vec<Vec<Probe>> = statement.query.releases.iter().map(|release| lacking(release, ask, rules)).collect();
-    let asked = |(release, lacks): (&Release, &Vec<Probe>)| {
+    let hierarchies = &statement.query.hierarchies;
+    let adds_up = |at: usize| hierarchies.iter().any(|hierarchy| hierarchy.releases.contains(&at));
+    let asked = |(at, (release, lacks)): (usize, (&Release, &Vec<Probe>))| {
         let family = release.terms.family.or(ask.mechanism.unwrap_or(rules.mechanism).family());
-        let release = released_as(release, contribution, ask);
+        let release = released_as(release, contribution, ask, adds_up(at));
         Asked {
             epsilon: release.terms.epsilon.unwrap_or(of_each),
             delta: release.terms.delta.unwrap_or(delta_share),
@@ -133,11 +136,11 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
             earlier: vec![],
         }
     };
-    let asked: Vec<Asked> = statement.query.releases.iter().zip(&lacks).map(asked).collect();
+    let asked: Vec<Asked> = statement.query.releases.iter().zip(&lacks).enumerate().map(asked).collect();
     let prices: Vec<(Price, Option<Family>)> =
         asked.iter().map(|asked| (whole_price(asked, grant), asked.family)).collect();
     if asked.iter().zip(&lacks).any(|(asked, lacks)| asked.accuracy.is_some() && !lacks.is_empty()) {
-        let message = "an error cannot be priced where bounds are still to be found: name max_groups_contributed and contribution_bounds_per_group, or an epsilon in its place";
+        let message = "an error cannot be priced where bounds are still to be found: name max_groups_contributed, max_rows_contributed and contribution_bounds_per_group, or an epsilon in its place";
         return Err(Error::new(Code::InvalidRequest, message));
     }
     let made = choose(asked, grant, case.pure_is_over).map_err(|(at, e)| unmade(e, prices[at].0.epsilon))?;
@@ -147,10 +150,16 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
     for (at, lacks) in lacks.into_iter().enumerate().filter(|(_, lacks)| !lacks.is_empty()) {
         let ((price, family), release) = (prices[at], &statement.query.releases[at]);
         let family = family.unwrap_or(Family::Laplace);
-        let release = released_as(release, contribution, ask);
+        let release = released_as(release, contribution, ask, adds_up(at));
         let unmade = |e| unmade(e, price.epsilon);
-        let found = prepare(release, (price, family), lacks, (case.scope, case.known)).map_err(unmade)?;
-        if found.probes.is_empty() {
+        // What is asked of released rows is another question where these are other ones.
+        let scope = match reads_released(&release.input) {
+            true => format!("{} {:?} {:?}", case.scope, &statement.query.releases[..at], statement.query.fixed),
+            false => case.scope.to_owned(),
+        };
+        let found = prepare(release, (price, family), lacks, (&scope, case.known)).map_err(unmade)?;
+        // What is to be paid for is not looked at before.
+        if found.probes.is_empty() && found.bought.is_empty() {
             (releases[at], chosen[at]) = found.settle(&[]).map_err(unmade)?;
         } else {
             releases[at] = found.provisional().map_err(unmade)?;
@@ -192,11 +201,11 @@ fn of_pool(charge: Charge, releases: &[Calibrated], open: &[Option<OpenRelease>]
     Charge { epsilon: charge.epsilon.filter(|_| sum.epsilon.is_some()).map(|whole| whole.minus(paid)), ..sum }
 }
 
-/// A release with what the request says of all.
-pub(super) fn released_as(release: &Release, contribution: Contribution, ask: &Ask) -> Release {
+/// A release with what the request says of all, and of those of several groupings, whose totals may be made to add up.
+pub(super) fn released_as(release: &Release, contribution: Contribution, ask: &Ask, adds_up: bool) -> Release {
     let mut release = Release { contribution, ..release.clone() };
     release.terms.non_negative |= ask.non_negative;
-    release.terms.consistent |= ask.consistent;
+    release.terms.consistent |= ask.consistent && adds_up;
     release
 }
 

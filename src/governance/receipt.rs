@@ -74,6 +74,10 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
             upper: found.map_or(0.0, |found| found.bounds.high),
             cut_off: found.map_or(0.0, |found| found.cut_off),
             known: found.is_some(),
+            found_by_governance: priced.open[at]
+                .iter()
+                .flat_map(|open| &open.bought)
+                .any(|bought| bought.probe == probe),
             price: cost.map(|charge| price_message(&charge, priced)),
         }
     };
@@ -82,9 +86,14 @@ fn chosen(at: usize, priced: &Priced, names: &Names) -> Vec<ChosenBound> {
 
 /// A chosen bound in words.
 pub fn bound_in_words(bound: &ChosenBound) -> String {
-    let ChosenBound { what, lower, upper, cut_off, known, .. } = bound;
+    let ChosenBound { what, lower, upper, cut_off, known, found_by_governance, .. } = bound;
     let is_number = ["groups of ", "rows of "].iter().any(|number| what.starts_with(number));
     match (known, is_number) {
+        (false, _) if *found_by_governance => {
+            format!(
+                "{what}: found out by governance already, and shown once it is paid for, by a part of the question's price"
+            )
+        }
         (false, _) => format!("{what}: found out by the question, for a part of its price"),
         (true, true) => format!(
             "{what}: at most {upper}, as found out; about {:.1} % of contributions are cut off",
@@ -182,7 +191,7 @@ fn summary(at: usize, priced: &Priced, keys: &[ReleaseKey], numbers: &[NoisyNumb
         (false, None) => format!("each unit is in at most {most} groups with at most {rows} rows in each"),
     };
     let consistent = match made.release.terms.consistent {
-        true => vec!["totals are made the sums of their parts, by least squares".to_owned()],
+        true => vec!["counts of rows and sums are made to add up, by least squares; where limits cut off more of totals than of parts, the difference is shared".to_owned()],
         false => vec![],
     };
     let parts = [vec![format!("release {}: {groups}", at + 1)], numbers, vec![limits], consistent].concat();

@@ -56,21 +56,20 @@ pub fn refine(
 ) -> Result<Refined> {
     let invalid = |message: String| Error::new(Code::InvalidRequest, message);
     let Refinement { error, relative_error, magnitude, confidence, mechanism, .. } = refinement;
-    let is_for_error = error.or(*relative_error).or(*confidence).is_some();
+    let is_for_error = error.or(*relative_error).or(*magnitude).or(*confidence).is_some();
+    if drawn.iter().all(|drawn| drawn.cells == 0) {
+        return Err(invalid(
+            "the answer shows no groups, of which nothing can be more accurate: ask the question anew".into(),
+        ));
+    }
     if is_for_error && !refinement.epsilon.is_empty() {
         return Err(invalid("epsilon is a price, and an error is what a price is found for: give one of them".into()));
     }
     let whole = epsilon(&Ask { epsilon: refinement.epsilon.clone(), ..Ask::default() }, rules)?;
     let of_each = whole.share(first.releases.len());
     let asked = |(made, drawn): (&Calibrated, &Drawn)| {
-        let known = || relative_error.and_then(|_| magnitude.or_else(|| typical(made, drawn)));
-        let accuracy = Accuracy::new(*error, *relative_error, known(), *confidence).map_err(invalid)?;
-        if accuracy.is_some_and(|wanted| has(made, &wanted)) {
-            return Err(invalid(format!(
-                "the answer has {} already: ask for a smaller error, or read the answer",
-                accuracy.map_or(String::new(), |wanted| described(&wanted, 1.0))
-            )));
-        }
+        let known = magnitude.or_else(|| relative_error.and_then(|_| typical(made, drawn)));
+        let accuracy = Accuracy::new(*error, *relative_error, known, *confidence).map_err(invalid)?;
         Ok(Asked {
             release: made.again(),
             epsilon: of_each,
@@ -81,6 +80,12 @@ pub fn refine(
         })
     };
     let asked = first.releases.iter().zip(drawn).map(asked).collect::<Result<Vec<_>>>()?;
+    let has_it = |(asked, made): (&Asked, &Calibrated)| asked.accuracy.filter(|wanted| has(made, wanted));
+    let all: Vec<Option<Accuracy>> = asked.iter().zip(&first.releases).map(has_it).collect();
+    if let Some(Some(wanted)) = all.first().filter(|_| all.iter().all(Option::is_some)) {
+        let wanted = described(wanted, 1.0);
+        return Err(invalid(format!("the answer has {wanted} already: ask for a smaller error, or read the answer")));
+    }
     let made = choose(asked, grant, pure_is_over).map_err(|(_, e)| unmade(e, of_each))?;
     let (draws, reasons): (Vec<Calibrated>, Vec<Why>) = made.into_iter().unzip();
     let at_keys = |(made, drawn): (Calibrated, &Drawn)| made.at_keys(drawn.keys.clone());
@@ -112,7 +117,8 @@ fn has(made: &Calibrated, wanted: &Accuracy) -> bool {
     let is_narrow = |(noise, clamp): (&Noise, &crate::algebra::Clamp)| {
         noise.half_width(alpha) * clamp.lattice.step() <= wanted.error.absolute()
     };
-    made.noise.iter().zip(&made.clamps).all(is_narrow)
+    let read = made.release.read_measures();
+    made.noise.iter().zip(&made.clamps).enumerate().filter(|(at, _)| read.contains(at)).all(|(_, pair)| is_narrow(pair))
 }
 
 /// The median magnitude of a release's counts and sums, as they are known; at least what they may be off by.

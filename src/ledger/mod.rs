@@ -6,7 +6,8 @@
 //!
 //! *Crashes.* A reservation without an answer is run again when its query id is asked again, on the same charge, at most
 //! [`MAX_ATTEMPTS`] times. This is sound because at most one run commits, only committed bytes are seen, and nothing between
-//! the draw and the commit depends on the drawn values but their fixed number: whether a run commits is independent of its noise.
+//! the draw and the commit depends on the drawn values but their fixed number: whether a run commits is independent of its noise. Bounds that are drawn on
+//! the way decide how many of a unit's rows and groups the next release takes, and so a little of its work: as with rows, time is outside of epsilon.
 //!
 //! *Failures.* A charged question that fails all the same (memory, the deadline, a file that went away) may have failed because of
 //! somebody's rows, and that it failed is seen. So a failure freezes the asking principal's accounts of the dataset until someone

@@ -152,7 +152,8 @@ fn stored(row: &SqliteRow) -> Result<StoredAnswer> {
 /// A charge, with the answer that stands under its query id.
 async fn charge(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<SqliteRow>> {
     let row = sqlx::query(
-        "SELECT mine.*, coalesce(mine.answer, other.answer) AS bytes
+        "SELECT mine.query_id, mine.dataset, mine.principal, mine.purpose, mine.request, mine.question, mine.releases, mine.state, mine.attempts,
+                mine.charged_at, mine.pool_epsilon, mine.pool_rho, coalesce(mine.answer, other.answer) AS bytes
          FROM charges mine LEFT JOIN charges other ON other.principal = mine.principal AND other.query_id = mine.same_as
          WHERE mine.principal = ? AND mine.query_id = ?",
     );
@@ -273,14 +274,15 @@ enum Paid<'a> {
 }
 
 async fn insert(db: &mut SqliteConnection, now: i64, claim: &Claim, paid: Paid<'_>) -> Result<()> {
-    let (charge, state, same_as) = match paid {
+    let (charge, state, same_as) = match &paid {
         Paid::Now => (claim.charge, "reserved", None),
-        Paid::Before(query_id) => (Charge::NOTHING, "answered", Some(query_id)),
+        Paid::Before(query_id) => (Charge::NOTHING, "answered", Some(*query_id)),
     };
+    let pool = matches!(paid, Paid::Now).then_some(claim.pool_charge).filter(|pool| *pool != claim.charge);
     sqlx::query(
         "INSERT INTO charges (principal, query_id, dataset, purpose, request, question, releases, epsilon, rho, delta,
-                              state, attempts, charged_at, same_as)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+                              state, attempts, charged_at, same_as, pool_epsilon, pool_rho)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
     )
     .bind(&claim.account.principal)
     .bind(&claim.query_id)
@@ -295,10 +297,22 @@ async fn insert(db: &mut SqliteConnection, now: i64, claim: &Claim, paid: Paid<'
     .bind(state)
     .bind(now)
     .bind(same_as)
+    .bind(pool.and_then(|pool| pool.epsilon).map(|e| e.to_string()))
+    .bind(pool.map(|pool| pool.rho.to_string()))
     .execute(db)
     .await
     .map_err(unavailable)?;
     Ok(())
+}
+
+/// Whether what the pool paid is what a claim takes of it now: less was to be paid while governance's bounds were still to be bought, and more is drawn once
+/// they are.
+fn covers(row: &SqliteRow, claim: &Claim) -> Result<bool> {
+    let Some(rho) = row.try_get::<Option<String>, _>("pool_rho").map_err(unavailable)? else { return Ok(true) };
+    let epsilon: Option<String> = row.try_get("pool_epsilon").map_err(unavailable)?;
+    let (rho, epsilon) = (parse(&rho)?, epsilon.as_deref().map(parse).transpose()?);
+    let Charge { epsilon: now, rho: rho_now, .. } = claim.pool_charge;
+    Ok(rho_now <= rho && epsilon.is_none_or(|paid| now.is_some_and(|now| now <= paid)))
 }
 
 /// The same query id again: replay, resume or give up; never a second charge.
@@ -309,8 +323,8 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
         "answered" => Ok(Decision::Stored(stored(row)?)),
         "reserved" if attempts < MAX_ATTEMPTS => {
             let question: Vec<u8> = row.try_get("question").map_err(unavailable)?;
-            if question != claim.question {
-                let message = "this question was charged and not answered, and its data or policy has changed since: ask it under a new query id";
+            if question != claim.question || !covers(row, claim)? {
+                let message = "this question was charged and not answered, and its data, its policy or what is known of its bounds has changed since: ask it under a new query id";
                 return Err(Error::new(Code::QueryIdReused, message));
             }
             if find(db, &claim.account).await?.is_none_or(|account| account.frozen) {
@@ -341,7 +355,7 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
 
 async fn earlier_answer(db: &mut SqliteConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
     let row = sqlx::query(
-        "SELECT *, answer AS bytes FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question IN (?, ?) AND state = 'answered' AND same_as IS NULL
+        "SELECT query_id, dataset, principal, purpose, answer AS bytes FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question IN (?, ?) AND state = 'answered' AND same_as IS NULL
          ORDER BY charged_at, query_id LIMIT 1",
     )
     .bind(&claim.account.dataset)
@@ -410,7 +424,7 @@ async fn keep_bounds(
     (principal, query_id): (&str, &str),
     FoundBounds { asked, found, charge }: &FoundBounds,
 ) -> Result<()> {
-    sqlx::query(
+    let kept = sqlx::query(
         "INSERT INTO bounds (dataset, principal, purpose, asked, found, query_id, found_at, epsilon, rho)
          SELECT dataset, principal, purpose, ?1, ?2, query_id, ?3, ?6, ?7 FROM charges WHERE principal = ?4 AND query_id = ?5
          ON CONFLICT DO NOTHING",
@@ -425,6 +439,9 @@ async fn keep_bounds(
     .execute(&mut *db)
     .await
     .map_err(unavailable)?;
+    if kept.rows_affected() == 0 {
+        return Ok(());
+    }
     let digest = <sha2::Sha256 as sha2::Digest>::digest(found);
     let body =
         json!({ "principal": principal, "query_id": query_id, "asked": hex(asked), "found_sha256": hex(&digest) });
@@ -484,7 +501,7 @@ const LOST_SECONDS: i64 = 86_400;
 /// may be asked again under their query ids; who lost many may be the cause, and is frozen.
 pub async fn begin(db: &mut SqliteConnection, now: i64) -> Result<()> {
     let lost = sqlx::query(
-        "SELECT dataset, principal, count(*) AS lost FROM charges WHERE state = 'reserved' AND releases > 0 AND charged_at > ?
+        "SELECT dataset, principal, count(*) AS lost FROM charges WHERE state = 'reserved' AND releases > 0 AND charged_at > ? AND principal <> ''
          GROUP BY dataset, principal HAVING count(*) > ?",
     )
     .bind(now - LOST_SECONDS)

@@ -6,8 +6,9 @@
 //! *bias*, what the bound cuts off, which shrinks. Everything here is post-processing of what was released and paid for; so is the estimate of
 //! what is cut off, which receipts show beside the noise.
 //!
-//! A mean has no such bias by groups and rows: those that are left out are a random choice, of which its sum and its count know the same. So where nothing
-//! but means is asked, noise is weighed up against the rows that are left.
+//! A mean has little such bias by groups and rows: its sum and its count leave out the same ones. But units with many of them weigh less than they would,
+//! so that the mean moves where these have other values. Nobody knows by how much; where nothing but means is asked, it is taken for [`SHIFT`] of what is left
+//! out, in half-widths of the limits, and noise is that of the rows which are left. So with little noise all of them count.
 //!
 //! A typical group has its part of all contributions, where keys are public. Where they are private nobody knows how many groups there are: then a
 //! unit may take part in so many that at most a twentieth of all contributions is cut off, and a typical group has twice as many units as
@@ -57,6 +58,8 @@ const WINDOW: usize = 8;
 const DEVIATIONS: f64 = 4.5;
 /// Where keys are private: the share of contributions that may be cut off.
 const CUT_OFF: f64 = 0.05;
+/// How far the mean of what is left out of a mean is taken to be from the others, in half-widths of its limits: some part of the values' own deviation.
+const SHIFT: f64 = 0.03;
 /// What one unit typically contributes, as a share of the most that it may.
 const TYPICAL: f64 = 0.25;
 
@@ -183,7 +186,7 @@ fn choose_groups(
                 let noise = noise_of(&made, &release.measures[0]);
                 match is_biased(release) {
                     true => cut.powi(2) + (noise / of_group(all)).powi(2),
-                    false => (noise / of_group(kept(groups as f64))).powi(2),
+                    false => (SHIFT * cut).powi(2) + (noise / of_group(kept(groups as f64))).powi(2),
                 }
             }
             None => f64::from(u8::from(cut > CUT_OFF)),
@@ -235,7 +238,7 @@ fn choose_rows(
                 let off = |rows: f64| noise * most / (units * rows).max(1.0);
                 match is_biased(release) {
                     true => cut.powi(2) + off(kept(f64::INFINITY)).powi(2),
-                    false => off(kept(most)).powi(2),
+                    false => (SHIFT * cut).powi(2) + off(kept(most)).powi(2),
                 }
             }
             None => f64::from(u8::from(cut > CUT_OFF)),
@@ -402,7 +405,7 @@ mod tests {
         assert!(much.0 < 8.0 && much.1 >= 70.0, "{much:?}");
         // Where nobody knows how many groups there are, a twentieth may be cut off.
         assert_eq!(chosen(one(None), &[(1.0, 50_000), (2.0, 9_000), (16.0, 100)], "1").0, 2.0);
-        // A mean has no bias by rows that are left out: as few as leave the least noise.
+        // A mean has little bias by rows that are left out: where there is some noise, few are best, and where there is none, all.
         let mean = Release {
             measures: vec![
                 Quantity::NonNull(Expr::Column(2)).into(),
@@ -411,7 +414,8 @@ mod tests {
             outputs: vec![Output::Mean { sum: 1, count: 0 }],
             ..one(Some(1))
         };
-        assert_eq!(chosen(mean, &units, "10").0, 1.0);
+        assert_eq!(chosen(mean.clone(), &units, "0.001").0, 1.0);
+        assert_eq!(chosen(mean, &units, "100000").0, 16.0);
     }
 
     #[test]

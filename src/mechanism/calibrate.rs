@@ -201,12 +201,20 @@ pub fn calibrate_to(
         return Err(Uncalibrated::NoDelta);
     }
     let goal = (accuracy.error.absolute(), 1.0 - accuracy.confidence);
-    let part = |(at, measure)| {
+    let read = release.read_measures();
+    let part = |(at, measure): (usize, &Measure)| {
         let drawn = earlier.get(at).map_or(&[][..], Vec::as_slice);
-        least_part(measure, contribution, family, goal, drawn)
+        match release.terms.keys_are_shown && !read.contains(&at) {
+            true => Some(None),
+            false => least_part(measure, contribution, family, goal, drawn).map(Some),
+        }
     };
-    let parts =
-        release.measures.iter().enumerate().map(part).collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooExact)?;
+    let parts = release.measures.iter().enumerate().map(part);
+    let parts = parts.collect::<Option<Vec<_>>>().ok_or(Uncalibrated::TooExact)?;
+    // What nobody reads any more needs some noise all the same.
+    let least = parts.iter().flatten().map(|part| part.amount()).min().unwrap_or(Amount::ZERO);
+    let next_to_nothing = Part::new(family, least.part(1, 1000).max(Amount::from_atto(1)));
+    let parts: Vec<Part> = parts.into_iter().map(|part| part.unwrap_or(next_to_nothing)).collect();
     let whole = parts.iter().map(|part| part.amount()).fold(Amount::ZERO, Amount::plus);
     made(release, contribution, &parts, whole, delta)
 }
@@ -215,7 +223,11 @@ pub fn calibrate_to(
 fn bounded(release: Release) -> (Release, Contribution) {
     let limits = release.terms.limits(release.contribution);
     let contribution = Contribution { groups: limits.groups.min(release.cells().unwrap_or(u64::MAX)).max(1), ..limits };
-    (release.with_shared_counts(contribution.rows), contribution)
+    // What is drawn again has the numbers that it had.
+    match release.measures.iter().any(|measure| measure.lattice.is_some()) {
+        true => (release, contribution),
+        false => (release.with_shared_counts(contribution.rows), contribution),
+    }
 }
 
 /// `whole` is the epsilon that Laplace noise is charged for: parts are rounded down.

@@ -41,7 +41,7 @@ fn mean_half_width(noise: &Noise, mean: &Mean, alpha: f64) -> f64 {
 }
 
 /// z with P[|Z| > z] = alpha for a standard normal Z, by bisection on the complementary error function.
-fn normal_quantile(alpha: f64) -> f64 {
+pub(super) fn normal_quantile(alpha: f64) -> f64 {
     let (mut low, mut high) = (0.0, 40.0);
     for _ in 0..100 {
         let middle = 0.5 * (low + high);

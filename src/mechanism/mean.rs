@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mean {
     draws: Arc<[Counted]>,
+    /// One over each variance.
+    precisions: Arc<[f64]>,
 }
 
 /// Blocks of a standard deviation.
@@ -28,47 +30,44 @@ const LEFT: f64 = 1e-14;
 impl Mean {
     /// None where there are no draws, or one of them is not of additive noise.
     pub fn new(draws: &[&Noise]) -> Option<Mean> {
-        let draws = draws.iter().map(|noise| Counted::new((*noise).clone())).collect::<Option<Arc<[_]>>>()?;
-        (!draws.is_empty()).then_some(Mean { draws })
+        let draws = draws.iter().map(|noise| Counted::new((*noise).clone())).collect::<Option<Arc<[Counted]>>>()?;
+        // No noise at all weighs as much as a very little.
+        let precisions = draws.iter().map(|counted| 1.0 / counted.noise().variance().max(1e-30)).collect();
+        (!draws.is_empty()).then_some(Mean { draws, precisions })
     }
 
     pub fn draws(&self) -> impl Iterator<Item = Noise> {
         self.draws.iter().map(Counted::noise)
     }
 
-    /// No noise at all weighs as much as a very little.
-    fn precisions(&self) -> Vec<f64> {
-        self.draws().map(|noise| 1.0 / noise.variance().max(1e-30)).collect()
-    }
-
     pub fn variance(&self) -> f64 {
-        1.0 / self.precisions().iter().sum::<f64>()
+        1.0 / self.precisions.iter().sum::<f64>()
     }
 
     /// The mean of one number's draws, to the nearest step.
     pub fn of(&self, numbers: impl Iterator<Item = i128>) -> i128 {
         let numbers: Vec<i128> = numbers.collect();
         let Some(first) = numbers.first() else { return 0 };
-        let precisions = self.precisions();
+        let precisions = &self.precisions;
         // Around the first, so that large numbers lose no digits.
         let off = |(number, weight): (&i128, &f64)| number.saturating_sub(*first) as f64 * weight;
-        let sum: f64 = numbers.iter().zip(&precisions).map(off).sum();
+        let sum: f64 = numbers.iter().zip(precisions.iter()).map(off).sum();
         first.saturating_add((sum / precisions.iter().sum::<f64>()).round() as i128)
     }
 
     /// The weighted mean of the draws' own half-widths, each for its share of `alpha`: S is off by more with a lower probability.
     pub(super) fn apart(&self, alpha: f64) -> f64 {
-        let (precisions, share) = (self.precisions(), alpha / self.draws.len() as f64);
-        let widths = self.draws().zip(&precisions).map(|(noise, precision)| noise.half_width(share) * precision);
+        let (precisions, share) = (&self.precisions, alpha / self.draws.len() as f64);
+        let widths = self.draws().zip(precisions.iter()).map(|(noise, precision)| noise.half_width(share) * precision);
         (widths.sum::<f64>() / precisions.iter().sum::<f64>() + 0.5).floor()
     }
 
     /// The tail of the rounded mean.
     pub(super) fn tail(&self) -> MeanTail {
-        let precisions = self.precisions();
+        let precisions = &self.precisions;
         let (all, deviation) = (precisions.iter().sum::<f64>(), self.variance().sqrt());
         let mut parts: Vec<Part> =
-            self.draws().zip(&precisions).map(|(noise, of)| Part::new(&noise, of / all)).collect();
+            self.draws().zip(precisions.iter()).map(|(noise, of)| Part::new(&noise, of / all)).collect();
         let reach: f64 = parts.iter().map(|part| part.reach).sum();
         let block = (deviation / BLOCKS).max(2.0 * reach / MOST_BLOCKS);
         let last = parts.pop();

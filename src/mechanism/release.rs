@@ -9,7 +9,7 @@ use crate::algebra::Fraction;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::row::{Row, RowConverter, SortField};
 use rand::{SeedableRng, rngs::StdRng, rngs::SysRng};
 use std::collections::{BTreeMap, HashMap};
 
@@ -231,10 +231,15 @@ fn drawn(
 fn of_keys(keys: &[ArrayRef], shown: &[ArrayRef], columns: Vec<Exact>) -> Result<Vec<Exact>, ArrowError> {
     let types = shown.iter().map(|key| SortField::new(key.data_type().clone())).collect();
     let converter = RowConverter::new(types)?;
-    let rows = converter.convert_columns(keys)?;
-    let places: HashMap<OwnedRow, usize> = rows.iter().map(|row| row.owned()).zip(0..).collect();
+    // There may be many more keys than are shown.
     let shown = converter.convert_columns(shown)?;
-    let places: Vec<Option<usize>> = shown.iter().map(|row| places.get(&row.owned()).copied()).collect();
+    let wanted: HashMap<Row, usize> = shown.iter().zip(0..).collect();
+    let mut places = vec![None; wanted.len()];
+    for (at, row) in converter.convert_columns(keys)?.iter().enumerate() {
+        if let Some(place) = wanted.get(&row) {
+            places[*place] = Some(at);
+        }
+    }
     Ok(columns.into_iter().map(|exact| exact.at(&places)).collect())
 }
 

@@ -17,6 +17,9 @@ use crate::algebra::{Family, Moment, Output, Release};
 /// Of one half-width, squared: the expected square of how far a mean is from the middle of its bounds.
 const OFF_THE_MIDDLE: f64 = 1.0 / 3.0;
 
+/// The weight of what nobody reads.
+const NEXT_TO_NOTHING: f64 = 1e-9;
+
 /// What the noise of each measure adds to the error of the release.
 pub fn weights(release: &Release) -> Vec<f64> {
     let mut weights = vec![0.0; release.measures.len()];
@@ -48,8 +51,9 @@ pub fn weights(release: &Release) -> Vec<f64> {
             }
         }
     }
-    // What keys are selected by is in no output, and weighs like a count.
-    weights.into_iter().map(|weight| if weight > 0.0 { weight } else { 1.0 }).collect()
+    // What keys are selected by is in no output, and weighs like a count; or next to nothing, where none are selected any more.
+    let unread = if release.terms.keys_are_shown { NEXT_TO_NOTHING } else { 1.0 };
+    weights.into_iter().map(|weight| if weight > 0.0 { weight } else { unread }).collect()
 }
 
 /// Parts of the price for measures of these weights, in whole numbers that stand to each other as the parts do.

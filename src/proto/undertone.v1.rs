@@ -200,6 +200,9 @@ pub struct ChosenBound {
     /// What finding it costs, within the release's price. Not there where it was paid for before.
     #[prost(message, optional, tag = "6")]
     pub price: ::core::option::Option<Price>,
+    /// Whether governance has found it, for all accounts, and this account pays for it now: then the pool has paid already.
+    #[prost(bool, tag = "7")]
+    pub found_by_governance: bool,
 }
 /// A key of a release.
 #[derive(serde::Serialize)]

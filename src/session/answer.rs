@@ -1,6 +1,6 @@
 //! From what was paid for to an answer's bytes.
 
-use super::drawn::Kept;
+use super::drawn::{Kept, PaidBounds};
 use super::{Planned, Run};
 use crate::accounting::{Charge, Token};
 use crate::engine::{Confidence, Fixed, make_consistent, released_table};
@@ -32,13 +32,13 @@ pub(super) async fn answer(run: Run) -> Result<Answered> {
         let mut found = Vec::new();
         for Bought { key, found, charge, .. } in priced.open[at].iter().flat_map(|open| &open.bought) {
             bounds.push(kept_bounds(key, found, *charge)?);
-            paid.push((key.clone(), found.clone()));
+            paid.push(PaidBounds { release: at, asked: key.clone(), found: found.clone(), by_governance: true });
         }
         for asked in priced.open[at].iter().flat_map(|open| &open.probes) {
             let exact = planned.engine.exact(query, &asked.made, &prepared, &inputs, &mut fixed).await?;
             let one = probed(exact, asked, token()?)?;
             bounds.push(kept_bounds(&asked.key, &one, asked.made.charge)?);
-            paid.push((asked.key.clone(), one.clone()));
+            paid.push(PaidBounds { release: at, asked: asked.key.clone(), found: one.clone(), by_governance: false });
             found.push((asked.probe, one));
         }
         let earlier = planned.earlier.as_ref();
@@ -70,7 +70,9 @@ pub(super) async fn answer(run: Run) -> Result<Answered> {
             Ok(())
         })?;
     }
-    make_consistent(&mut tables, query, &priced.releases).map_err(|e| Error::internal(e.strip_backtrace()))?;
+    // What was read of earlier tables was read as it was released.
+    tokio::task::block_in_place(|| make_consistent(&mut tables, query, &priced.releases))
+        .map_err(|e| Error::internal(e.strip_backtrace()))?;
     let batch = planned.engine.public_table(&query.post, &prepared, &tables).await?;
     let receipt = proto::Receipt {
         balance_after: balance.as_ref().map(governance::balance_message),
@@ -86,8 +88,10 @@ pub(super) async fn answer(run: Run) -> Result<Answered> {
         replayed: false,
     };
     let kept = kept.into_iter().collect::<Option<Vec<Drawn>>>().filter(|kept| !kept.is_empty());
-    let drawn =
-        kept.map(|releases| Kept::new(&planned, &priced, prepared.key(), paid, releases).written()).transpose()?;
+    let drawn = kept
+        .map(|releases| Kept::new(&planned, &priced, prepared.key(), paid, releases).written())
+        .transpose()?
+        .flatten();
     Ok(Answered { bytes: answer.encode_to_vec(), bounds, drawn })
 }
 

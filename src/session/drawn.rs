@@ -14,6 +14,10 @@ use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Most numbers, and bytes, that are kept of an answer: they are read for the price of each further draw.
+const MOST_NUMBERS: usize = 2_000_000;
+const MOST_BYTES: usize = 16 << 20;
+
 /// Released numbers, and public ones. The key says which rows and groups of a unit were taken, and nothing of what is in them.
 #[derive(Clone)]
 pub struct Kept {
@@ -25,9 +29,18 @@ pub struct Kept {
     /// Digest of the question, and of its first draw's bounds and noise.
     pub question: String,
     pub bounded: String,
-    /// The bounds that it found out and paid for, by what was asked.
-    pub found: Vec<(Vec<u8>, Found)>,
+    /// The bounds that it paid for.
+    pub found: Vec<PaidBounds>,
     pub releases: Vec<Drawn>,
+}
+
+/// Bounds that a release found out, or that governance had.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PaidBounds {
+    pub release: usize,
+    pub asked: Vec<u8>,
+    pub found: Found,
+    pub by_governance: bool,
 }
 
 /// The same as JSON.
@@ -40,7 +53,7 @@ struct Written {
     key: [u8; 16],
     question: String,
     bounded: String,
-    found: Vec<(Vec<u8>, Found)>,
+    found: Vec<PaidBounds>,
     releases: Vec<WrittenRelease>,
 }
 
@@ -57,7 +70,7 @@ impl Kept {
         planned: &Planned,
         priced: &Priced,
         key: [u8; 16],
-        found: Vec<(Vec<u8>, Found)>,
+        found: Vec<PaidBounds>,
         releases: Vec<Drawn>,
     ) -> Kept {
         if let Some(earlier) = &planned.earlier {
@@ -83,7 +96,12 @@ impl Kept {
         first.iter().zip(&self.releases).map(noisy).collect()
     }
 
-    pub fn written(&self) -> Result<Vec<u8>> {
+    /// None where it would be too large to keep.
+    pub fn written(&self) -> Result<Option<Vec<u8>>> {
+        let numbers = |drawn: &Drawn| drawn.cells * drawn.draws.len() * drawn.noises().len();
+        if self.releases.iter().map(numbers).sum::<usize>() > MOST_NUMBERS {
+            return Ok(None);
+        }
         let Grant { epsilon, delta_key, delta_conversion, rho_limit } = self.grant;
         let release = |drawn: &Drawn| {
             let keys = (!drawn.keys.is_empty()).then(|| write_keys(&drawn.keys)).transpose()?;
@@ -99,7 +117,8 @@ impl Kept {
             found: self.found.clone(),
             releases: self.releases.iter().map(release).collect::<Result<_>>()?,
         };
-        serde_json::to_vec(&written).map_err(|e| Error::internal(e.to_string()))
+        let json = serde_json::to_vec(&written).map_err(|e| Error::internal(e.to_string()))?;
+        Ok((json.len() <= MOST_BYTES).then_some(json))
     }
 
     pub fn read(bytes: &[u8]) -> Result<Kept> {

@@ -26,7 +26,7 @@ mod refine;
 
 use self::answer::answer;
 pub use self::calibrate::Calibration;
-use self::drawn::Kept;
+use self::drawn::{Kept, PaidBounds};
 use crate::accounting::{Charge, Grant, Token};
 use crate::catalog::Dataset;
 use crate::engine::{Engine, Prepared, Workers};
@@ -131,8 +131,8 @@ struct Earlier {
 struct As<'a> {
     grant: Grant,
     pure_is_over: bool,
-    /// Bounds that it did not know yet, by what is asked.
-    unknown: &'a HashMap<Vec<u8>, Found>,
+    /// Bounds that it paid for itself: it did not know them before.
+    paid: &'a [PaidBounds],
 }
 
 /// A place among the questions that run.
@@ -228,12 +228,12 @@ impl Session {
     ) -> Result<(Balance, Planned)> {
         let own = self.account(principal, ask).await?;
         let (account, balance) = (own.account.clone(), own.clone());
-        let none = HashMap::new();
-        let now = As { grant: own.grant, pure_is_over: own.pure_is_over(), unknown: &none };
-        let As { grant, pure_is_over, unknown } = as_then.unwrap_or(now);
+        let now = As { grant: own.grant, pure_is_over: own.pure_is_over(), paid: &[] };
+        let As { grant, pure_is_over, paid } = as_then.unwrap_or(now);
         let pool = self.ledger.balance(&account).await?.map(|(_, pool)| pool);
         let mut known = self.known(&account).await?;
-        known.own.retain(|asked, _| !unknown.contains_key(asked));
+        known.own.retain(|asked, _| paid.iter().all(|bounds| bounds.asked != *asked));
+        known.shared.retain(|asked, _| paid.iter().all(|bounds| bounds.by_governance || bounds.asked != *asked));
         let engine = self.engines().get(&account.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
         let ask = ask.clone();
         let plan = move || {

@@ -1,14 +1,15 @@
 //! Another draw for an answer that was paid for: the way of a question, from the answer's own query id on.
 
 use super::drawn::{Kept, bounded};
-use super::{As, Delivered, Earlier, Planned, Session, digest, stored_as};
+use super::{As, Delivered, Earlier, Planned, Session, busy, digest, stored_as};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, Refinement};
 use crate::ledger::Balance;
-use std::collections::HashMap;
 
 /// Most draws of one answer: the exact interval of their mean takes longer with each.
 const MOST_DRAWS: usize = 16;
+/// Most of them together, over what noise was added to in each group.
+const MOST_MEASURES: usize = 200;
 
 impl Session {
     /// Prices another draw for the answer under the query id `of`. Reads no data and charges nothing.
@@ -25,13 +26,14 @@ impl Session {
         refinement: &Refinement,
         charged: Option<Vec<u8>>,
     ) -> Result<Planned> {
-        let kept = self.kept(principal, of).await?;
-        let found: HashMap<_, _> = kept.found.iter().cloned().collect();
-        let as_then = As { grant: kept.grant, pure_is_over: kept.pure_is_over, unknown: &found };
+        let drawn = self.drawn(principal, of).await?;
+        let kept = self.workers.compute(move || Kept::read(&drawn)).await?;
+        let as_then = As { grant: kept.grant, pure_is_over: kept.pure_is_over, paid: &kept.found };
         let (own, planned) = self.plan_for(principal, &kept.ask, Some(as_then), None).await?;
         let (of, refinement) = (of.to_owned(), refinement.clone());
         let refined = move || refined(planned, kept, (of, &refinement), &own, charged);
-        self.workers.compute(refined).await
+        let refined = tokio::time::timeout(self.limits.deadline, self.workers.compute(refined)).await;
+        refined.map_err(|_| busy())?
     }
 
     /// Answers with one more draw: charges it, or finds it paid.
@@ -47,15 +49,15 @@ impl Session {
         self.deliver(principal, query_id, request, false, plan).await
     }
 
-    async fn kept(&self, principal: &str, of: &str) -> Result<Kept> {
+    /// What is kept of an answer.
+    async fn drawn(&self, principal: &str, of: &str) -> Result<Vec<u8>> {
         let found = self.ledger.drawn(principal, of).await?;
         let drawn = found
             .ok_or_else(|| Error::new(Code::UnknownQueryId, format!("you have no answer under query id '{of}'")))?;
-        let drawn = drawn.ok_or_else(|| {
-            let message = "this answer cannot be made more accurate by another draw: it has quantiles, most frequent values, histograms or nothing but keys, reads public data alone, or is from before answers could be refined. Ask the question anew, with a larger epsilon";
+        drawn.ok_or_else(|| {
+            let message = "this answer cannot be made more accurate by another draw: it has quantiles, most frequent values, histograms or nothing but keys, reads public data alone, has too many numbers, or is from before answers could be refined. Ask the question anew, with a larger epsilon";
             Error::new(Code::InvalidRequest, message)
-        })?;
-        Kept::read(&drawn)
+        })
     }
 }
 
@@ -70,8 +72,10 @@ fn refined(
     let mut first = planned.priced.clone();
     for at in 0..first.releases.len() {
         let probes = first.open[at].iter().flat_map(|open| &open.probes);
-        let found_for =
-            |asked: &Vec<u8>| kept.found.iter().find(|(key, _)| key == asked).map(|(_, found)| found.clone());
+        let found_for = |asked: &Vec<u8>| {
+            let found = kept.found.iter().find(|bounds| bounds.release == at && bounds.asked == *asked);
+            found.map(|bounds| bounds.found.clone())
+        };
         let found: Vec<_> = probes.filter_map(|asked| Some((asked.probe, found_for(&asked.key)?))).collect();
         first.settle(at, &found)?;
         first.open[at] = first.open[at].as_ref().map(|open| open.answered(&found));
@@ -84,6 +88,11 @@ fn refined(
         let message = format!("this answer is made of {MOST_DRAWS} draws, and has no more: ask the question anew");
         return Err(Error::new(Code::InvalidRequest, message));
     }
+    let measures: usize = kept.releases.iter().map(|drawn| drawn.noises().len() * drawn.draws.len()).sum();
+    if measures > MOST_MEASURES {
+        let message = "this answer has too many numbers and draws for another one: ask the question anew";
+        return Err(Error::new(Code::InvalidRequest, message));
+    }
     let draws_of_first = std::mem::take(&mut first.releases);
     first.releases = kept.noisy(&draws_of_first);
     let priced = |pure_is_over| {
@@ -93,14 +102,16 @@ fn refined(
         Ok((digest(&text), refined))
     };
     let over = own.pure_is_over();
-    let (mut question, mut refined) = priced(over)?;
-    // What was charged while the pure ledger was not over is run as it was charged.
-    if let Some(charged) = charged.filter(|charged| *charged != stored_as(&question, &planned.statement))
-        && let (then, as_then) = priced(!over)?
-        && stored_as(&then, &planned.statement) == charged
-    {
-        (question, refined) = (then, as_then);
-    }
+    // What was answered, or charged, while the pure ledger was not over is the same still.
+    let then = over.then(|| priced(false).ok()).flatten();
+    let then = then.map(|(question, refined)| (stored_as(&question, &planned.statement), question, refined));
+    let (question, refined, before) = match then {
+        Some((stored, question, refined)) if charged.as_ref() == Some(&stored) => (question, refined, None),
+        then => {
+            let (question, refined) = priced(over)?;
+            (question, refined, then.map(|(stored, ..)| stored))
+        }
+    };
     let earlier = Earlier { kept: Box::new(kept), first: draws_of_first, draws: refined.draws, of };
-    Ok(Planned { priced: refined.priced, question, earlier: Some(earlier), before: None, advice: None, ..planned })
+    Ok(Planned { priced: refined.priced, question, earlier: Some(earlier), before, advice: None, ..planned })
 }

@@ -200,53 +200,61 @@ fn calibrate(world: &World, sql: &str, epsilon: &str) -> (bool, String) {
 async fn governance_finds_bounds_for_all_and_each_account_pays_once() {
     let world = world("laplace", ["100", "100"]);
     let by_hospital = "SELECT hospital, sum(visit_id) AS s FROM visits GROUP BY hospital";
-    let (done, said) = calibrate(&world, by_hospital, "0.5");
+    let (done, said) = calibrate(&world, by_hospital, "0.25");
     assert!(!done && said.contains("start the server once"), "{said}");
     let running = world.serve().await;
     let (ana, ben) = (Caller::to(&running, ANA).await, Caller::to(&running, BEN).await);
-    let (done, said) = calibrate(&world, by_hospital, "0.5");
+    let (done, said) = calibrate(&world, by_hospital, "0.25");
     assert!(done, "{said}");
     let bounds: Vec<&str> = said.lines().collect();
     assert!(bounds.len() == 3 && bounds[0].starts_with("groups of one patient: at most "), "{said}");
     assert!(bounds[1].starts_with("sum of visit_id of one patient in a group: within [0, "), "{said}");
-    assert!(bounds[2].starts_with("cost the dataset's pool epsilon 0.5, rho 0."), "{said}");
+    assert!(bounds[2].starts_with("cost the dataset's pool epsilon 0.25, rho 0."), "{said}");
     let spent = async |caller: &Caller| {
         let (account, pool) = caller.balance().await;
         (account.spent_epsilon, pool.spent_epsilon)
     };
     let pair = |account: &str, pool: &str| (account.to_owned(), pool.to_owned());
-    assert_eq!(spent(&ana).await, pair("0", "0.5"));
+    assert_eq!(spent(&ana).await, pair("0", "0.25"));
     // Nothing is found twice.
     let (done, said) =
         calibrate(&world, "SELECT hospital, sum(visit_id) AS t, count(*) AS n FROM visits GROUP BY 1", "0.5");
     assert!(done && said.ends_with("this time it cost nothing\n"), "{said}");
     // The account pays its price, and the pool what it has not paid yet.
     let quote = ana.quote(by_hospital, "1").await.unwrap();
-    assert!(quote.affordable && quote.price.as_ref().unwrap().epsilon == "1" && quote.columns[0].half_width > 0.0);
+    assert!(quote.affordable && quote.price.as_ref().unwrap().epsilon == "1");
+    // Which it does not see before: not even what its noise would be.
+    assert!(quote.columns[0].half_width == 0.0 && quote.releases[0].numbers.iter().all(|n| n.noise_scale == 0.0));
     let costs = |chosen: &[proto::ChosenBound]| {
         let cost = |bound: &proto::ChosenBound| bound.price.as_ref().map(|price| price.epsilon.clone());
         chosen.iter().map(|bound| (bound.known, cost(bound))).collect::<Vec<_>>()
     };
-    assert_eq!(costs(&quote.releases[0].chosen), vec![(true, Some("0.25".into())); 2]);
+    assert_eq!(costs(&quote.releases[0].chosen), vec![(false, Some("0.125".into())); 2]);
+    assert!(
+        quote.releases[0]
+            .chosen
+            .iter()
+            .all(|b| b.found_by_governance && (b.lower, b.upper, b.cut_off) == (0.0, 0.0, 0.0))
+    );
     let first = ana.ask(by_hospital, "1").await.unwrap();
-    assert_eq!(chosen(&first), quote.releases[0].chosen);
+    assert_eq!(costs(&chosen(&first)), vec![(true, Some("0.125".into())); 2]);
+    assert!(chosen(&first).iter().all(|bound| bound.found_by_governance && bound.upper > 0.0));
     assert_eq!(spent(&ana).await, pair("1", "1"));
     // From then on they are free, and all of the price is for the answer.
     let fresh = |epsilon| proto::ExecuteRequest { fresh: true, ..request(by_hospital, epsilon) };
     let second = ana.execute(fresh("1")).await.unwrap();
     assert_eq!(costs(&chosen(&second)), vec![(true, None); 2]);
-    let half_width = |answer: &proto::Answer| answer.receipt.as_ref().unwrap().columns[0].half_width;
-    assert!(half_width(&second) < half_width(&first), "{} {}", half_width(&second), half_width(&first));
     assert_eq!(spent(&ana).await, pair("2", "2"));
     // Each account learns them once; who asks for little finds bounds of his own.
-    let little = ben.ask(by_hospital, "0.9").await.unwrap();
+    let little = ben.ask(by_hospital, "0.4").await.unwrap();
     assert!(chosen(&little).iter().all(|bound| bound.price.is_some()));
-    assert_eq!(spent(&ben).await, pair("0.9", "2.9"));
+    assert!(chosen(&little).iter().all(|bound| !bound.found_by_governance));
+    assert_eq!(spent(&ben).await, pair("0.4", "2.4"));
     // Another draw is of the first one's numbers, with the bounds that were paid for then.
     let refinement = proto::Refinement { of: first.query_id.clone(), epsilon: "1".into(), ..Default::default() };
     let refined = ana.refine(refinement).await.unwrap();
     assert_eq!(costs(&chosen(&refined)), vec![(true, None); 2]);
-    assert_eq!(spent(&ana).await, pair("3", "3.9"));
+    assert_eq!(spent(&ana).await, pair("3", "3.4"));
     for (sql, says) in [
         ("SELECT count(*) AS n FROM visits", "there is nothing to find out"),
         (

@@ -60,11 +60,7 @@ async fn totals_are_the_sums_of_their_parts() {
                 assert!(high - low > 1.99 * notes[release].numbers[column].half_width, "{row:?} {ends:?}");
             }
         }
-        assert!(
-            notes
-                .iter()
-                .all(|note| note.summary.ends_with("totals are made the sums of their parts, by least squares"))
-        );
+        assert!(notes.iter().all(|note| note.summary.contains("counts of rows and sums are made to add up")));
         let columns = &made.receipt.as_ref().unwrap().columns;
         assert!(columns[0].half_width == 0.0 && columns[0].has_interval);
     }
@@ -113,6 +109,9 @@ async fn what_cannot_be_consistent_is_said() {
     let world = World::new(&Recipe { delta: "1e-7", ..Recipe::default() });
     let running = world.serve().await;
     let ana = Caller::to(&running, ANA).await;
+    // One value each, so that there are few groups, and two to the thirtieth effects.
+    let keys: Vec<String> = (0..30).map(|at| format!("CASE WHEN age > {at} THEN 1 ELSE 1 END")).collect();
+    let many = format!("SELECT count(*) AS n FROM visits GROUP BY ROLLUP ({})", keys.join(", "));
     for (sql, says) in [
         ("SELECT count(*) AS n FROM visits", "of which there are none here"),
         ("SELECT hospital, count(*) AS n FROM visits GROUP BY hospital", "of which there are none here"),
@@ -122,6 +121,15 @@ async fn what_cannot_be_consistent_is_said() {
             "SELECT hospital, age > 50 AS old, count(*) AS n FROM visits GROUP BY CUBE (hospital, age > 50)",
             "hold one another, as in ROLLUP",
         ),
+        (
+            "SELECT hospital, count(DISTINCT patient_id) FILTER (WHERE age > 9) AS n FROM visits GROUP BY ROLLUP (hospital)",
+            "counts of rows and sums",
+        ),
+        (
+            "SELECT hospital, count(*) AS n FROM visits JOIN patients USING (patient_id) GROUP BY ROLLUP (hospital) UNION ALL SELECT region, count(*) AS n FROM visits JOIN patients USING (patient_id) GROUP BY ROLLUP (region)",
+            "share a total",
+        ),
+        (many.as_str(), "too many keys"),
     ] {
         let refused = ana.execute(consistent(sql, "1")).await.unwrap_err();
         assert_eq!(code(&refused), "INVALID_REQUEST", "{sql}: {}", refused.message());

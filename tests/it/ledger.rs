@@ -78,6 +78,30 @@ async fn failures_freeze_unless_they_follow_from_released_values() {
     assert_eq!(ledger.unfreeze("clinic", "ben", "?").await.unwrap_err().code, Code::NoGrant);
 }
 
+/// What the pool has paid before it does not pay again; and what was reserved at that price is not run at a larger one.
+#[tokio::test]
+async fn the_pool_pays_for_its_own_bounds_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(&dir.path().join("ledger.sqlite")).await;
+    let pure = |epsilon: &str| Charge::pure(epsilon.parse().unwrap());
+    // The pool's own claim is paid by the pool alone.
+    let own = Claim { account: Account::pool("clinic"), ..claim("", "calibration") };
+    assert!(matches!(ledger.reserve(own).await, Ok(Reserved::Run { .. })));
+    let spent = async || {
+        let (ana, pool) = ledger.balance(&account("ana")).await.unwrap().unwrap();
+        [ana, pool].map(|balance| balance.spent.total.epsilon.unwrap().to_string())
+    };
+    assert_eq!(spent().await, ["0", "0.1"]);
+    let asked = |pool_charge| Claim { charge: pure("1"), pool_charge, ..claim("ana", "q") };
+    assert!(matches!(ledger.reserve(asked(pure("0.9"))).await, Ok(Reserved::Run { .. })));
+    assert_eq!(spent().await, ["1", "1"]);
+    // Lost, and asked again: when its bounds are bought by now, all of its price would be drawn from the pool.
+    assert_eq!(ledger.reserve(asked(pure("1"))).await.unwrap_err().code, Code::QueryIdReused);
+    assert!(matches!(ledger.reserve(asked(pure("0.9"))).await, Ok(Reserved::Run { .. })));
+    assert_eq!(spent().await, ["1", "1"]);
+    ledger.verify_audit().await.unwrap();
+}
+
 /// A ledger of the first version is brought to the newest, with everything in it.
 #[tokio::test]
 async fn an_older_ledger_is_upgraded_and_a_newer_one_refused() {

@@ -41,7 +41,9 @@ async fn a_further_draw_is_of_the_same_numbers() {
         "SELECT stddev(age) AS a, sum(cost) AS c FROM visits",
         // Private keys: the groups that were shown are shown again, and no others.
         "SELECT age, count(*) AS n, sum(cost) AS c FROM visits GROUP BY age ORDER BY age",
-        "SELECT diagnosis, visit_date, count(DISTINCT patient_id) AS u FROM visits GROUP BY diagnosis, visit_date ORDER BY diagnosis, visit_date",
+        "SELECT diagnosis, hospital, count(DISTINCT patient_id) AS u FROM visits GROUP BY diagnosis, hospital ORDER BY diagnosis, hospital",
+        // Numbers that are told apart by their own epsilons alone.
+        "SELECT avg(age, epsilon => 3e7) AS a, count(age, epsilon => 4e7) AS n FROM visits",
         // Later releases read what the first draw made of earlier ones.
         "SELECT count(*) AS n FROM visits WHERE age > (SELECT avg(age) FROM visits)",
         "SELECT v.hospital, count(*) AS n FROM visits v JOIN (SELECT hospital AS h, count(*) AS c FROM visits GROUP BY hospital) t ON v.hospital = t.h WHERE t.c > 30 GROUP BY v.hospital ORDER BY v.hospital",
@@ -191,6 +193,62 @@ async fn what_cannot_be_refined_is_said() {
     running.stop().await.unwrap();
 }
 
+/// What only some of an answer has, or nobody reads any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_paid_for_what_nobody_reads() {
+    let recipe = Recipe { delta: "1e-5", grant_delta: "1e-2", grants: ["1e12", "1e12"], ..Recipe::default() };
+    let world = World::new(&recipe);
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    // By the number of units keys are selected once: a further draw is for the sums.
+    let first = ana
+        .ask("SELECT age >= 0 AS known, age, sum(cost) AS c FROM visits GROUP BY age >= 0, age", "40")
+        .await
+        .unwrap();
+    let refined = ana.refine(refinement(&first, "40")).await.unwrap();
+    let shares = |answer: &proto::Answer| {
+        receipt(answer).releases[0].numbers.iter().map(|number| number.share).collect::<Vec<_>>()
+    };
+    assert!(shares(&first)[1] > 0.3 && shares(&refined)[1] < 1e-2, "{:?} {:?}", shares(&first), shares(&refined));
+    // An error that totals have already, and their parts do not.
+    let rollup = ana.ask("SELECT hospital, count(*) AS n FROM visits GROUP BY ROLLUP (hospital)", "1").await.unwrap();
+    let widths = |answer: &proto::Answer| {
+        let releases = &receipt(answer).releases;
+        releases.iter().map(|release| release.numbers[0].half_width).collect::<Vec<_>>()
+    };
+    let error = |error| proto::Accuracy { error: Some(error), ..Default::default() };
+    let before = widths(&rollup);
+    assert!(before[0] > 2.0 * before[1], "{before:?}");
+    let refined = ana.refine(to_error(&rollup, error(before[1] + 1.0))).await.unwrap();
+    assert!(widths(&refined)[0] <= before[1] + 1.0, "{:?}", widths(&refined));
+    let refused = ana.refine(to_error(&rollup, error(before[0]))).await.unwrap_err();
+    assert!(refused.message().contains("already"), "{}", refused.message());
+    // A magnitude is nothing by itself, and of no groups nothing can be more accurate.
+    let magnitude = proto::Accuracy { magnitude: Some(10.0), ..Default::default() };
+    assert_eq!(code(&ana.refine(to_error(&rollup, magnitude)).await.unwrap_err()), "INVALID_REQUEST");
+    let none = ana.ask("SELECT age, count(*) AS n FROM visits WHERE cost > 5999 GROUP BY age", "0.1").await.unwrap();
+    assert!(rows(&batch(&none.table)).is_empty());
+    assert!(ana.refine(refinement(&none, "1")).await.unwrap_err().message().contains("shows no groups"));
+    running.stop().await.unwrap();
+}
+
+/// What was paid while the pure ledger was not over is found when it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_draw_is_found_after_the_pure_ledger() {
+    let world = World::new(&Recipe { mechanism: "automatic", grants: ["10", "10"], ..Recipe::default() });
+    let running = world.serve().await;
+    let ana = Caller::to(&running, ANA).await;
+    let first = ana.ask("SELECT count(*) AS n FROM visits", "0.1").await.unwrap();
+    let refined = ana.refine(refinement(&first, "0.1")).await.unwrap();
+    let mut gaussian = request("SELECT count(*) AS n FROM patients", "0.1");
+    gaussian.question.as_mut().unwrap().mechanism = proto::Mechanism::Gaussian.into();
+    ana.execute(gaussian).await.unwrap();
+    assert_eq!(ana.balance().await.0.spent_epsilon, "");
+    let again = ana.refine(refinement(&first, "0.1")).await.unwrap();
+    assert!(again.replayed && again.table == refined.table);
+    running.stop().await.unwrap();
+}
+
 /// Bounds that the first answer found are used again, and not paid again.
 #[tokio::test(flavor = "multi_thread")]
 async fn found_bounds_stay_what_they_were() {
@@ -209,7 +267,7 @@ async fn found_bounds_stay_what_they_were() {
         "SELECT hospital, sum(visit_id) AS s FROM visits GROUP BY hospital ORDER BY hospital",
         "SELECT age, sum(visit_id) AS s FROM visits GROUP BY age ORDER BY age",
     ] {
-        let first = ana.ask(sql, "1").await.unwrap_or_else(|e| panic!("{sql}: {}", e.message()));
+        let first = ana.ask(sql, "30").await.unwrap_or_else(|e| panic!("{sql}: {}", e.message()));
         let refined = ana.refine(refinement(&first, "1")).await.unwrap_or_else(|e| panic!("{sql}: {}", e.message()));
         let chosen = |answer: &proto::Answer| {
             let bounds = receipt(answer).releases[0].chosen.clone();
@@ -218,6 +276,11 @@ async fn found_bounds_stay_what_they_were() {
         assert!(chosen(&first) == chosen(&refined) && chosen(&first).len() == 2, "{sql}");
         assert!(receipt(&refined).releases[0].chosen.iter().all(|bound| bound.price.is_none()), "{sql}");
     }
+    // Two releases that find out the same, each for itself.
+    let twice = "SELECT a.hospital, a.s, b.c FROM (SELECT hospital, sum(visit_id) AS s FROM visits GROUP BY hospital) a JOIN (SELECT hospital, sum(visit_id) AS c, count(*) AS n FROM visits GROUP BY hospital) b ON a.hospital = b.hospital ORDER BY a.hospital";
+    let fresh = Caller::to(&running, BEN).await;
+    let first = fresh.ask(twice, "0.4").await.unwrap();
+    fresh.refine(refinement(&first, "0.4")).await.unwrap();
     running.stop().await.unwrap();
 }
 

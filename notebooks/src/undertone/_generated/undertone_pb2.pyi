@@ -150,20 +150,22 @@ class ReleaseNote(_message.Message):
     def __init__(self, max_groups_contributed: _Optional[int] = ..., max_rows_contributed: _Optional[int] = ..., keys: _Optional[str] = ..., groups: _Optional[int] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., threshold: _Optional[int] = ..., key_columns: _Optional[_Iterable[_Union[ReleaseKey, _Mapping]]] = ..., numbers: _Optional[_Iterable[_Union[NoisyNumber, _Mapping]]] = ..., summary: _Optional[str] = ..., max_rows_in_all_groups: _Optional[int] = ..., choice: _Optional[str] = ..., chosen: _Optional[_Iterable[_Union[ChosenBound, _Mapping]]] = ...) -> None: ...
 
 class ChosenBound(_message.Message):
-    __slots__ = ("what", "lower", "upper", "cut_off", "known", "price")
+    __slots__ = ("what", "lower", "upper", "cut_off", "known", "price", "found_by_governance")
     WHAT_FIELD_NUMBER: _ClassVar[int]
     LOWER_FIELD_NUMBER: _ClassVar[int]
     UPPER_FIELD_NUMBER: _ClassVar[int]
     CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     KNOWN_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    FOUND_BY_GOVERNANCE_FIELD_NUMBER: _ClassVar[int]
     what: str
     lower: float
     upper: float
     cut_off: float
     known: bool
     price: Price
-    def __init__(self, what: _Optional[str] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., cut_off: _Optional[float] = ..., known: bool = ..., price: _Optional[_Union[Price, _Mapping]] = ...) -> None: ...
+    found_by_governance: bool
+    def __init__(self, what: _Optional[str] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., cut_off: _Optional[float] = ..., known: bool = ..., price: _Optional[_Union[Price, _Mapping]] = ..., found_by_governance: bool = ...) -> None: ...
 
 class ReleaseKey(_message.Message):
     __slots__ = ("expression", "public", "values")
