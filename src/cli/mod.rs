@@ -1,5 +1,6 @@
 //! The command line: a server, its clients, a token maker and a demonstration.
 
+mod audit;
 mod calibrate;
 mod check;
 mod client;
@@ -154,6 +155,11 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Shape::Table)]
         format: Shape,
     },
+    /// Prove what was granted and spent.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Let a principal ask again whose charged question failed, once you know why it did.
     Unfreeze {
         /// The configuration that names the ledger; the server may be running.
@@ -169,6 +175,29 @@ enum Command {
     },
     /// Generate a dataset, serve it, and hold a short session with it.
     Demo(demo::DemoArgs),
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Recompute the log's chain of hashes and every balance from its entries, and compare them with the ledger.
+    Verify {
+        /// The configuration that names the ledger; the server may be running.
+        #[arg(long, required_unless_present = "log")]
+        config: Option<PathBuf>,
+        /// A log that `audit export` wrote, in the place of a ledger.
+        #[arg(long, conflicts_with = "config")]
+        log: Option<PathBuf>,
+    },
+    /// Write the log out.
+    Export {
+        #[arg(long)]
+        config: PathBuf,
+        #[arg(long, value_enum, default_value_t = audit::LogFormat::Ndjson)]
+        format: audit::LogFormat,
+        /// Write there instead of to standard output.
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -372,6 +401,18 @@ async fn run(command: Command) -> Result<()> {
         Command::Calibrate { config, sql, dataset, epsilon, format } => {
             let ask = Ask { sql, dataset, ..Ask::default() };
             shaped(format, &calibrate::calibrate(&config, &ask, &epsilon).await?, render::calibration)
+        }
+        Command::Audit { command: AuditCommand::Verify { config, log } } => match (config, log) {
+            (Some(config), _) => show(audit::verify(&config).await?),
+            (None, log) => show(audit::verify_log(&log.unwrap_or_default())?),
+        },
+        Command::Audit { command: AuditCommand::Export { config, format, output } } => {
+            let log = audit::export(&config, format).await?;
+            match output {
+                Some(file) => std::fs::write(&file, log)
+                    .map_err(|e| Error::configuration(format!("cannot write {}: {e}", file.display()))),
+                None => show(log),
+            }
         }
         Command::Unfreeze { config, dataset, principal, reason } => {
             let ledger = Ledger::open(&crate::server::load(&config)?.ledger.path).await?;

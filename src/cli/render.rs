@@ -6,7 +6,7 @@ use crate::proto::{
     AccountState, Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote, Step,
     Visibility,
 };
-use crate::session::Calibration;
+use crate::session::{CalibratedRelease, Calibration};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -124,8 +124,15 @@ fn limits(release: &ReleaseNote) -> String {
 
 /// Bounds that were found for all accounts.
 pub fn calibration(calibration: &Calibration) -> String {
-    let Calibration { bounds, epsilon, rho } = calibration;
-    let bounds: String = bounds.iter().map(|bound| format!("{}\n", bound_in_words(bound))).collect();
+    let Calibration { releases, epsilon, rho } = calibration;
+    let of = |release: &CalibratedRelease| {
+        let by = match release.keys.as_str() {
+            "" => "without keys".to_owned(),
+            keys => format!("by {keys}"),
+        };
+        release.bounds.iter().map(|bound| format!("{by}: {}\n", bound_in_words(bound))).collect::<String>()
+    };
+    let bounds: String = releases.iter().map(of).collect();
     let cost = match epsilon.as_str() {
         "0" => "all of it was known already; this time it cost nothing\n".to_owned(),
         epsilon => format!(

@@ -5,8 +5,7 @@ use crate::accounting::{Charge, rho_of_pure};
 use crate::algebra::{Family, Probe, Release};
 use crate::catalog::Rules;
 use crate::mechanism::{
-    Calibrated, Chosen, Found, GROUPS_PART, Price, ROWS_PART, TOTALS_PART, Uncalibrated, calibrate, check, open_totals,
-    provisional, settle,
+    Calibrated, Chosen, Found, Price, Uncalibrated, calibrate, check, open_totals, part, provisional, settle,
 };
 use crate::num::Amount;
 use sha2::{Digest, Sha256};
@@ -101,11 +100,7 @@ pub fn prepare(
             bought.push(Bought { probe: *probe, found: known.clone(), charge: *charge, key });
             continue;
         }
-        let (part, whole) = match probe {
-            Probe::Groups => GROUPS_PART,
-            Probe::Rows => ROWS_PART,
-            Probe::Totals(_) => TOTALS_PART,
-        };
+        let (part, whole) = part(*probe, family);
         let of = |amount: Amount| amount.part(part, whole);
         let price = Price { epsilon: of(price.epsilon), rho: of(price.rho), delta: Amount::ZERO };
         left = without(left, &Charge { epsilon: Some(price.epsilon), rho: price.rho, delta: Amount::ZERO });

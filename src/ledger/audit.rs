@@ -3,7 +3,11 @@
 //! hash = SHA-256(previous hash | seq | at | length of kind | kind | body), numbers as 8 bytes big-endian, and
 //! 32 zero bytes before the first entry. Whoever keeps the last hash elsewhere can prove later that nothing before it was changed.
 
+use crate::hex::{hex, unhex};
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 /// The hash before the first entry.
@@ -42,19 +46,107 @@ fn link(previous: &[u8], seq: i64, at: i64, kind: &str, body: &str) -> Vec<u8> {
         .to_vec()
 }
 
+/// One change of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub seq: i64,
+    /// Seconds since 1970.
+    pub at: i64,
+    pub kind: String,
+    /// A JSON object.
+    pub body: String,
+    pub previous: Vec<u8>,
+    pub hash: Vec<u8>,
+}
+
+/// An entry as a line of JSON; hashes are in hexadecimal.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    seq: i64,
+    at: i64,
+    kind: String,
+    body: serde_json::Value,
+    previous: String,
+    hash: String,
+}
+
+impl Entry {
+    fn of(row: &SqliteRow) -> sqlx::Result<Entry> {
+        Ok(Entry {
+            seq: row.try_get("seq")?,
+            at: row.try_get("at")?,
+            kind: row.try_get("kind")?,
+            body: row.try_get("body")?,
+            previous: row.try_get("previous")?,
+            hash: row.try_get("hash")?,
+        })
+    }
+
+    /// As a line of NDJSON, without its end. None where the body is no JSON that is written as it is read.
+    pub fn line(&self) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_str(&self.body).ok()?;
+        let line = Line {
+            seq: self.seq,
+            at: self.at,
+            kind: self.kind.clone(),
+            previous: hex(&self.previous),
+            hash: hex(&self.hash),
+            body,
+        };
+        let written = line.body.to_string();
+        serde_json::to_string(&line).ok().filter(|_| written == self.body)
+    }
+
+    /// From such a line.
+    pub fn read(line: &str) -> Option<Entry> {
+        let Line { seq, at, kind, body, previous, hash } = serde_json::from_str(line).ok()?;
+        Some(Entry { seq, at, kind, body: body.to_string(), previous: unhex(&previous)?, hash: unhex(&hash)? })
+    }
+}
+
+/// All entries in their order.
+pub async fn entries(db: &mut SqliteConnection) -> sqlx::Result<Vec<Entry>> {
+    let rows = sqlx::query("SELECT seq, at, kind, body, previous, hash FROM audit ORDER BY seq").fetch(db);
+    rows.and_then(async |row| Entry::of(&row)).try_collect().await
+}
+
+/// A chain as far as it was walked.
+pub struct Chain {
+    last: i64,
+    hash: Vec<u8>,
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain { last: 0, hash: GENESIS.to_vec() }
+    }
+}
+
+impl Chain {
+    /// Whether the entry is the next one; it is then the last.
+    pub fn takes(&mut self, entry: &Entry) -> bool {
+        let Entry { seq, at, kind, body, previous, hash } = entry;
+        let fits = *seq == self.last + 1 && *previous == self.hash && *hash == link(previous, *seq, *at, kind, body);
+        if fits {
+            (self.last, self.hash) = (*seq, hash.clone());
+        }
+        fits
+    }
+
+    /// The number of entries, and the hash of the last one.
+    pub fn head(self) -> (i64, Vec<u8>) {
+        (self.last, self.hash)
+    }
+}
+
 /// Walks the whole chain: the number of entries, or the first one that does not fit.
 pub async fn verify(db: &mut SqliteConnection) -> sqlx::Result<Result<i64, i64>> {
-    let mut previous = GENESIS.to_vec();
-    let mut expected = 0;
-    for row in sqlx::query("SELECT seq, at, kind, body, previous, hash FROM audit ORDER BY seq").fetch_all(db).await? {
-        let (seq, at): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let (kind, body): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-        let (before, hash): (Vec<u8>, Vec<u8>) = (row.try_get(4)?, row.try_get(5)?);
-        expected += 1;
-        if seq != expected || before != previous || hash != link(&previous, seq, at, &kind, &body) {
-            return Ok(Err(expected));
+    let mut chain = Chain::default();
+    let mut rows = sqlx::query("SELECT seq, at, kind, body, previous, hash FROM audit ORDER BY seq").fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        if !chain.takes(&Entry::of(&row)?) {
+            return Ok(Err(chain.last + 1));
         }
-        previous = hash;
     }
-    Ok(Ok(expected))
+    Ok(Ok(chain.last))
 }

@@ -15,13 +15,17 @@
 //! server may be a failure too: a principal who lost more than [`MAX_LOST`] reservations is frozen at the next start. This is outside
 //! epsilon; receipts say so.
 //!
-//! *The file.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`].
+//! *The file.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`]. All balances follow from
+//! the entries alone; see [`replay()`].
 //! The ledger fails closed: where it cannot be written, nothing is answered.
 
 mod audit;
+mod replay;
 mod sqlite;
 mod statements;
 
+pub use audit::{Chain, Entry};
+pub use replay::{Recomputed, replay};
 pub use sqlite::Ledger;
 
 use crate::accounting::{Charge, Grant, Reservation, Spent};

@@ -5,7 +5,7 @@
 //! itself. A caller is told of its change after the commit, never before.
 
 use super::statements::{self, Decision, unavailable};
-use super::{Account, Answered, Balance, Claim, FoundBounds, Reserved, Setting, StoredAnswer, audit};
+use super::{Account, Answered, Balance, Claim, Entry, FoundBounds, Reserved, Setting, StoredAnswer, audit};
 use crate::accounting::Reservation;
 use crate::error::{Code, Error, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -183,11 +183,22 @@ impl Ledger {
     pub async fn verify_audit(&self) -> Result<i64> {
         let walked = audit::verify(&mut *self.reader().await?).await.map_err(unavailable)?;
         walked.map_err(|seq| {
-            Error::new(
-                Code::LedgerUnavailable,
-                format!("audit entry {seq} does not fit the chain: the ledger was changed"),
-            )
+            let message = format!("audit entry {seq} does not fit the chain: the ledger was changed");
+            Error::new(Code::LedgerUnavailable, message)
         })
+    }
+
+    /// All entries of the audit log, in their order.
+    pub async fn audit_entries(&self) -> Result<Vec<Entry>> {
+        audit::entries(&mut *self.reader().await?).await.map_err(unavailable)
+    }
+
+    /// Every account's balance, and whether its grant is in force, at one moment with the log that it must follow from.
+    pub async fn audited(&self) -> Result<(Vec<Entry>, Vec<(Balance, bool)>)> {
+        let mut reader = self.reader().await?;
+        let mut at_once = reader.begin().await.map_err(unavailable)?;
+        let entries = audit::entries(&mut at_once).await.map_err(unavailable)?;
+        Ok((entries, statements::all_balances(&mut at_once).await?))
     }
 }
 

@@ -40,13 +40,8 @@ fn amount(row: &SqliteRow, column: &str) -> Result<Amount> {
     parse(&text)
 }
 
-/// Sums may be above what a request can name, so amounts in the ledger are read digit by digit.
 fn parse(text: &str) -> Result<Amount> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if whole.is_empty() || fraction.len() > 18 {
-        return Err(damaged());
-    }
-    format!("{whole}{fraction:0<18}").parse().map(Amount::from_atto).map_err(|_| damaged())
+    Amount::written(text).ok_or_else(damaged)
 }
 
 fn balance(row: &SqliteRow) -> Result<Balance> {
@@ -76,6 +71,13 @@ pub async fn balances(db: &mut SqliteConnection) -> Result<Vec<Balance>> {
     let rows =
         sqlx::query("SELECT * FROM accounts WHERE active = 1 ORDER BY dataset, principal, purpose").fetch_all(db).await;
     rows.map_err(unavailable)?.iter().map(balance).collect()
+}
+
+/// All accounts, those whose grant was withdrawn too, and whether it is in force.
+pub async fn all_balances(db: &mut SqliteConnection) -> Result<Vec<(Balance, bool)>> {
+    let rows = sqlx::query("SELECT * FROM accounts ORDER BY dataset, principal, purpose").fetch_all(db).await;
+    let read = |row: &SqliteRow| Ok((balance(row)?, row.try_get("active").map_err(unavailable)?));
+    rows.map_err(unavailable)?.iter().map(read).collect()
 }
 
 async fn find(db: &mut SqliteConnection, account: &Account) -> Result<Option<Balance>> {

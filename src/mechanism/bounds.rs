@@ -43,12 +43,15 @@ pub struct Chosen {
     pub cut_off: f64,
 }
 
-/// The part of a release's price that finds how many groups a unit takes part in.
-pub const GROUPS_PART: (u128, u128) = (5, 100);
-/// The part that finds how many rows a unit has in a group.
-pub const ROWS_PART: (u128, u128) = (5, 100);
-/// The part that finds the limits of one sum or mean.
-pub const TOTALS_PART: (u128, u128) = (10, 100);
+/// The part of a release's price that a probe takes, as a fraction: of epsilon, or of rho, of which as good an answer needs a smaller part.
+pub fn part(probe: Probe, family: Family) -> (u128, u128) {
+    match (probe, family) {
+        (Probe::Groups | Probe::Rows, Family::Laplace) => (5, 100),
+        (Probe::Totals(_), Family::Laplace) => (10, 100),
+        (Probe::Groups | Probe::Rows, Family::Gaussian) => (2, 100),
+        (Probe::Totals(_), Family::Gaussian) => (5, 100),
+    }
+}
 
 /// The probability that noise alone makes any bucket count.
 const ALPHA: f64 = 0.02;
@@ -56,6 +59,9 @@ const ALPHA: f64 = 0.02;
 /// of noise alone are that hardly ever.
 const WINDOW: usize = 8;
 const DEVIATIONS: f64 = 4.5;
+/// The same beside buckets that have units: each of a few sums is that high by noise in about one of two hundred questions.
+const NEAR: usize = 3;
+const NEAR_DEVIATIONS: f64 = 3.0;
 /// Where keys are private: the share of contributions that may be cut off.
 const CUT_OFF: f64 = 0.05;
 /// How far the mean of what is left out of a mean is taken to be from the others, in half-widths of its limits: some part of the values' own deviation.
@@ -68,6 +74,35 @@ impl Found {
         let within = |count: &i128| (*count).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         let width = noise.half_width(ALPHA / counts.len().max(1) as f64);
         Found { counts: counts.iter().map(within).collect(), width, deviation: noise.variance().sqrt() }
+    }
+
+    /// What units have thins out and seldom has gaps. So beside buckets that have units, fewer are enough: to take noise for them there moves a bound
+    /// by little.
+    fn extend(&self, seen: &mut [bool], ends: &[f64]) {
+        let more = |seen: &[bool]| {
+            for length in 1..=NEAR.min(seen.len()) {
+                for first in 0..=seen.len() - length {
+                    let window = first..first + length;
+                    let beside =
+                        |at: usize| seen.get(at).copied().unwrap_or(false) && ends[at].signum() == ends[first].signum();
+                    let is_beside = first.checked_sub(1).is_some_and(beside) || beside(window.end);
+                    let one_sign = ends[first].signum() == ends[window.end - 1].signum();
+                    let sum: f64 = self.counts[window.clone()].iter().map(|count| *count as f64).sum();
+                    let is_new = !seen[window.clone()].contains(&true);
+                    if is_beside
+                        && one_sign
+                        && is_new
+                        && sum > NEAR_DEVIATIONS * self.deviation * (length as f64).sqrt()
+                    {
+                        return Some(window);
+                    }
+                }
+            }
+            None
+        };
+        while let Some(window) = more(seen) {
+            seen[window].fill(true);
+        }
     }
 
     /// The numbers of units that are no mere noise: those of buckets which, alone or with neighbours that are not there alone, have more than noise
@@ -89,6 +124,7 @@ impl Found {
                 }
             }
         }
+        self.extend(&mut seen, ends);
         self.counts.iter().zip(seen).map(|(count, seen)| if seen { (*count as f64).max(0.0) } else { 0.0 }).collect()
     }
 }
@@ -127,13 +163,14 @@ pub fn settle(
     Ok((calibrate(release, price, family)?, chosen))
 }
 
-/// The same with bounds of one in the place of those that are to be chosen.
+/// The same with small bounds in the place of those that are to be chosen.
 pub fn provisional(release: Release, probes: impl Iterator<Item = Probe>) -> Release {
     let mut release = release;
     for probe in probes {
         match probe {
             Probe::Groups => release.contribution.groups = 1,
-            Probe::Rows => release.contribution.rows = 1,
+            // With one, a count of rows would be one of units.
+            Probe::Rows => release.contribution.rows = 2,
             Probe::Totals(measure) => release.measures[measure].per_group = Some(Bounds { low: 0.0, high: 1.0 }),
         }
     }
@@ -437,6 +474,9 @@ mod tests {
         assert_eq!((high, cut_off), (2f64.powi(30), 0.0));
         // Noise beside many units is not taken for units.
         assert_eq!(limits(&[(64.0, 50_000), (4096.0, 30), (8192.0, -40)], "1"), (0.0, 64.0, 0.0));
+        // Beside many units fewer are enough, where their number falls off; and the noise of one bucket is not.
+        assert_eq!(limits(&[(64.0, 50_000), (128.0, 33), (256.0, 33)], "1").1, 256.0);
+        assert_eq!(limits(&[(64.0, 50_000), (1024.0, 33)], "1").1, 64.0);
         // Neighbours make up for each other's few units; of none at all nothing is known.
         let few: Vec<(f64, i128)> = (0..6).map(|power| (2f64.powi(power), 40)).collect();
         assert_eq!(limits(&few, "1").1, 32.0);

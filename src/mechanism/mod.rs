@@ -25,7 +25,7 @@ mod tail;
 mod tree;
 mod whole;
 
-pub use bounds::{Chosen, Found, GROUPS_PART, ROWS_PART, TOTALS_PART, check, open_totals, provisional, settle};
+pub use bounds::{Chosen, Found, check, open_totals, part, provisional, settle};
 pub use calibrate::{Calibrated, Price, Uncalibrated, calibrate, calibrate_to};
 pub use coins::Coins;
 pub use drawn::{Draw, Drawn};

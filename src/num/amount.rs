@@ -85,6 +85,18 @@ impl Amount {
     }
 }
 
+impl Amount {
+    /// What `Display` writes, however large: sums may be above what a request can name.
+    pub fn written(text: &str) -> Option<Amount> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || fraction.len() > DIGITS || !is_number(whole) || !is_number(fraction) {
+            return None;
+        }
+        format!("{whole}{fraction:0<DIGITS$}").parse().ok().map(Amount)
+    }
+}
+
 /// Plain decimal text without trailing zeros, which [`FromStr`] reads back exactly.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

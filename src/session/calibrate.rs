@@ -1,7 +1,7 @@
 //! Bounds that governance finds out for all accounts of a dataset, ahead of their questions.
 
 use super::answer::{kept_bounds, probed};
-use super::{Session, busy, digest, unknown_dataset};
+use super::{Session, busy, digest};
 use crate::accounting::{Charge, Reservation};
 use crate::engine::{Engine, Fixed, Prepared};
 use crate::error::{Code, Error, Result};
@@ -17,11 +17,19 @@ use tokio::time::Instant;
 /// What was found, and what it cost the dataset's pool.
 #[derive(Debug, Serialize)]
 pub struct Calibration {
-    /// As questions like this one choose them at their price.
-    pub bounds: Vec<proto::ChosenBound>,
+    /// Of each SELECT and grouping, as questions like this one choose them at the dataset's default price.
+    pub releases: Vec<CalibratedRelease>,
     /// 0 where all of it was known.
     pub epsilon: String,
     pub rho: String,
+}
+
+/// The bounds of one release.
+#[derive(Debug, Serialize)]
+pub struct CalibratedRelease {
+    /// Its keys in words; empty where it has none.
+    pub keys: String,
+    pub bounds: Vec<proto::ChosenBound>,
 }
 
 /// What is to be found for a question.
@@ -66,9 +74,13 @@ impl Session {
             priced.settle(at, &answers)?;
         }
         let names = Names { dataset: engine.dataset(), query: &statement.query };
-        let bounds = governance::releases(&priced, &names).into_iter().flat_map(|note| note.chosen);
+        let release = |note: proto::ReleaseNote| {
+            let keys = note.key_columns.into_iter().map(|key| key.expression).collect::<Vec<_>>().join(", ");
+            let bounds = note.chosen.into_iter().map(|bound| proto::ChosenBound { price: None, ..bound });
+            CalibratedRelease { keys, bounds: bounds.collect() }
+        };
         Ok(Calibration {
-            bounds: bounds.map(|bound| proto::ChosenBound { price: None, ..bound }).collect(),
+            releases: governance::releases(&priced, &names).into_iter().map(release).collect(),
             epsilon: charge.epsilon.map_or(String::new(), |epsilon| epsilon.to_string()),
             rho: charge.rho.to_string(),
         })
@@ -76,7 +88,8 @@ impl Session {
 
     /// All that comes before the charge.
     async fn wanted(&self, ask: &Ask, epsilon: &str) -> Result<Wanted> {
-        let engine = self.engines().get(&ask.dataset).ok_or_else(|| unknown_dataset(&ask.dataset))?.clone();
+        let unknown = || Error::new(Code::UnknownDataset, format!("there is no dataset '{}' here", ask.dataset));
+        let engine = self.engines().get(&ask.dataset).ok_or_else(unknown)?.clone();
         let account = Account::pool(&ask.dataset);
         let balances = self.ledger.balances().await?;
         let pool = balances.into_iter().find(|balance| balance.account == account);

@@ -25,7 +25,7 @@ mod drawn;
 mod refine;
 
 use self::answer::answer;
-pub use self::calibrate::Calibration;
+pub use self::calibrate::{CalibratedRelease, Calibration};
 use self::drawn::{Kept, PaidBounds};
 use crate::accounting::{Charge, Grant, Token};
 use crate::catalog::Dataset;

@@ -236,3 +236,76 @@ fn files_are_checked_and_errors_point_at_the_line() {
     let script = out(&undertone(world.dir.path(), &[], &["completions", "bash"]));
     assert!(script.contains("_undertone()") && script.contains("receipt"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_proves_every_balance() {
+    let world = World::new(&Recipe { grants: ["40", "1"], ..Recipe::default() });
+    let config = world.path("undertone.toml");
+    let config = config.to_str().unwrap();
+    let audit = |args: &[&str]| undertone(world.dir.path(), &[], &[&["audit"], args].concat());
+    let failed = |args: &[&str]| {
+        let output = audit(args);
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(failed(&["verify", "--config", config]).contains("there is no ledger"));
+    let running = world.serve().await;
+    let url = format!("http://{}", running.address);
+    let asked = |token: &str, sql: &str, more: &[&str]| {
+        let variables = [("UNDERTONE_URL", url.as_str()), ("UNDERTONE_TOKEN", token), ("UNDERTONE_DATASET", "clinic")];
+        undertone(world.dir.path(), &variables, &[&["query", sql], more].concat())
+    };
+    out(&asked(ANA, "SELECT count(*) AS n FROM visits", &["--epsilon", "0.5"]));
+    out(&asked(ANA, "SELECT count(1) AS n FROM visits", &["--epsilon", "0.5"]));
+    out(&asked(ANA, "SELECT count(*) AS n FROM patients", &["--epsilon", "0.25", "--mechanism", "gaussian"]));
+    out(&asked(BEN, "SELECT count(*) AS n FROM visits", &["--epsilon", "0.125"]));
+    let verified = out(&audit(&["verify", "--config", config]));
+    let lines: Vec<&str> = verified.lines().collect();
+    assert!(
+        lines[0].starts_with("pool of clinic: granted (1000000000000, 0.000001), spent epsilon infinite, rho "),
+        "{verified}"
+    );
+    assert!(
+        lines[0].ends_with("delta 0 in 3 charges") && lines[1].starts_with("ana for research on clinic: granted (40, "),
+        "{verified}"
+    );
+    assert!(
+        lines[2].starts_with("ben for research on clinic: granted (1, 0.000001), spent epsilon 0.125, rho "),
+        "{verified}"
+    );
+    assert_eq!(lines[4], "every balance of the ledger is what the log says");
+    // What is exported is verified without the ledger.
+    let (log, table) = (world.path("log.ndjson"), world.path("log.parquet"));
+    out(&audit(&["export", "--config", config, "-o", log.to_str().unwrap()]));
+    out(&audit(&["export", "--config", config, "--format", "parquet", "-o", table.to_str().unwrap()]));
+    assert_eq!(out(&audit(&["verify", "--log", log.to_str().unwrap()])), lines[..4].join("\n") + "\n");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let parquet = std::fs::File::open(table).unwrap();
+    let parquet = datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(parquet).unwrap();
+    assert_eq!(parquet.metadata().file_metadata().num_rows() as usize, text.lines().count());
+    assert!(!text.contains("SELECT"));
+    // A flipped bit anywhere in it is found.
+    let bytes = text.as_bytes();
+    for at in (0..bytes.len()).step_by(bytes.len() / 60) {
+        let mut changed = bytes.to_vec();
+        changed[at] ^= 1;
+        std::fs::write(&log, changed).unwrap();
+        let said = failed(&["verify", "--log", log.to_str().unwrap()]);
+        assert!(["does not fit", "no entry", "cannot read"].iter().any(|words| said.contains(words)), "{at}: {said}");
+    }
+    running.stop().await.unwrap();
+    // So is an account that is not what its log says.
+    use sqlx::Connection;
+    let mut db =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", world.path("ledger.sqlite").display())).await.unwrap();
+    for (change, says) in [
+        ("UPDATE accounts SET spent_epsilon = '0.1' WHERE principal = 'ben'", "what it has spent is another"),
+        ("UPDATE accounts SET spent_epsilon = '0.125', epsilon = '3' WHERE principal = 'ben'", "its grant is another"),
+        ("UPDATE accounts SET epsilon = '1', frozen = 1 WHERE principal = 'ben'", "whether it is frozen is another"),
+        ("DELETE FROM accounts WHERE principal = 'ben'", "the ledger does not have it"),
+    ] {
+        sqlx::raw_sql(change).execute(&mut db).await.unwrap();
+        let said = failed(&["verify", "--config", config]);
+        assert!(said.contains("ben for research on clinic") && said.contains(says), "{said}");
+    }
+}

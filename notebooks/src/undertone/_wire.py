@@ -238,6 +238,7 @@ def _release(message: pb.ReleaseNote) -> ReleaseNote:
                 upper=bound.upper if bound.known else None,
                 cut_off=bound.cut_off if bound.known else None,
                 price=_price(bound.price) if bound.HasField("price") else None,
+                found_by_governance=bound.found_by_governance,
             )
             for bound in message.chosen
         ),

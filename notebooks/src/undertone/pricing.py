@@ -131,6 +131,8 @@ class ChosenBound:
         cut_off: The share of all contributions, or of all totals, that it cuts off: bias, which no
             interval covers.
         price: What finding it costs. None where it was paid for before.
+        found_by_governance: Whether governance has found it for all accounts, and this account
+            pays for it now.
     """
 
     what: str
@@ -138,9 +140,12 @@ class ChosenBound:
     upper: float | None
     cut_off: float | None
     price: Price | None
+    found_by_governance: bool = False
 
     def __str__(self) -> str:
         if self.lower is None or self.upper is None or self.cut_off is None:
+            if self.found_by_governance:
+                return f"{self.what}: found out by governance, shown once it is paid for"
             return f"{self.what}: found out by the question"
         cut_off = percent(round(self.cut_off, 4))
         return f"{self.what}: {self.lower:g} to {self.upper:g}, which cuts off about {cut_off}"

@@ -1,0 +1,90 @@
+//! Balances from the audit log alone: what every account was granted and has spent, by nothing but its entries.
+
+use super::{Account, audit::Entry};
+use crate::accounting::Charge;
+use crate::num::Amount;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// An account as the log has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recomputed {
+    /// Epsilon and delta of its grant, as they were written.
+    pub grant: (String, String),
+    /// Whether the grant is in force.
+    pub active: bool,
+    pub spent: Charge,
+    pub charges: u64,
+    pub frozen: bool,
+}
+
+/// All accounts after the last entry; or the first entry that says what no ledger does.
+pub fn replay(entries: &[Entry]) -> Result<BTreeMap<Account, Recomputed>, i64> {
+    let mut accounts: BTreeMap<Account, Recomputed> = BTreeMap::new();
+    for entry in entries {
+        step(&mut accounts, entry).ok_or(entry.seq)?;
+    }
+    Ok(accounts)
+}
+
+fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<()> {
+    let body: Value = serde_json::from_str(&entry.body).ok()?;
+    let text = |name: &str| Some(body.get(name)?.as_str()?.to_owned());
+    match entry.kind.as_str() {
+        "grant" => {
+            let account = account(&body)?;
+            let is_of = |other: &Account| other.dataset == account.dataset && other.principal == account.principal;
+            let frozen = accounts.iter().any(|(other, known)| is_of(other) && known.frozen);
+            let new =
+                Recomputed { grant: Default::default(), active: true, spent: Charge::NOTHING, charges: 0, frozen };
+            let known = accounts.entry(account).or_insert(new);
+            (known.grant, known.active) = ((text("epsilon")?, text("delta")?), true);
+        }
+        "grant withdrawn" => accounts.get_mut(&account(&body)?)?.active = false,
+        "charge" => {
+            let (payer, charged) = (account(&body)?, charge(&body)?);
+            let of_pool = body.get("of_pool").map_or(Some(charged), charge)?;
+            let pool = Account::pool(&payer.dataset);
+            if !payer.is_pool() {
+                accounts.get_mut(&payer)?.pay(charged);
+            }
+            accounts.get_mut(&pool)?.pay(of_pool);
+        }
+        "freeze" | "unfreeze" => {
+            let (dataset, principal) = (text("dataset")?, text("principal")?);
+            let of_principal = |(account, _): &(&Account, &mut Recomputed)| {
+                account.dataset == dataset && account.principal == principal
+            };
+            accounts.iter_mut().filter(of_principal).for_each(|(_, known)| known.frozen = entry.kind == "freeze");
+        }
+        // They change no balance.
+        "reuse" | "resume" | "answer" | "bounds" | "failure" => {}
+        _ => return None,
+    }
+    Some(())
+}
+
+impl Recomputed {
+    fn pay(&mut self, charge: Charge) {
+        self.spent = self.spent.plus(charge);
+        self.charges += 1;
+    }
+}
+
+fn account(body: &Value) -> Option<Account> {
+    let text = |name: &str| Some(body.get(name)?.as_str()?.to_owned());
+    let dataset = text("dataset")?;
+    match body.get("pool").and_then(Value::as_bool) {
+        Some(true) => Some(Account::pool(&dataset)),
+        _ => Some(Account { dataset, principal: text("principal")?, purpose: text("purpose")? }),
+    }
+}
+
+fn charge(body: &Value) -> Option<Charge> {
+    let amount = |name: &str| Amount::written(body.get(name)?.as_str()?);
+    let epsilon = match body.get("epsilon")? {
+        Value::Null => None,
+        _ => Some(amount("epsilon")?),
+    };
+    Some(Charge { epsilon, rho: amount("rho")?, delta: amount("delta")? })
+}
