@@ -325,12 +325,16 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
         "answered" => Ok(Decision::Stored(stored(row)?)),
         "reserved" if attempts < MAX_ATTEMPTS => {
             let question: Vec<u8> = row.try_get("question").map_err(unavailable)?;
-            if question != claim.question || !covers(row, claim)? {
-                let message = "this question was charged and not answered, and its data, its policy or what is known of its bounds has changed since: ask it under a new query id";
+            if question != claim.question {
+                let message = "this question was charged and not answered, and its data or policy has changed since: ask it under a new query id";
                 return Err(Error::new(Code::QueryIdReused, message));
             }
             if find(db, &claim.account).await?.is_none_or(|account| account.frozen) {
                 return Err(frozen(&claim.account));
+            }
+            if !covers(row, claim)? {
+                fail(db, now, &claim.account.principal, &claim.query_id, false).await?;
+                return Ok(Decision::GivenUp);
             }
             sqlx::query("UPDATE charges SET attempts = attempts + 1 WHERE principal = ? AND query_id = ?")
                 .bind(&claim.account.principal)

@@ -128,7 +128,7 @@ impl Session {
         reservation: Reservation,
         query_id: &str,
     ) -> Result<Vec<(Asked, Found)>> {
-        let charged = Instant::now();
+        let (charged, dataset) = (Instant::now(), engine.dataset().name.clone());
         let work = async move {
             let (mut found, mut fixed) = (vec![], Fixed::default());
             for (asked, token) in probes.into_iter().zip(reservation.split()) {
@@ -150,6 +150,12 @@ impl Session {
         let bounds = found.iter().map(|(asked, found)| kept_bounds(&asked.key, found, asked.made.charge));
         let bounds = bounds.collect::<Result<_>>()?;
         self.ledger.commit("", query_id, Answered { bounds, ..Answered::default() }).await?;
-        Ok(found)
+        // Another call may have found the same meanwhile: what was kept first is what all know.
+        let kept = self.known(&Account::pool(&dataset)).await?;
+        let of = |(asked, own): (Asked, Found)| {
+            let first = kept.shared.get(&asked.key).map(|(found, _)| found.clone());
+            (asked, first.unwrap_or(own))
+        };
+        Ok(found.into_iter().map(of).collect())
     }
 }
