@@ -6,9 +6,10 @@
 
 use crate::algebra::{Hierarchy, Output, Query, Type};
 use crate::mechanism::{Calibrated, consistent};
-use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::error::Result;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Adjusts the tables of all releases that are to be consistent.
@@ -47,25 +48,27 @@ fn adjust(tables: &mut [RecordBatch], hierarchy: &Hierarchy, output: usize, rele
         let ends = keys + outputs + 6 * output..keys + outputs + 6 * output + 6;
         if is_whole {
             let clamped = |number: &i128| (*number).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-            let values: Vec<i64> = whole[at].iter().map(clamped).collect();
-            for (end, column) in ends.enumerate().map(|(n, column)| (n % 2, column)) {
-                let before = columns[column].as_primitive::<Int64Type>().values().iter();
-                let pairs = before.zip(&values).map(|(a, b)| if end == 0 { *a.min(b) } else { *a.max(b) });
-                columns[column] = Arc::new(Int64Array::from_iter_values(pairs));
-            }
-            columns[keys + output] = Arc::new(Int64Array::from(values));
+            replace::<Int64Type>(&mut columns, keys + output, ends, whole[at].iter().map(clamped).collect());
         } else {
-            let values = &estimates[at];
-            for (end, column) in ends.enumerate().map(|(n, column)| (n % 2, column)) {
-                let before = columns[column].as_primitive::<Float64Type>().values().iter();
-                let pairs = before.zip(values).map(|(a, b)| if end == 0 { a.min(*b) } else { a.max(*b) });
-                columns[column] = Arc::new(Float64Array::from_iter_values(pairs));
-            }
-            columns[keys + output] = Arc::new(Float64Array::from(values.clone()));
+            replace::<Float64Type>(&mut columns, keys + output, ends, estimates[at].clone());
         }
         tables[*id] = RecordBatch::try_new(table.schema(), columns)?;
     }
     Ok(())
+}
+
+/// Puts other values in a column's place, and extends the ends of their intervals, lower and upper by turns, to them.
+fn replace<T: ArrowPrimitiveType>(columns: &mut [ArrayRef], at: usize, ends: Range<usize>, values: Vec<T::Native>) {
+    for (n, end) in ends.enumerate() {
+        let before = columns[end].as_primitive::<T>().values().iter();
+        let extended = before.zip(&values).map(|(before, value)| match n % 2 {
+            0 if value < before => *value,
+            1 if value > before => *value,
+            _ => *before,
+        });
+        columns[end] = Arc::new(PrimitiveArray::<T>::from_iter_values(extended));
+    }
+    columns[at] = Arc::new(PrimitiveArray::<T>::from_iter_values(values));
 }
 
 fn numbers(column: &ArrayRef) -> Vec<f64> {

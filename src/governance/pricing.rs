@@ -76,6 +76,17 @@ impl Priced {
         Ok(())
     }
 
+    /// The same for all releases, by what is known of their probes: nothing is still to be found then.
+    pub fn settle_all(&mut self, known: impl Fn(usize, &super::open::Asked) -> Option<Found>) -> Result<()> {
+        for at in 0..self.releases.len() {
+            let probes = self.open[at].iter().flat_map(|open| &open.probes);
+            let found: Vec<_> = probes.filter_map(|asked| Some((asked.probe, known(at, asked)?))).collect();
+            self.settle(at, &found)?;
+            self.open[at] = self.open[at].as_ref().map(|open| open.answered(&found));
+        }
+        Ok(())
+    }
+
     /// What is asked of each release, whatever of it is known already: the same question is the same once its bounds are found.
     pub fn intents(&self) -> Vec<String> {
         let intent = |(made, open): (&Calibrated, &Option<OpenRelease>)| match open {

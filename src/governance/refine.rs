@@ -13,10 +13,10 @@ use super::choice::{Asked, choose};
 use super::pricing::{Ask, Priced, epsilon, unmade};
 use super::{ALPHA, Why};
 use crate::accounting::{Charge, Grant};
-use crate::algebra::{Accuracy, Mechanism, Output};
+use crate::algebra::{Accuracy, Clamp, Mechanism, Output};
 use crate::catalog::Rules;
 use crate::error::{Code, Error, Result};
-use crate::mechanism::{Calibrated, Drawn, Mean, Noise};
+use crate::mechanism::{Calibrated, Drawn, Noise};
 use crate::num::Amount;
 
 /// What is asked for, beside which answer.
@@ -105,7 +105,7 @@ pub fn refine(
         );
         return Err(Error::new(Code::EpsilonAboveMaximum, message));
     }
-    let releases = together(&first.releases, &draws)?;
+    let releases = together(&first.releases, drawn, &draws)?;
     let priced =
         Priced { releases, reasons, charge, pool_charge: charge, grant: *grant, pure_is_over, ..first.clone() };
     Ok(Refined { draws, priced })
@@ -114,9 +114,8 @@ pub fn refine(
 /// Whether all counts and sums are as narrow already.
 fn has(made: &Calibrated, wanted: &Accuracy) -> bool {
     let alpha = 1.0 - wanted.confidence;
-    let is_narrow = |(noise, clamp): (&Noise, &crate::algebra::Clamp)| {
-        noise.half_width(alpha) * clamp.lattice.step() <= wanted.error.absolute()
-    };
+    let is_narrow =
+        |(noise, clamp): (&Noise, &Clamp)| noise.half_width(alpha) * clamp.lattice.step() <= wanted.error.absolute();
     let read = made.release.read_measures();
     made.noise.iter().zip(&made.clamps).enumerate().filter(|(at, _)| read.contains(at)).all(|(_, pair)| is_narrow(pair))
 }
@@ -138,19 +137,14 @@ fn typical(made: &Calibrated, drawn: &Drawn) -> Option<f64> {
 }
 
 /// The releases as they are with another draw: their keys and thresholds are the first one's.
-fn together(first: &[Calibrated], draws: &[Calibrated]) -> Result<Vec<Calibrated>> {
-    let of = |(first, draw): (&Calibrated, &Calibrated)| {
+fn together(first: &[Calibrated], drawn: &[Drawn], draws: &[Calibrated]) -> Result<Vec<Calibrated>> {
+    let of = |((first, drawn), draw): ((&Calibrated, &Drawn), &Calibrated)| {
         let same = first.clamps == draw.clamps && first.contribution == draw.contribution;
-        let mean = |(before, more): (&Noise, &Noise)| {
-            let before: Vec<Noise> = match before {
-                Noise::Mean(mean) => mean.draws().collect(),
-                one => vec![one.clone()],
-            };
-            Mean::new(&before.iter().chain([more]).collect::<Vec<_>>()).map(Noise::Mean)
-        };
-        let noise = first.noise.iter().zip(&draw.noise).map(mean).collect::<Option<Vec<_>>>();
+        let all =
+            |(before, more): (&Vec<Noise>, &Noise)| Noise::together(&[before, std::slice::from_ref(more)].concat());
+        let noise = drawn.noises().iter().zip(&draw.noise).map(all).collect::<Option<Vec<_>>>();
         let noise = noise.filter(|_| same).ok_or_else(|| Error::internal("a second draw of other numbers"))?;
         Ok(Calibrated { noise, charge: draw.charge, shares: draw.shares.clone(), ..first.clone() })
     };
-    first.iter().zip(draws).map(of).collect()
+    first.iter().zip(drawn).zip(draws).map(of).collect()
 }

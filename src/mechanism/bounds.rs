@@ -20,6 +20,7 @@ use super::{Calibrated, Noise, Price, Selection, Uncalibrated, calibrate};
 use crate::algebra::{
     Bounds, Contribution, Family, MOST_GROUPS, Measure, Output, Probe, Quantity, Release, group_edges, total_edges,
 };
+use std::ops::Range;
 
 /// What a probe released, as it is kept.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -79,30 +80,28 @@ impl Found {
     /// What units have thins out and seldom has gaps. So beside buckets that have units, fewer are enough: to take noise for them there moves a bound
     /// by little.
     fn extend(&self, seen: &mut [bool], ends: &[f64]) {
+        let beside = |seen: &[bool], window: &Range<usize>| {
+            let is_seen = |at: usize| at < seen.len() && seen[at] && ends[at].signum() == ends[window.start].signum();
+            window.start.checked_sub(1).is_some_and(is_seen) || is_seen(window.end)
+        };
         let more = |seen: &[bool]| {
-            for length in 1..=NEAR.min(seen.len()) {
-                for first in 0..=seen.len() - length {
-                    let window = first..first + length;
-                    let beside =
-                        |at: usize| seen.get(at).copied().unwrap_or(false) && ends[at].signum() == ends[first].signum();
-                    let is_beside = first.checked_sub(1).is_some_and(beside) || beside(window.end);
-                    let one_sign = ends[first].signum() == ends[window.end - 1].signum();
-                    let sum: f64 = self.counts[window.clone()].iter().map(|count| *count as f64).sum();
-                    let is_new = !seen[window.clone()].contains(&true);
-                    if is_beside
-                        && one_sign
-                        && is_new
-                        && sum > NEAR_DEVIATIONS * self.deviation * (length as f64).sqrt()
-                    {
-                        return Some(window);
-                    }
-                }
-            }
-            None
+            let mut all = (1..=NEAR).flat_map(|length| windows(seen.len(), length));
+            let is_more = |window: &Range<usize>| {
+                let least = NEAR_DEVIATIONS * self.deviation * (window.len() as f64).sqrt();
+                beside(seen, window) && self.is_above(least, window, seen, ends)
+            };
+            all.find(is_more)
         };
         while let Some(window) = more(seen) {
             seen[window].fill(true);
         }
+    }
+
+    /// Whether buckets of one sign, none of which was seen before, have more units together than this.
+    fn is_above(&self, least: f64, window: &Range<usize>, seen: &[bool], ends: &[f64]) -> bool {
+        let sum: f64 = self.counts[window.clone()].iter().map(|count| *count as f64).sum();
+        let is_new = !seen[window.clone()].contains(&true);
+        is_new && ends[window.start].signum() == ends[window.end - 1].signum() && sum > least
     }
 
     /// The numbers of units that are no mere noise: those of buckets which, alone or with neighbours that are not there alone, have more than noise
@@ -110,16 +109,10 @@ impl Found {
     /// buckets tell neighbours: those of one sign.
     fn units(&self, ends: &[f64]) -> Vec<f64> {
         let mut seen = vec![false; self.counts.len()];
-        for length in 1..=WINDOW.min(self.counts.len()) {
+        for length in 1..=WINDOW {
             let least = if length == 1 { self.width } else { DEVIATIONS * self.deviation * (length as f64).sqrt() };
-            for first in 0..=self.counts.len() - length {
-                let window = first..first + length;
-                let one_sign = ends[first].signum() == ends[first + length - 1].signum();
-                let is_new = !seen[window.clone()].contains(&true);
-                if one_sign
-                    && is_new
-                    && self.counts[window.clone()].iter().map(|count| *count as f64).sum::<f64>() > least
-                {
+            for window in windows(seen.len(), length) {
+                if self.is_above(least, &window, &seen, ends) {
                     seen[window].fill(true);
                 }
             }
@@ -127,6 +120,11 @@ impl Found {
         self.extend(&mut seen, ends);
         self.counts.iter().zip(seen).map(|(count, seen)| if seen { (*count as f64).max(0.0) } else { 0.0 }).collect()
     }
+}
+
+/// All runs of so many among `count`.
+fn windows(count: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..(count + 1).saturating_sub(length)).map(move |first| first..first + length)
 }
 
 /// `release` with the bounds that it lacks, by what was found, and calibrated at this price.

@@ -62,7 +62,7 @@ impl Drawn {
     /// The mean of each number's draws, or the one draw.
     pub fn together(&self) -> Released {
         let column = |(at, noises): (usize, Vec<Noise>)| {
-            let mean = Mean::new(&noises.iter().collect::<Vec<_>>());
+            let mean = Mean::new(&noises);
             let number = |cell: usize| {
                 let mut drawn = self.draws.iter().map(|draw| draw.columns[at][cell]);
                 match &mean {

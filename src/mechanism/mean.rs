@@ -29,8 +29,8 @@ const LEFT: f64 = 1e-14;
 
 impl Mean {
     /// None where there are no draws, or one of them is not of additive noise.
-    pub fn new(draws: &[&Noise]) -> Option<Mean> {
-        let draws = draws.iter().map(|noise| Counted::new((*noise).clone())).collect::<Option<Arc<[Counted]>>>()?;
+    pub fn new(draws: &[Noise]) -> Option<Mean> {
+        let draws = draws.iter().map(|noise| Counted::new(noise.clone())).collect::<Option<Arc<[Counted]>>>()?;
         // No noise at all weighs as much as a very little.
         let precisions = draws.iter().map(|counted| 1.0 / counted.noise().variance().max(1e-30)).collect();
         (!draws.is_empty()).then_some(Mean { draws, precisions })
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn mean(draws: &[Noise]) -> Mean {
-        Mean::new(&draws.iter().collect::<Vec<_>>()).unwrap()
+        Mean::new(draws).unwrap()
     }
 
     #[test]

@@ -99,6 +99,14 @@ impl Noise {
         fits.then(|| Noise::Gaussian { variance: variance.round_up() })
     }
 
+    /// That of several draws of one number together, or of the one draw. None where there are none, or several that are not all additive.
+    pub fn together(draws: &[Noise]) -> Option<Noise> {
+        match draws {
+            [one] => Some(one.clone()),
+            several => Mean::new(several).map(Noise::Mean),
+        }
+    }
+
     /// Draws what is added. Nothing is, where the number is chosen or read, or made of what was drawn.
     pub fn sampler(&self) -> Sampler {
         match self {

@@ -3,7 +3,6 @@
 use super::Noise;
 use super::choice::{Choice, Wanted};
 use super::interval::normal_quantile;
-use super::mean::Mean;
 use super::noise::Counted;
 use super::sampler::floor_sqrt;
 use super::tree::{Shape, Tree};
@@ -133,8 +132,10 @@ pub fn least_part(
 ) -> Option<Part> {
     let noisy = |atto: u128| Part::new(family, Amount::from_atto(atto)).noisy(measure, contribution);
     let fits = |atto: u128| {
-        let width = |made: Noisy| together(earlier, &made.noise).half_width(alpha) * made.clamp.lattice.step();
-        noisy(atto).is_some_and(|made| width(made) <= error)
+        noisy(atto).is_some_and(|Noisy { noise, clamp, .. }| {
+            let all = Noise::together(&[earlier, &[noise]].concat());
+            all.is_some_and(|noise| noise.half_width(alpha) * clamp.lattice.step() <= error)
+        })
     };
     // The exact interval of a mean takes a while: so the part is looked for near that with which it would be right if noise were normal.
     let known: f64 = earlier.iter().map(|noise| 1.0 / noise.variance().max(1e-30)).sum();
@@ -168,13 +169,6 @@ fn least(from: u128, precision: u128, fits: impl Fn(u128) -> bool) -> Option<u12
         if fits(middle) { high = middle } else { low = middle }
     }
     Some(high)
-}
-
-/// A draw with those that there are.
-fn together(earlier: &[Noise], drawn: &Noise) -> Noise {
-    let all: Vec<&Noise> = earlier.iter().chain([drawn]).collect();
-    let mean = (all.len() > 1).then(|| Mean::new(&all)).flatten();
-    mean.map_or_else(|| drawn.clone(), Noise::Mean)
 }
 
 /// Far beyond what leaves no noise at all: an epsilon of 1e12.

@@ -159,7 +159,11 @@ fn ipc(batch: &RecordBatch, columns: Vec<(String, usize)>, metadata: HashMap<Str
     let table =
         RecordBatch::try_new_with_options(Arc::new(Schema::new_with_metadata(fields, metadata)), arrays, &options)
             .map_err(internal)?;
-    let mut writer = StreamWriter::try_new(Vec::new(), &table.schema()).map_err(internal)?;
-    writer.write(&table).map_err(internal)?;
-    writer.into_inner().map_err(internal)
+    stream(&table).map_err(internal)
+}
+
+pub(super) fn stream(batch: &RecordBatch) -> arrow::error::Result<Vec<u8>> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+    writer.write(batch)?;
+    writer.into_inner()
 }

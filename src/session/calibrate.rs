@@ -1,7 +1,7 @@
 //! Bounds that governance finds out for all accounts of a dataset, ahead of their questions.
 
 use super::answer::{kept_bounds, probed};
-use super::{Session, busy, digest};
+use super::{Session, busy, digest, scope};
 use crate::accounting::{Charge, Reservation};
 use crate::engine::{Engine, Fixed, Prepared};
 use crate::error::{Code, Error, Result};
@@ -67,12 +67,9 @@ impl Session {
             let Reserved::Run { reservation, .. } = self.ledger.reserve(claim).await? else { return Err(busy()) };
             found = self.found((engine.clone(), statement.clone(), prepared), probes, reservation, query_id).await?;
         }
-        for at in 0..priced.releases.len() {
-            let probes = priced.open[at].iter().flat_map(|open| &open.probes);
-            let of = |asked: &Asked| found.iter().find(|(known, _)| known.key == asked.key);
-            let answers: Vec<_> = probes.filter_map(|asked| Some((asked.probe, of(asked)?.1.clone()))).collect();
-            priced.settle(at, &answers)?;
-        }
+        priced.settle_all(|_, asked| {
+            found.iter().find(|(known, _)| known.key == asked.key).map(|(_, found)| found.clone())
+        })?;
         let names = Names { dataset: engine.dataset(), query: &statement.query };
         let release = |note: proto::ReleaseNote| {
             let keys = note.key_columns.into_iter().map(|key| key.expression).collect::<Vec<_>>().join(", ");
@@ -102,7 +99,7 @@ impl Session {
         let plan = move || {
             let dataset = engine.dataset();
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
-            let scope = format!("{} {}", dataset.name, dataset.policy_version);
+            let scope = scope(dataset);
             let (rules, grant, pure_is_over) = (&dataset.rules, &pool.grant, pool.pure_is_over());
             let case =
                 Case { statement: &statement, ask: &ask, rules, grant, pure_is_over, scope: &scope, known: &known };

@@ -1,16 +1,16 @@
 //! What is kept with an answer so that it can be made more accurate: the question as it was asked, the key of its samples, and all draws.
 
+use super::answer::stream;
 use super::{Planned, digest};
 use crate::accounting::Grant;
 use crate::error::{Error, Result};
 use crate::governance::{Ask, Priced};
 use crate::hex::hex;
-use crate::mechanism::{Calibrated, Draw, Drawn, Found, Mean, Noise};
+use crate::mechanism::{Calibrated, Draw, Drawn, Found, Noise};
 use crate::num::Amount;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -86,11 +86,7 @@ impl Kept {
     /// The releases with the noise that they have by now.
     pub fn noisy(&self, first: &[Calibrated]) -> Vec<Calibrated> {
         let noisy = |(made, drawn): (&Calibrated, &Drawn)| {
-            let together = |noises: Vec<Noise>| match noises.as_slice() {
-                [one] => Some(one.clone()),
-                several => Mean::new(&several.iter().collect::<Vec<_>>()).map(Noise::Mean),
-            };
-            let noise = drawn.noises().into_iter().filter_map(together).collect();
+            let noise = drawn.noises().iter().filter_map(|noises| Noise::together(noises)).collect();
             Calibrated { noise, ..made.clone() }
         };
         first.iter().zip(&self.releases).map(noisy).collect()
@@ -153,10 +149,8 @@ fn write_keys(keys: &[ArrayRef]) -> Result<Vec<u8>> {
     let internal = |e: arrow::error::ArrowError| Error::internal(e.to_string());
     let fields = keys.iter().enumerate().map(|(at, key)| Field::new(at.to_string(), key.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let batch = RecordBatch::try_new(schema.clone(), keys.to_vec()).map_err(internal)?;
-    let mut writer = StreamWriter::try_new(Vec::new(), &schema).map_err(internal)?;
-    writer.write(&batch).map_err(internal)?;
-    writer.into_inner().map_err(internal)
+    let batch = RecordBatch::try_new(schema, keys.to_vec()).map_err(internal)?;
+    stream(&batch).map_err(internal)
 }
 
 fn read_keys(bytes: &[u8]) -> Option<Vec<ArrayRef>> {

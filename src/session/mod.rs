@@ -239,7 +239,7 @@ impl Session {
         let plan = move || {
             let dataset = engine.dataset();
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
-            let scope = format!("{} {}", dataset.name, dataset.policy_version);
+            let scope = scope(dataset);
             let rules = &dataset.rules;
             let (scope, known) = (scope.as_str(), &known);
             let case = Case { statement: &statement, ask: &ask, rules, grant: &grant, pure_is_over, scope, known };
@@ -448,6 +448,11 @@ impl Session {
 
 fn named(engines: Vec<Engine>) -> Engines {
     Arc::new(engines.into_iter().map(|engine| (engine.dataset().name.clone(), Arc::new(engine))).collect())
+}
+
+/// What bounds of a dataset's tables belong to.
+fn scope(dataset: &Dataset) -> String {
+    format!("{} {}", dataset.name, dataset.policy_version)
 }
 
 fn busy() -> Error {

@@ -70,16 +70,10 @@ fn refined(
     charged: Option<Vec<u8>>,
 ) -> Result<Planned> {
     let mut first = planned.priced.clone();
-    for at in 0..first.releases.len() {
-        let probes = first.open[at].iter().flat_map(|open| &open.probes);
-        let found_for = |asked: &Vec<u8>| {
-            let found = kept.found.iter().find(|bounds| bounds.release == at && bounds.asked == *asked);
-            found.map(|bounds| bounds.found.clone())
-        };
-        let found: Vec<_> = probes.filter_map(|asked| Some((asked.probe, found_for(&asked.key)?))).collect();
-        first.settle(at, &found)?;
-        first.open[at] = first.open[at].as_ref().map(|open| open.answered(&found));
-    }
+    first.settle_all(|at, asked| {
+        let found = kept.found.iter().find(|bounds| bounds.release == at && bounds.asked == asked.key);
+        found.map(|bounds| bounds.found.clone())
+    })?;
     if planned.digest() != kept.question || bounded(&first.releases) != kept.bounded {
         let message = "the data, the policy or the server has changed since this answer was made, so that another draw would be of other numbers: ask the question anew";
         return Err(Error::new(Code::InvalidRequest, message));
