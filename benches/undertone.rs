@@ -22,7 +22,7 @@ use undertone::accounting::{Charge, Grant};
 use undertone::catalog::{self, ReaderOptions, session};
 use undertone::engine::Engine;
 use undertone::governance::Ask;
-use undertone::ledger::{Account, Claim, Ledger, Setting};
+use undertone::ledger::{Account, Claim, Ledger, Location, Setting};
 use undertone::mechanism::{Coins, Noise};
 use undertone::session::{Limits, Session};
 
@@ -94,7 +94,7 @@ fn account() -> Account {
 }
 
 async fn ledger(path: &Path) -> Ledger {
-    let ledger = Ledger::open(path).await.unwrap();
+    let ledger = Ledger::open(&Location::Sqlite(path.to_owned())).await.unwrap();
     let grant = Grant::new("1e12".parse().unwrap(), "1e-6".parse().unwrap());
     ledger
         .apply(vec![Setting { account: Account::pool("bench"), grant }, Setting { account: account(), grant }])

@@ -29,7 +29,7 @@ use undertone::accounting::Grant;
 use undertone::catalog::{self, ReaderOptions, session};
 use undertone::engine::Engine;
 use undertone::governance::{Ask, bound_in_words};
-use undertone::ledger::{Account, Ledger, Setting};
+use undertone::ledger::{Account, Ledger, Location, Setting};
 use undertone::proto::{self, ChosenBound};
 use undertone::session::{Limits, Session};
 
@@ -81,7 +81,7 @@ pub async fn serve(files: &[PathBuf], settings: Vec<Setting>, ledger: &Path) -> 
         let dataset = catalog::load(file, &state).await.unwrap();
         engines.push(Engine::new(dataset, options.clone(), 0).unwrap());
     }
-    let ledger = Ledger::open(ledger).await.unwrap();
+    let ledger = Ledger::open(&Location::Sqlite(ledger.to_owned())).await.unwrap();
     ledger.apply(settings).await.unwrap();
     let limits = Limits {
         deadline: Duration::from_secs(600),

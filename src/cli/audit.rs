@@ -3,7 +3,7 @@
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
-use crate::ledger::{Account, Balance, Chain, Entry, Ledger, Recomputed, replay};
+use crate::ledger::{Account, Balance, Chain, Entry, Ledger, Location, Recomputed, replay};
 use crate::server;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampSecondArray};
 use clap::ValueEnum;
@@ -22,11 +22,11 @@ pub enum LogFormat {
 }
 
 async fn ledger(config: &Path) -> Result<Ledger> {
-    let path = server::load(config)?.ledger.path;
-    if !path.exists() {
-        return Err(Error::configuration(format!("there is no ledger {}", path.display())));
+    let location = server::load(config)?.ledger()?;
+    match &location {
+        Location::Sqlite(path) if !path.exists() => Err(Error::configuration(format!("there is no ledger {location}"))),
+        _ => Ledger::open(&location).await,
     }
-    Ledger::open(&path).await
 }
 
 /// Recomputes the chain and every balance from the entries, and compares them with the accounts of a ledger: what was found, in words.

@@ -173,6 +173,11 @@ enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// Look after the ledger.
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
     /// Generate a dataset, serve it, and hold a short session with it.
     Demo(demo::DemoArgs),
 }
@@ -197,6 +202,19 @@ enum AuditCommand {
         /// Write there instead of to standard output.
         #[arg(long, short)]
         output: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum LedgerCommand {
+    /// Go on with this machine's clock where it is behind the ledger's last entry, because that was written by a wrong one.
+    AcceptClock {
+        /// The configuration that names the ledger.
+        #[arg(long)]
+        config: PathBuf,
+        /// Why; it goes into the audit log.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -415,9 +433,13 @@ async fn run(command: Command) -> Result<()> {
             }
         }
         Command::Unfreeze { config, dataset, principal, reason } => {
-            let ledger = Ledger::open(&crate::server::load(&config)?.ledger.path).await?;
+            let ledger = Ledger::open(&crate::server::load(&config)?.ledger()?).await?;
             ledger.unfreeze(&dataset, &principal, &reason).await?;
             show(format!("'{principal}' may ask about '{dataset}' again\n"))
+        }
+        Command::Ledger { command: LedgerCommand::AcceptClock { config, reason } } => {
+            Ledger::open(&crate::server::load(&config)?.ledger()?).await?.accept_clock(&reason).await?;
+            show("the ledger goes by this machine's clock again\n")
         }
         Command::Demo(args) => demo::demo(args).await,
     }

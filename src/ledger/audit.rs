@@ -7,14 +7,14 @@ use crate::hex::{hex, unhex};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 /// The hash before the first entry.
 const GENESIS: [u8; 32] = [0; 32];
 
 /// Appends an entry in the caller's transaction. `body` is a JSON object without data values.
-pub async fn append(db: &mut SqliteConnection, at: i64, kind: &str, body: &serde_json::Value) -> sqlx::Result<()> {
+pub async fn append(db: &mut AnyConnection, at: i64, kind: &str, body: &serde_json::Value) -> sqlx::Result<()> {
     let last = sqlx::query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(&mut *db).await?;
     let (seq, previous) = match last {
         Some(row) => (row.try_get::<i64, _>(0)? + 1, row.try_get::<Vec<u8>, _>(1)?),
@@ -22,7 +22,7 @@ pub async fn append(db: &mut SqliteConnection, at: i64, kind: &str, body: &serde
     };
     let body = body.to_string();
     let hash = link(&previous, seq, at, kind, &body);
-    sqlx::query("INSERT INTO audit (seq, at, kind, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO audit (seq, at, kind, body, previous, hash) VALUES ($1, $2, $3, $4, $5, $6)")
         .bind(seq)
         .bind(at)
         .bind(kind)
@@ -32,6 +32,12 @@ pub async fn append(db: &mut SqliteConnection, at: i64, kind: &str, body: &serde
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// When the last entry was made; 0 where there is none.
+pub async fn last_at(db: &mut AnyConnection) -> sqlx::Result<i64> {
+    let at = sqlx::query_scalar("SELECT at FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(db).await?;
+    Ok(at.unwrap_or_default())
 }
 
 fn link(previous: &[u8], seq: i64, at: i64, kind: &str, body: &str) -> Vec<u8> {
@@ -71,7 +77,7 @@ struct Line {
 }
 
 impl Entry {
-    fn of(row: &SqliteRow) -> sqlx::Result<Entry> {
+    fn of(row: &AnyRow) -> sqlx::Result<Entry> {
         Ok(Entry {
             seq: row.try_get("seq")?,
             at: row.try_get("at")?,
@@ -105,7 +111,7 @@ impl Entry {
 }
 
 /// All entries in their order.
-pub async fn entries(db: &mut SqliteConnection) -> sqlx::Result<Vec<Entry>> {
+pub async fn entries(db: &mut AnyConnection) -> sqlx::Result<Vec<Entry>> {
     let rows = sqlx::query("SELECT seq, at, kind, body, previous, hash FROM audit ORDER BY seq").fetch(db);
     rows.and_then(async |row| Entry::of(&row)).try_collect().await
 }
@@ -140,7 +146,7 @@ impl Chain {
 }
 
 /// Walks the whole chain: the number of entries, or the first one that does not fit.
-pub async fn verify(db: &mut SqliteConnection) -> sqlx::Result<Result<i64, i64>> {
+pub async fn verify(db: &mut AnyConnection) -> sqlx::Result<Result<i64, i64>> {
     let mut chain = Chain::default();
     let mut rows = sqlx::query("SELECT seq, at, kind, body, previous, hash FROM audit ORDER BY seq").fetch(db);
     while let Some(row) = rows.try_next().await? {

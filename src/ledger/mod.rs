@@ -15,20 +15,33 @@
 //! server may be a failure too: a principal who lost more than [`MAX_LOST`] reservations is frozen at the next start. This is outside
 //! epsilon; receipts say so.
 //!
-//! *The file.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`]. All balances follow from
+//! *The log.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`]. All balances follow from
 //! the entries alone; see [`replay()`].
 //! The ledger fails closed: where it cannot be written, nothing is answered.
 
 mod audit;
+mod handle;
 mod replay;
-mod sqlite;
 mod statements;
+mod store;
+mod writer;
 
 pub use audit::{Chain, Entry};
+pub use handle::Ledger;
 pub use replay::{Recomputed, replay};
-pub use sqlite::Ledger;
+pub use store::Location;
 
 use crate::accounting::{Charge, Grant, Reservation, Spent};
+use crate::error::{Code, Error};
+
+/// Every database error means the same to a client: nothing is answered.
+fn unavailable(e: sqlx::Error) -> Error {
+    tracing::error!(error = %e, "ledger");
+    Error::new(
+        Code::LedgerUnavailable,
+        "the ledger cannot be read or written, so nothing is answered; the operator's log has the cause. Whether this was charged can be found out by asking again under the same query id",
+    )
+}
 
 /// Runs of one reservation, crashes included.
 pub const MAX_ATTEMPTS: i64 = 3;

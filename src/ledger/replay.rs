@@ -58,7 +58,7 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
             accounts.iter_mut().filter(of_principal).for_each(|(_, known)| known.frozen = entry.kind == "freeze");
         }
         // They change no balance.
-        "reuse" | "resume" | "answer" | "bounds" | "failure" => {}
+        "reuse" | "resume" | "answer" | "bounds" | "failure" | "clock" => {}
         _ => return None,
     }
     Some(())

@@ -1,14 +1,16 @@
 //! The ledger's rules as statements within the writer's transaction. Each either does all it says or returns an error, and
 //! then the writer takes back what it did.
 
-use super::{Account, Answered, Balance, Claim, FoundBounds, MAX_ATTEMPTS, MAX_LOST, Setting, StoredAnswer, audit};
+use super::{
+    Account, Answered, Balance, Claim, FoundBounds, MAX_ATTEMPTS, MAX_LOST, Setting, StoredAnswer, audit, unavailable,
+};
 use crate::accounting::{Charge, Grant, Spent};
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::num::Amount;
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 /// What a claim came to, before it is durable.
 pub enum Decision {
@@ -21,21 +23,12 @@ pub enum Decision {
     GivenUp,
 }
 
-/// Every database error means the same to a client: nothing is answered.
-pub fn unavailable(e: sqlx::Error) -> Error {
-    tracing::error!(error = %e, "ledger");
-    Error::new(
-        Code::LedgerUnavailable,
-        "the ledger cannot be read or written, so nothing is answered; the operator's log has the cause",
-    )
-}
-
 fn damaged() -> Error {
     tracing::error!("ledger holds an amount that cannot be read");
     Error::new(Code::LedgerUnavailable, "the ledger is damaged, so nothing is answered")
 }
 
-fn amount(row: &SqliteRow, column: &str) -> Result<Amount> {
+fn amount(row: &AnyRow, column: &str) -> Result<Amount> {
     let text: String = row.try_get(column).map_err(unavailable)?;
     parse(&text)
 }
@@ -44,7 +37,12 @@ fn parse(text: &str) -> Result<Amount> {
     Amount::written(text).ok_or_else(damaged)
 }
 
-fn balance(row: &SqliteRow) -> Result<Balance> {
+/// 1 or 0.
+fn flag(row: &AnyRow, column: &str) -> Result<bool> {
+    row.try_get::<i64, _>(column).map(|flag| flag != 0).map_err(unavailable)
+}
+
+fn balance(row: &AnyRow) -> Result<Balance> {
     let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
     let spent: Option<String> = row.try_get("spent_epsilon").map_err(unavailable)?;
     let total = Charge {
@@ -62,41 +60,42 @@ fn balance(row: &SqliteRow) -> Result<Balance> {
             rho_limit: amount(row, "rho_limit")?,
         },
         spent: Spent { total, charges: charges.unsigned_abs() },
-        frozen: row.try_get("frozen").map_err(unavailable)?,
+        frozen: flag(row, "frozen")?,
     })
 }
 
 /// All active accounts, pools included.
-pub async fn balances(db: &mut SqliteConnection) -> Result<Vec<Balance>> {
+pub async fn balances(db: &mut AnyConnection) -> Result<Vec<Balance>> {
     let rows =
         sqlx::query("SELECT * FROM accounts WHERE active = 1 ORDER BY dataset, principal, purpose").fetch_all(db).await;
     rows.map_err(unavailable)?.iter().map(balance).collect()
 }
 
 /// All accounts, those whose grant was withdrawn too, and whether it is in force.
-pub async fn all_balances(db: &mut SqliteConnection) -> Result<Vec<(Balance, bool)>> {
+pub async fn all_balances(db: &mut AnyConnection) -> Result<Vec<(Balance, bool)>> {
     let rows = sqlx::query("SELECT * FROM accounts ORDER BY dataset, principal, purpose").fetch_all(db).await;
-    let read = |row: &SqliteRow| Ok((balance(row)?, row.try_get("active").map_err(unavailable)?));
+    let read = |row: &AnyRow| Ok((balance(row)?, flag(row, "active")?));
     rows.map_err(unavailable)?.iter().map(read).collect()
 }
 
-async fn find(db: &mut SqliteConnection, account: &Account) -> Result<Option<Balance>> {
-    let row = sqlx::query("SELECT * FROM accounts WHERE dataset = ? AND principal = ? AND purpose = ? AND active = 1")
-        .bind(&account.dataset)
-        .bind(&account.principal)
-        .bind(&account.purpose)
-        .fetch_optional(db)
-        .await;
+async fn find(db: &mut AnyConnection, account: &Account) -> Result<Option<Balance>> {
+    let row =
+        sqlx::query("SELECT * FROM accounts WHERE dataset = $1 AND principal = $2 AND purpose = $3 AND active = 1")
+            .bind(&account.dataset)
+            .bind(&account.principal)
+            .bind(&account.purpose)
+            .fetch_optional(db)
+            .await;
     row.map_err(unavailable)?.as_ref().map(balance).transpose()
 }
 
 /// Makes the accounts those of `settings`. What was spent stays whatever the new limits are; an account that is not named any
 /// more can spend nothing, and finds its spending again if it is named later.
-pub async fn apply(db: &mut SqliteConnection, now: i64, settings: &[Setting]) -> Result<()> {
+pub async fn apply(db: &mut AnyConnection, now: i64, settings: &[Setting]) -> Result<()> {
     let before = balances(db).await?;
     for old in before.iter().filter(|old| !settings.iter().any(|s| s.account == old.account)) {
         let account = &old.account;
-        sqlx::query("UPDATE accounts SET active = 0 WHERE dataset = ? AND principal = ? AND purpose = ?")
+        sqlx::query("UPDATE accounts SET active = 0 WHERE dataset = $1 AND principal = $2 AND purpose = $3")
             .bind(&account.dataset)
             .bind(&account.principal)
             .bind(&account.purpose)
@@ -112,9 +111,9 @@ pub async fn apply(db: &mut SqliteConnection, now: i64, settings: &[Setting]) ->
         sqlx::query(
             "INSERT INTO accounts (dataset, principal, purpose, active, epsilon, delta_key, delta_conversion, rho_limit,
                                    spent_epsilon, spent_rho, spent_delta, charges, frozen)
-             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, '0', '0', '0', 0,
-                     (SELECT coalesce(max(frozen), 0) FROM accounts WHERE dataset = ?1 AND principal = ?2))
-             ON CONFLICT DO UPDATE SET active = 1, epsilon = excluded.epsilon, delta_key = excluded.delta_key,
+             VALUES ($1, $2, $3, 1, $4, $5, $6, $7, '0', '0', '0', 0,
+                     (SELECT coalesce(max(frozen), 0) FROM accounts WHERE dataset = $1 AND principal = $2))
+             ON CONFLICT (dataset, principal, purpose) DO UPDATE SET active = 1, epsilon = excluded.epsilon, delta_key = excluded.delta_key,
              delta_conversion = excluded.delta_conversion, rho_limit = excluded.rho_limit",
         )
         .bind(&account.dataset)
@@ -142,7 +141,7 @@ fn named(account: &Account) -> serde_json::Value {
     }
 }
 
-fn stored(row: &SqliteRow) -> Result<StoredAnswer> {
+fn stored(row: &AnyRow) -> Result<StoredAnswer> {
     let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
     Ok(StoredAnswer {
         query_id: text("query_id")?,
@@ -152,22 +151,22 @@ fn stored(row: &SqliteRow) -> Result<StoredAnswer> {
 }
 
 /// A charge, with the answer that stands under its query id.
-async fn charge(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<SqliteRow>> {
+async fn charge(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<Option<AnyRow>> {
     let row = sqlx::query(
         "SELECT mine.query_id, mine.dataset, mine.principal, mine.purpose, mine.request, mine.question, mine.releases, mine.state, mine.attempts,
                 mine.charged_at, mine.pool_epsilon, mine.pool_rho, coalesce(mine.answer, other.answer) AS bytes
          FROM charges mine LEFT JOIN charges other ON other.principal = mine.principal AND other.query_id = mine.same_as
-         WHERE mine.principal = ? AND mine.query_id = ?",
+         WHERE mine.principal = $1 AND mine.query_id = $2",
     );
     row.bind(principal).bind(query_id).fetch_optional(db).await.map_err(unavailable)
 }
 
-fn state(row: &SqliteRow) -> Result<String> {
+fn state(row: &AnyRow) -> Result<String> {
     row.try_get("state").map_err(unavailable)
 }
 
 /// The answer under a query id of this principal, if it was committed.
-pub async fn answer(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
+pub async fn answer(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
     match charge(db, principal, query_id).await? {
         Some(row) if state(&row)? == "answered" => stored(&row).map(Some),
         _ => Ok(None),
@@ -175,18 +174,18 @@ pub async fn answer(db: &mut SqliteConnection, principal: &str, query_id: &str) 
 }
 
 /// What is needed to draw once more for an answer under a query id.
-pub async fn drawn(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
+pub async fn drawn(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
     let row = sqlx::query(
         "SELECT paid.drawn FROM charges mine
          JOIN charges paid ON paid.principal = mine.principal AND paid.query_id = coalesce(mine.same_as, mine.query_id)
-         WHERE mine.principal = ? AND mine.query_id = ? AND mine.state = 'answered'",
+         WHERE mine.principal = $1 AND mine.query_id = $2 AND mine.state = 'answered'",
     );
     let row = row.bind(principal).bind(query_id).fetch_optional(db).await.map_err(unavailable)?;
     row.map(|row| row.try_get("drawn").map_err(unavailable)).transpose()
 }
 
 /// The question that was charged under a query id and is not answered yet.
-pub async fn charged(db: &mut SqliteConnection, principal: &str, query_id: &str) -> Result<Option<Vec<u8>>> {
+pub async fn charged(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<Option<Vec<u8>>> {
     let row = charge(db, principal, query_id).await?;
     row.filter(|row| state(row).is_ok_and(|state| state == "reserved"))
         .map(|row| row.try_get("question").map_err(unavailable))
@@ -195,7 +194,7 @@ pub async fn charged(db: &mut SqliteConnection, principal: &str, query_id: &str)
 
 /// The committed answer to this very request under this query id, if there is one.
 pub async fn replay(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     principal: &str,
     query_id: &str,
     request: &[u8],
@@ -205,7 +204,7 @@ pub async fn replay(
     if state(&row)? == "answered" { stored(&row).map(Some) } else { Ok(None) }
 }
 
-fn same_request(row: &SqliteRow, query_id: &str, request: &[u8]) -> Result<()> {
+fn same_request(row: &AnyRow, query_id: &str, request: &[u8]) -> Result<()> {
     let known: Vec<u8> = row.try_get("request").map_err(unavailable)?;
     if known == request {
         return Ok(());
@@ -219,7 +218,7 @@ fn same_request(row: &SqliteRow, query_id: &str, request: &[u8]) -> Result<()> {
 }
 
 /// Decides a claim and debits every account in its scope, or none.
-pub async fn reserve(db: &mut SqliteConnection, now: i64, claim: &Claim) -> Result<Decision> {
+pub async fn reserve(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<Decision> {
     let known = charge(db, &claim.account.principal, &claim.query_id).await?;
     if let Some(row) = known {
         return again(db, now, claim, &row).await;
@@ -275,7 +274,7 @@ enum Paid<'a> {
     Before(&'a str),
 }
 
-async fn insert(db: &mut SqliteConnection, now: i64, claim: &Claim, paid: Paid<'_>) -> Result<()> {
+async fn insert(db: &mut AnyConnection, now: i64, claim: &Claim, paid: Paid<'_>) -> Result<()> {
     let (charge, state, same_as) = match &paid {
         Paid::Now => (claim.charge, "reserved", None),
         Paid::Before(query_id) => (Charge::NOTHING, "answered", Some(*query_id)),
@@ -284,7 +283,7 @@ async fn insert(db: &mut SqliteConnection, now: i64, claim: &Claim, paid: Paid<'
     sqlx::query(
         "INSERT INTO charges (principal, query_id, dataset, purpose, request, question, releases, epsilon, rho, delta,
                               state, attempts, charged_at, same_as, pool_epsilon, pool_rho)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14, $15)",
     )
     .bind(&claim.account.principal)
     .bind(&claim.query_id)
@@ -309,7 +308,7 @@ async fn insert(db: &mut SqliteConnection, now: i64, claim: &Claim, paid: Paid<'
 
 /// Whether what the pool paid is what a claim takes of it now: less was to be paid while governance's bounds were still to be bought, and more is drawn once
 /// they are.
-fn covers(row: &SqliteRow, claim: &Claim) -> Result<bool> {
+fn covers(row: &AnyRow, claim: &Claim) -> Result<bool> {
     let Some(rho) = row.try_get::<Option<String>, _>("pool_rho").map_err(unavailable)? else { return Ok(true) };
     let epsilon: Option<String> = row.try_get("pool_epsilon").map_err(unavailable)?;
     let (rho, epsilon) = (parse(&rho)?, epsilon.as_deref().map(parse).transpose()?);
@@ -318,7 +317,7 @@ fn covers(row: &SqliteRow, claim: &Claim) -> Result<bool> {
 }
 
 /// The same query id again: replay, resume or give up; never a second charge.
-async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteRow) -> Result<Decision> {
+async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) -> Result<Decision> {
     same_request(row, &claim.query_id, &claim.request)?;
     let attempts: i64 = row.try_get("attempts").map_err(unavailable)?;
     match state(row)?.as_str() {
@@ -336,7 +335,7 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
                 fail(db, now, &claim.account.principal, &claim.query_id, false).await?;
                 return Ok(Decision::GivenUp);
             }
-            sqlx::query("UPDATE charges SET attempts = attempts + 1 WHERE principal = ? AND query_id = ?")
+            sqlx::query("UPDATE charges SET attempts = attempts + 1 WHERE principal = $1 AND query_id = $2")
                 .bind(&claim.account.principal)
                 .bind(&claim.query_id)
                 .execute(&mut *db)
@@ -359,9 +358,9 @@ async fn again(db: &mut SqliteConnection, now: i64, claim: &Claim, row: &SqliteR
     }
 }
 
-async fn earlier_answer(db: &mut SqliteConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
+async fn earlier_answer(db: &mut AnyConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
     let row = sqlx::query(
-        "SELECT query_id, dataset, principal, purpose, answer AS bytes FROM charges WHERE dataset = ? AND principal = ? AND purpose = ? AND question IN (?, ?) AND state = 'answered' AND same_as IS NULL
+        "SELECT query_id, dataset, principal, purpose, answer AS bytes FROM charges WHERE dataset = $1 AND principal = $2 AND purpose = $3 AND question IN ($4, $5) AND state = 'answered' AND same_as IS NULL
          ORDER BY charged_at, query_id LIMIT 1",
     )
     .bind(&claim.account.dataset)
@@ -374,11 +373,11 @@ async fn earlier_answer(db: &mut SqliteConnection, claim: &Claim) -> Result<Opti
     row.map_err(unavailable)?.as_ref().map(stored).transpose()
 }
 
-async fn debit(db: &mut SqliteConnection, balance: &Balance, charge: Charge) -> Result<()> {
+async fn debit(db: &mut AnyConnection, balance: &Balance, charge: Charge) -> Result<()> {
     let after = balance.spent.plus(charge).total;
     sqlx::query(
-        "UPDATE accounts SET spent_epsilon = ?, spent_rho = ?, spent_delta = ?, charges = charges + 1
-         WHERE dataset = ? AND principal = ? AND purpose = ?",
+        "UPDATE accounts SET spent_epsilon = $1, spent_rho = $2, spent_delta = $3, charges = charges + 1
+         WHERE dataset = $4 AND principal = $5 AND purpose = $6",
     )
     .bind(after.epsilon.map(|e| e.to_string()))
     .bind(after.rho.to_string())
@@ -394,14 +393,14 @@ async fn debit(db: &mut SqliteConnection, balance: &Balance, charge: Charge) -> 
 
 /// Stores the answer of a reservation. False where it is no longer reserved: then another run was first, and its bytes count.
 pub async fn commit(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     now: i64,
     principal: &str,
     query_id: &str,
     Answered { bytes, bounds, drawn }: &Answered,
 ) -> Result<bool> {
     let changed = sqlx::query(
-        "UPDATE charges SET state = 'answered', answered_at = ?, answer = ?, drawn = ? WHERE principal = ? AND query_id = ? AND state = 'reserved'",
+        "UPDATE charges SET state = 'answered', answered_at = $1, answer = $2, drawn = $3 WHERE principal = $4 AND query_id = $5 AND state = 'reserved'",
     )
     .bind(now)
     .bind(bytes.as_slice())
@@ -425,14 +424,14 @@ pub async fn commit(
 
 /// Bounds are their account's from now on; those that it found out before stay.
 async fn keep_bounds(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     now: i64,
     (principal, query_id): (&str, &str),
     FoundBounds { asked, found, charge }: &FoundBounds,
 ) -> Result<()> {
     let kept = sqlx::query(
         "INSERT INTO bounds (dataset, principal, purpose, asked, found, query_id, found_at, epsilon, rho)
-         SELECT dataset, principal, purpose, ?1, ?2, query_id, ?3, ?6, ?7 FROM charges WHERE principal = ?4 AND query_id = ?5
+         SELECT dataset, principal, purpose, $1, $2, query_id, $3, $6, $7 FROM charges WHERE principal = $4 AND query_id = $5
          ON CONFLICT DO NOTHING",
     )
     .bind(asked.as_slice())
@@ -455,16 +454,16 @@ async fn keep_bounds(
 }
 
 /// What an account has found out about bounds.
-pub async fn bounds(db: &mut SqliteConnection, account: &Account) -> Result<Vec<FoundBounds>> {
+pub async fn bounds(db: &mut AnyConnection, account: &Account) -> Result<Vec<FoundBounds>> {
     let rows = sqlx::query(
-        "SELECT asked, found, epsilon, rho FROM bounds WHERE dataset = ? AND principal = ? AND purpose = ?",
+        "SELECT asked, found, epsilon, rho FROM bounds WHERE dataset = $1 AND principal = $2 AND purpose = $3",
     )
     .bind(&account.dataset)
     .bind(&account.principal)
     .bind(&account.purpose)
     .fetch_all(db)
     .await;
-    let found = |row: &SqliteRow| {
+    let found = |row: &AnyRow| {
         let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(unavailable);
         let [epsilon, rho] = [text("epsilon")?, text("rho")?].map(|text| text.as_deref().map(parse).transpose());
         let (epsilon, rho) = (epsilon?, rho?);
@@ -480,9 +479,9 @@ pub async fn bounds(db: &mut SqliteConnection, account: &Account) -> Result<Vec<
 /// Closes a reservation that could not be answered. It stays charged. What failed may have failed because of somebody's rows, so
 /// it must not be repeated: the principal's accounts of the dataset are frozen. A question without any release reads no
 /// private rows, and freezes nothing; neither does one whose failure follows from released values alone.
-pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id: &str, freeze: bool) -> Result<()> {
+pub async fn fail(db: &mut AnyConnection, now: i64, principal: &str, query_id: &str, freeze: bool) -> Result<()> {
     let failed = sqlx::query(
-        "UPDATE charges SET state = 'failed' WHERE principal = ? AND query_id = ? AND state = 'reserved' RETURNING dataset, releases",
+        "UPDATE charges SET state = 'failed' WHERE principal = $1 AND query_id = $2 AND state = 'reserved' RETURNING dataset, releases",
     )
     .bind(principal)
     .bind(query_id)
@@ -503,14 +502,16 @@ pub async fn fail(db: &mut SqliteConnection, now: i64, principal: &str, query_id
 /// Reservations that were lost longer ago than this are not held against anybody.
 const LOST_SECONDS: i64 = 86_400;
 
-/// Called once when a server starts, before it asks anything. What is reserved now was lost by an earlier one: of each principal a few
-/// may be asked again under their query ids; who lost many may be the cause, and is frozen.
-pub async fn begin(db: &mut SqliteConnection, now: i64) -> Result<()> {
+/// What was reserved longer ago than this many seconds, and is not closed, was lost by its server. Of each principal a few may be asked again under their
+/// query ids; who lost many may be the cause, and is frozen.
+pub async fn lost(db: &mut AnyConnection, now: i64, older_than: i64) -> Result<()> {
     let lost = sqlx::query(
-        "SELECT dataset, principal, count(*) AS lost FROM charges WHERE state = 'reserved' AND releases > 0 AND charged_at > ? AND principal <> ''
-         GROUP BY dataset, principal HAVING count(*) > ?",
+        "SELECT dataset, principal, count(*) AS lost FROM charges
+         WHERE state = 'reserved' AND releases > 0 AND charged_at > $1 AND charged_at <= $2 AND principal <> ''
+         GROUP BY dataset, principal HAVING count(*) > $3",
     )
     .bind(now - LOST_SECONDS)
+    .bind(now - older_than)
     .bind(MAX_LOST)
     .fetch_all(&mut *db)
     .await
@@ -528,12 +529,12 @@ pub async fn begin(db: &mut SqliteConnection, now: i64) -> Result<()> {
 }
 
 /// Lets a principal ask again. What was lost before stays charged and is closed.
-pub async fn unfreeze(db: &mut SqliteConnection, now: i64, dataset: &str, principal: &str, reason: &str) -> Result<()> {
+pub async fn unfreeze(db: &mut AnyConnection, now: i64, dataset: &str, principal: &str, reason: &str) -> Result<()> {
     if set_frozen(db, dataset, principal, false).await? == 0 {
         let message = format!("no account of '{principal}' on dataset '{dataset}' is frozen");
         return Err(Error::new(Code::NoGrant, message));
     }
-    sqlx::query("UPDATE charges SET state = 'failed' WHERE dataset = ? AND principal = ? AND state = 'reserved'")
+    sqlx::query("UPDATE charges SET state = 'failed' WHERE dataset = $1 AND principal = $2 AND state = 'reserved'")
         .bind(dataset)
         .bind(principal)
         .execute(&mut *db)
@@ -544,9 +545,9 @@ pub async fn unfreeze(db: &mut SqliteConnection, now: i64, dataset: &str, princi
 }
 
 /// Freezes or thaws all accounts of a principal on a dataset: the number of those that changed.
-async fn set_frozen(db: &mut SqliteConnection, dataset: &str, principal: &str, frozen: bool) -> Result<u64> {
-    let changed = sqlx::query("UPDATE accounts SET frozen = ?1 WHERE dataset = ?2 AND principal = ?3 AND frozen <> ?1")
-        .bind(frozen)
+async fn set_frozen(db: &mut AnyConnection, dataset: &str, principal: &str, frozen: bool) -> Result<u64> {
+    let changed = sqlx::query("UPDATE accounts SET frozen = $1 WHERE dataset = $2 AND principal = $3 AND frozen <> $1")
+        .bind(i64::from(frozen))
         .bind(dataset)
         .bind(principal)
         .execute(db)

@@ -3,7 +3,7 @@
 use crate::accounting::Grant;
 use crate::catalog::{Dataset, ReaderOptions, SpillOptions};
 use crate::error::{Error, Result};
-use crate::ledger::{Account, Setting};
+use crate::ledger::{Account, Location, Setting};
 use crate::num::Amount;
 use crate::session::Limits;
 use serde::Deserialize;
@@ -80,7 +80,10 @@ impl Default for ServerSection {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerSection {
-    pub path: PathBuf,
+    /// A SQLite file.
+    pub path: Option<PathBuf>,
+    /// In its place, a PostgreSQL database that several servers share.
+    pub url: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -146,7 +149,7 @@ pub fn load(path: &Path) -> Result<Config> {
     config.check().map_err(|e| fail(e.message))?;
     let base = path.parent().unwrap_or(Path::new("."));
     config.path = path.to_owned();
-    config.ledger.path = base.join(&config.ledger.path);
+    config.ledger.path = config.ledger.path.map(|path| base.join(path));
     config.engine.spill_directory = config.engine.spill_directory.map(|directory| base.join(directory));
     if let Some(tls) = &mut config.server.tls {
         tls.certificate = base.join(&tls.certificate);
@@ -171,6 +174,7 @@ impl Config {
             return fail("server limits must be above 0".into());
         }
         self.check_address(self.server.listen)?;
+        self.ledger()?;
         let EngineSection { memory_mib_per_query: memory, spill_directory, spill_mib_per_query: spill, .. } =
             &self.engine;
         let engine = &self.engine;
@@ -248,6 +252,19 @@ impl Config {
             false => Err(Error::configuration(format!(
                 "listen address {address} is not loopback, and tokens must not travel in clear text: set [server.tls], or allow_plaintext where something in front encrypts"
             ))),
+        }
+    }
+
+    /// Where charges, answers and audit entries are.
+    pub fn ledger(&self) -> Result<Location> {
+        let of_postgres = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        match &self.ledger {
+            LedgerSection { path: Some(path), url: None } => Ok(Location::Sqlite(path.clone())),
+            LedgerSection { path: None, url: Some(url) } if of_postgres(url) => Ok(Location::Postgres(url.clone())),
+            LedgerSection { path: None, url: Some(_) } => {
+                Err(Error::configuration("ledger.url must begin with postgres://; for a SQLite file set ledger.path"))
+            }
+            _ => Err(Error::configuration("set either ledger.path or ledger.url")),
         }
     }
 

@@ -65,10 +65,10 @@ pub async fn start(config: &Config) -> Result<Running> {
     let datasets = open_datasets(config, |_| None).await?;
     let settings = config.settings(&datasets)?;
     let tls = config.server.tls.as_ref().map(Certificates::read).transpose()?.map(Tls::new);
-    let ledger = Ledger::open(&config.ledger.path).await?;
+    let ledger = Ledger::open(&config.ledger()?).await?;
     let entries = ledger.verify_audit().await?;
+    ledger.serve(config.limits().deadline).await?;
     ledger.apply(settings).await?;
-    ledger.begin().await?;
     tracing::info!(audit_entries = entries, datasets = datasets.len(), "ledger open");
 
     let engines = engines(datasets, config.reader_options())?;
@@ -110,6 +110,7 @@ pub async fn start(config: &Config) -> Result<Running> {
     let readiness = Readiness::new(health).await;
     let (mut followers, mut operators) = (JoinSet::new(), JoinSet::new());
     followers.spawn(state.clone().follow_schedules());
+    followers.spawn(state.clone().follow_others());
     followers.spawn(readiness.clone().follow(state.session.clone()));
     let mut operations = None;
     if let Some(wanted) = config.telemetry.listen {

@@ -118,6 +118,17 @@ impl State {
         }
     }
 
+    /// Looks for what other servers of the ledger left behind, until this one ends.
+    pub async fn follow_others(self: Arc<State>) {
+        let deadline = self.config.lock().await.limits().deadline;
+        loop {
+            tokio::time::sleep(Duration::from_secs(LOOK_AGAIN)).await;
+            if let Err(e) = self.session.ledger().lost(deadline).await {
+                tracing::error!(error = %e, "the ledger was not looked through");
+            }
+        }
+    }
+
     /// Opens the versions that are due at this moment, in time since 1970.
     pub async fn open_due(&self, now: Duration) {
         let replaced = self.config.lock().await;

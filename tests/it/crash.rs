@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use undertone::ledger::{Ledger, Location};
 
 const KILLS: usize = 200;
 const CALLERS: usize = 6;
@@ -183,7 +184,7 @@ async fn two_hundred_kills_lose_nothing_and_give_nothing_away() {
     }
     life.kill();
     let audit = audit(&ledger).await;
-    let entries = undertone::ledger::Ledger::open(&ledger).await.unwrap().verify_audit().await.unwrap();
+    let entries = Ledger::open(&Location::Sqlite(ledger.clone())).await.unwrap().verify_audit().await.unwrap();
     assert!(entries > 2 * asked.len() as i64);
     let seen = seen.lock().unwrap();
     assert_eq!(seen.different, 0, "a retry got other bytes");

@@ -13,6 +13,7 @@ mod generated;
 mod known_answers;
 mod ledger;
 mod logic;
+mod postgres;
 mod price;
 mod refine;
 mod reload;

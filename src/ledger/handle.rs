@@ -1,0 +1,205 @@
+//! What a server, or a command beside it, does with a ledger.
+
+use super::statements::{self, Decision};
+use super::writer::{self, Change, MAX_GROUP, Outcome, Work};
+use super::{
+    Account, Answered, Balance, Claim, Entry, FoundBounds, Location, Reserved, Setting, StoredAnswer, audit,
+    unavailable,
+};
+use crate::accounting::Reservation;
+use crate::error::{Code, Error, Result};
+use sqlx::AnyPool;
+use std::fs::{File, TryLockError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How long a server waits for the one before it to end.
+const HANDOVER: Duration = Duration::from_secs(5);
+
+/// A handle to the ledger; clones share the writer.
+#[derive(Clone)]
+pub struct Ledger {
+    location: Location,
+    writer: mpsc::Sender<Work>,
+    readers: AnyPool,
+    /// Held by the only server that a SQLite file has.
+    server: Arc<OnceLock<File>>,
+}
+
+impl Ledger {
+    /// Opens a ledger, and brings it to the newest version.
+    ///
+    /// Errors: `CONFIGURATION` where it cannot be opened, is no ledger or that of a newer version.
+    pub async fn open(location: &Location) -> Result<Ledger> {
+        let mut connection = location.connect().await?;
+        location.prepare(&mut connection).await?;
+        let readers = location.readers().await?;
+        let (writer, work) = mpsc::channel(4 * MAX_GROUP);
+        tokio::spawn(writer::write(location.clone(), connection, work));
+        Ok(Ledger { location: location.clone(), writer, readers, server: Arc::default() })
+    }
+
+    async fn change(&self, change: Change) -> Result<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        let gone = || Error::new(Code::LedgerUnavailable, "the ledger is closed, so nothing is answered");
+        self.writer.send(Work { change, reply }).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    }
+
+    async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Any>> {
+        self.readers.acquire().await.map_err(unavailable)
+    }
+
+    /// Makes the accounts those of `settings`; spending stays.
+    pub async fn apply(&self, settings: Vec<Setting>) -> Result<()> {
+        self.change(Change::Apply(settings)).await.map(|_| ())
+    }
+
+    /// Pays for a question, or finds that it is paid. When this returns, the charge is on disk.
+    ///
+    /// Errors: `NO_GRANT`, `ACCOUNT_FROZEN`, `BUDGET_EXHAUSTED`, `QUERY_ID_REUSED`, each without a charge; `EXECUTION_FAILED` where an earlier charge
+    /// under this query id will never be answered.
+    pub async fn reserve(&self, claim: Claim) -> Result<Reserved> {
+        match self.change(Change::Reserve(claim)).await? {
+            Outcome::Decided(Decision::Run { releases, charged_at }) => {
+                Ok(Reserved::Run { reservation: Reservation::mint(releases), charged_at })
+            }
+            Outcome::Decided(Decision::Stored(answer)) => Ok(Reserved::Stored(answer)),
+            Outcome::Decided(Decision::GivenUp) => Err(given_up()),
+            Outcome::Done => Err(Error::internal("a reservation came to nothing")),
+        }
+    }
+
+    /// Stores an answer and returns what is stored: the bytes of whichever run was first.
+    pub async fn commit(&self, principal: &str, query_id: &str, answered: Answered) -> Result<StoredAnswer> {
+        let (principal, query_id) = (principal.to_owned(), query_id.to_owned());
+        self.change(Change::Commit { principal: principal.clone(), query_id: query_id.clone(), answered }).await?;
+        self.answer(&principal, &query_id).await?.ok_or_else(given_up)
+    }
+
+    /// Closes a reservation that could not be answered; it stays charged, and the principal's accounts of the dataset are frozen.
+    ///
+    /// `freeze` is false where the failure follows from released values alone.
+    pub async fn fail(&self, principal: &str, query_id: &str, freeze: bool) -> Result<()> {
+        let (principal, query_id) = (principal.to_owned(), query_id.to_owned());
+        self.change(Change::Fail { principal, query_id, freeze }).await.map(|_| ())
+    }
+
+    /// For a server that starts, and for as long as it runs: it is the only one of a SQLite file. Looks at what earlier ones left unanswered.
+    ///
+    /// `deadline` is that of a question. Servers that share a ledger may still be at work on what is younger.
+    ///
+    /// Errors: `CONFIGURATION` where another server has the file.
+    pub async fn serve(&self, deadline: Duration) -> Result<()> {
+        match &self.location {
+            Location::Sqlite(path) => {
+                let lock = path.with_added_extension("server");
+                let place = |e: std::io::Error| self.location.error(format!("{}: {e}", lock.display()));
+                let file = File::options().create(true).append(true).open(&lock).map_err(place)?;
+                let locked = async {
+                    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                };
+                tokio::time::timeout(HANDOVER, locked).await.map_err(|_| {
+                    self.location.error("another server uses it; several share one in PostgreSQL, with ledger.url")
+                })?;
+                let _ = self.server.set(file);
+                self.change(Change::Lost { older_than: 0 }).await.map(|_| ())
+            }
+            Location::Postgres(_) => self.lost(deadline).await,
+        }
+    }
+
+    /// Freezes who lost many reservations: those that were not answered by their deadline, because their server ended.
+    pub async fn lost(&self, deadline: Duration) -> Result<()> {
+        self.change(Change::Lost { older_than: deadline.as_secs() as i64 + 1 }).await.map(|_| ())
+    }
+
+    /// Goes on with this machine's clock, which is behind the ledger's last entry. The reason goes into the audit log.
+    pub async fn accept_clock(&self, reason: &str) -> Result<()> {
+        self.change(Change::AcceptClock { reason: reason.to_owned() }).await.map(|_| ())
+    }
+
+    /// Whether changes are made now: waits for its turn to make none.
+    pub async fn check(&self) -> Result<()> {
+        self.change(Change::Nothing).await.map(|_| ())
+    }
+
+    /// Lets a principal ask again after a failure was looked into. The reason goes into the audit log.
+    ///
+    /// Errors: `NO_GRANT` where no account of this principal is frozen.
+    pub async fn unfreeze(&self, dataset: &str, principal: &str, reason: &str) -> Result<()> {
+        let (dataset, principal, reason) = (dataset.to_owned(), principal.to_owned(), reason.to_owned());
+        self.change(Change::Unfreeze { dataset, principal, reason }).await.map(|_| ())
+    }
+
+    /// The answer under a query id of this principal, if it was committed.
+    pub async fn answer(&self, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
+        statements::answer(&mut *self.reader().await?, principal, query_id).await
+    }
+
+    /// What is needed to draw once more for an answer of this principal: None where there is no such answer, and within it where it cannot be.
+    pub async fn drawn(&self, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
+        statements::drawn(&mut *self.reader().await?, principal, query_id).await
+    }
+
+    /// The committed answer to this very request under this query id, if there is one.
+    ///
+    /// Errors: `QUERY_ID_REUSED` where the id stands for another request.
+    pub async fn replay(&self, principal: &str, query_id: &str, request: &[u8]) -> Result<Option<StoredAnswer>> {
+        statements::replay(&mut *self.reader().await?, principal, query_id, request).await
+    }
+
+    /// All active accounts, pools included.
+    pub async fn balances(&self) -> Result<Vec<Balance>> {
+        statements::balances(&mut *self.reader().await?).await
+    }
+
+    /// The question that was charged under this query id and is not answered yet.
+    pub async fn charged(&self, principal: &str, query_id: &str) -> Result<Option<Vec<u8>>> {
+        statements::charged(&mut *self.reader().await?, principal, query_id).await
+    }
+
+    /// What an account has found out about bounds.
+    pub async fn bounds(&self, account: &Account) -> Result<Vec<FoundBounds>> {
+        statements::bounds(&mut *self.reader().await?, account).await
+    }
+
+    /// One account and its pool.
+    pub async fn balance(&self, account: &Account) -> Result<Option<(Balance, Balance)>> {
+        let all = self.balances().await?;
+        let find = |wanted: &Account| all.iter().find(|b| b.account == *wanted).cloned();
+        Ok(find(account).zip(find(&Account::pool(&account.dataset))))
+    }
+
+    /// Walks the audit chain: the number of its entries, or an error that names the first one that was changed.
+    pub async fn verify_audit(&self) -> Result<i64> {
+        let walked = audit::verify(&mut *self.reader().await?).await.map_err(unavailable)?;
+        walked.map_err(|seq| {
+            let message = format!("audit entry {seq} does not fit the chain: the ledger was changed");
+            Error::new(Code::LedgerUnavailable, message)
+        })
+    }
+
+    /// All entries of the audit log, in their order.
+    pub async fn audit_entries(&self) -> Result<Vec<Entry>> {
+        audit::entries(&mut *self.reader().await?).await.map_err(unavailable)
+    }
+
+    /// Every account's balance, and whether its grant is in force, at one moment with the log that it must follow from.
+    pub async fn audited(&self) -> Result<(Vec<Entry>, Vec<(Balance, bool)>)> {
+        let mut reader = self.reader().await?;
+        let mut at_once = self.location.read(&mut reader).await?;
+        let entries = audit::entries(&mut at_once).await.map_err(unavailable)?;
+        Ok((entries, statements::all_balances(&mut at_once).await?))
+    }
+}
+
+fn given_up() -> Error {
+    Error::new(
+        Code::ExecutionFailed,
+        "this question was charged and could not be answered; ask it under a new query id",
+    )
+}
