@@ -22,7 +22,7 @@ use undertone::accounting::{Charge, Grant};
 use undertone::catalog::{self, ReaderOptions, session};
 use undertone::engine::Engine;
 use undertone::governance::Ask;
-use undertone::ledger::{Account, Claim, Ledger, Location, Setting};
+use undertone::ledger::{Account, Claim, Ledger, Location, NewPolicy, Setting, Terms};
 use undertone::mechanism::{Coins, Noise};
 use undertone::session::{Limits, Session};
 
@@ -96,10 +96,9 @@ fn account() -> Account {
 async fn ledger(path: &Path) -> Ledger {
     let ledger = Ledger::open(&Location::Sqlite(path.to_owned())).await.unwrap();
     let grant = Grant::new("1e12".parse().unwrap(), "1e-6".parse().unwrap());
-    ledger
-        .apply(vec![Setting { account: Account::pool("bench"), grant }, Setting { account: account(), grant }])
-        .await
-        .unwrap();
+    let setting = |account| Setting { account, grant, terms: Terms::default() };
+    let settings = vec![setting(Account::pool("bench")), setting(account())];
+    ledger.apply(NewPolicy { settings, ..NewPolicy::default() }).await.unwrap();
     ledger
 }
 
@@ -193,6 +192,8 @@ fn charges(criterion: &mut Criterion) {
             request: vec![0; 32],
             question: id.to_be_bytes().to_vec(),
             before: None,
+            tiers: vec![],
+            policy: None,
             charge: Charge::pure("0.1".parse().unwrap()),
             pool_charge: Charge::pure("0.1".parse().unwrap()),
             releases: 1,

@@ -38,6 +38,12 @@ pub enum Code {
     NoGrant,
     /// The account or the dataset's pool cannot pay.
     BudgetExhausted,
+    /// The policy changed while this was on its way; nothing was charged.
+    PolicyChanged,
+    /// The caller's roles, or the policy's rules for columns and purposes, do not allow it.
+    NotPermitted,
+    /// The answer was paid for and is not kept any more.
+    AnswerExpired,
     /// A charged question of the principal failed, and nobody has looked into it yet.
     AccountFrozen,
     /// The query id was used for another question.
@@ -66,7 +72,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Code; 27] = [
+    pub const ALL: [Code; 30] = [
         Code::Syntax,
         Code::SqlTooLong,
         Code::SqlTooDeep,
@@ -82,6 +88,9 @@ impl Code {
         Code::UnknownDataset,
         Code::NoGrant,
         Code::BudgetExhausted,
+        Code::PolicyChanged,
+        Code::NotPermitted,
+        Code::AnswerExpired,
         Code::AccountFrozen,
         Code::QueryIdReused,
         Code::UnknownQueryId,
@@ -114,6 +123,9 @@ impl Code {
             Code::UnknownDataset => "UNKNOWN_DATASET",
             Code::NoGrant => "NO_GRANT",
             Code::BudgetExhausted => "BUDGET_EXHAUSTED",
+            Code::PolicyChanged => "POLICY_CHANGED",
+            Code::NotPermitted => "NOT_PERMITTED",
+            Code::AnswerExpired => "ANSWER_EXPIRED",
             Code::AccountFrozen => "ACCOUNT_FROZEN",
             Code::QueryIdReused => "QUERY_ID_REUSED",
             Code::UnknownQueryId => "UNKNOWN_QUERY_ID",

@@ -21,6 +21,7 @@ mod hex;
 pub mod ledger;
 pub mod mechanism;
 pub mod num;
+pub mod policy;
 pub mod proto;
 pub mod server;
 pub mod session;

@@ -29,7 +29,7 @@ use undertone::accounting::Grant;
 use undertone::catalog::{self, ReaderOptions, session};
 use undertone::engine::Engine;
 use undertone::governance::{Ask, bound_in_words};
-use undertone::ledger::{Account, Ledger, Location, Setting};
+use undertone::ledger::{Account, Ledger, Location, NewPolicy, Setting, Terms};
 use undertone::proto::{self, ChosenBound};
 use undertone::session::{Limits, Session};
 
@@ -69,7 +69,8 @@ pub fn account(dataset: &str, principal: &str) -> Account {
 }
 
 pub fn granted(account: Account, epsilon: &str, delta: &str) -> Setting {
-    Setting { account, grant: Grant::new(epsilon.parse().unwrap(), delta.parse().unwrap()) }
+    let grant = Grant::new(epsilon.parse().unwrap(), delta.parse().unwrap());
+    Setting { account, grant, terms: Terms::default() }
 }
 
 pub async fn serve(files: &[PathBuf], settings: Vec<Setting>, ledger: &Path) -> Session {
@@ -82,7 +83,7 @@ pub async fn serve(files: &[PathBuf], settings: Vec<Setting>, ledger: &Path) -> 
         engines.push(Engine::new(dataset, options.clone(), 0).unwrap());
     }
     let ledger = Ledger::open(&Location::Sqlite(ledger.to_owned())).await.unwrap();
-    ledger.apply(settings).await.unwrap();
+    ledger.apply(NewPolicy { settings, ..NewPolicy::default() }).await.unwrap();
     let limits = Limits {
         deadline: Duration::from_secs(600),
         concurrent: 1,

@@ -29,11 +29,18 @@ CONFIGURATION = f"""
 path = "ledger.sqlite"
 [[dataset]]
 file = "lab.toml"
-pool_epsilon = "1e12"
-pool_delta = "0"
+[policy]
+file = "policy.toml"
 [[principal]]
 name = "ana"
 token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+"""
+
+POLICY = """
+[[dataset]]
+name = "lab"
+pool_epsilon = "1e12"
+pool_delta = "0"
 [[grant]]
 principal = "ana"
 dataset = "lab"
@@ -157,6 +164,7 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     directory = tmp_path_factory.mktemp("lab")
     pq.write_table(table(request.param), directory / "t.parquet")
     (directory / "undertone.toml").write_text(CONFIGURATION)
+    (directory / "policy.toml").write_text(POLICY)
     (directory / "lab.toml").write_text(DATASET)
     server = Server(Path(binary), directory)
     server.start()

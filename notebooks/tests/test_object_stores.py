@@ -31,11 +31,18 @@ CONFIGURATION = f"""
 path = "ledger.sqlite"
 [[dataset]]
 file = "clinic.toml"
-pool_epsilon = "1000"
-pool_delta = "0"
+[policy]
+file = "policy.toml"
 [[principal]]
 name = "ana"
 token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+"""
+
+POLICY = """
+[[dataset]]
+name = "clinic"
+pool_epsilon = "1000"
+pool_delta = "0"
 [[grant]]
 principal = "ana"
 dataset = "clinic"
@@ -121,6 +128,7 @@ def binary() -> Path:
 
 def declare(directory: Path, visits: str, hospitals: str, year: str = "") -> None:
     (directory / "undertone.toml").write_text(CONFIGURATION)
+    (directory / "policy.toml").write_text(POLICY)
     declaration = DATASET.format(visits=visits, hospitals=hospitals, year=year)
     (directory / "clinic.toml").write_text(declaration)
 

@@ -58,20 +58,23 @@ impl Grant {
 pub struct Spent {
     pub total: Charge,
     pub charges: u64,
+    /// What is kept for others: in each ledger by itself it is not there to be spent. Its epsilon is finite.
+    pub kept: Charge,
 }
 
 impl Spent {
-    pub const NOTHING: Spent = Spent { total: Charge::NOTHING, charges: 0 };
+    pub const NOTHING: Spent = Spent { total: Charge::NOTHING, charges: 0, kept: Charge::NOTHING };
 
     pub fn plus(self, charge: Charge) -> Spent {
-        Spent { total: self.total.plus(charge), charges: self.charges + 1 }
+        Spent { total: self.total.plus(charge), charges: self.charges + 1, ..self }
     }
 
     /// Whether `grant` still holds after `charge`.
     pub fn accepts(&self, grant: &Grant, charge: Charge) -> bool {
-        let after = self.total.plus(charge);
-        let pure = after.delta.is_zero() && after.epsilon.is_some_and(|epsilon| epsilon <= grant.epsilon);
-        let zcdp = after.delta <= grant.delta_key && after.rho <= grant.rho_limit;
+        let (after, kept) = (self.total.plus(charge), self.kept);
+        let with_kept = after.plus(kept);
+        let pure = after.delta.is_zero() && with_kept.epsilon.is_some_and(|epsilon| epsilon <= grant.epsilon);
+        let zcdp = with_kept.delta <= grant.delta_key && with_kept.rho <= grant.rho_limit;
         pure || zcdp
     }
 
@@ -90,7 +93,9 @@ impl Spent {
     /// The largest epsilon of one more question that `grant` still accepts, whichever noise it takes: Gaussian noise costs at most epsilon / E
     /// of the zCDP ledger.
     pub fn remaining(&self, grant: &Grant) -> Amount {
-        let of_zcdp = grant.epsilon.part(grant.rho_limit.minus(self.total.rho).atto(), grant.rho_limit.atto());
+        let of_zcdp = grant
+            .epsilon
+            .part(grant.rho_limit.minus(self.total.rho.plus(self.kept.rho)).atto(), grant.rho_limit.atto());
         self.largest_epsilon(grant).max(of_zcdp)
     }
 
@@ -209,7 +214,7 @@ mod tests {
     #[test]
     fn sums_that_do_not_fit_are_above_every_grant() {
         let grant = Grant::new(amount("1e10"), amount("0.5"));
-        let spent = Spent { total: Charge::pure(Amount::from_atto(u128::MAX)), charges: 1 };
+        let spent = Spent { total: Charge::pure(Amount::from_atto(u128::MAX)), ..Spent::NOTHING };
         assert!(!spent.accepts(&grant, Charge::pure(Amount::from_atto(u128::MAX))));
     }
 }

@@ -529,6 +529,8 @@ pub struct Terms {
     pub non_negative: bool,
     /// Whether totals of several groupings are to be the sums of their parts.
     pub consistent: bool,
+    /// Private keys of fewer units are to be shown with probability delta at most; up to 1 asks for nothing.
+    pub min_units: u64,
     /// Whether an earlier draw showed its private keys, so that none are to be selected.
     pub keys_are_shown: bool,
 }

@@ -1,17 +1,18 @@
 //! The services of `undertone.v1`.
 
 use super::auth::{Principal, Principals};
+use super::governance::{self as governance_api, AuditApi, GovernanceApi};
 use super::status::status;
 use crate::algebra::{Accuracy, DatePart, Mechanism};
 use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
 use crate::governance::{self, ALPHA, Ask, Refinement};
 use crate::hex::hex;
-use crate::ledger::StoredAnswer;
+use crate::ledger::{Account, StoredAnswer};
 use crate::proto::{
     self, budget_service_server, catalog_service_server, execute_response::Event, query_service_server,
 };
-use crate::session::{Delivered, Planned, Session, affordable};
+use crate::session::{Delivered, Planned, Session};
 use crate::sql::Parameter;
 use crate::telemetry;
 use prost::Message;
@@ -35,9 +36,13 @@ pub struct BudgetApi(pub Arc<Session>);
 #[derive(Clone)]
 pub struct CatalogApi(pub Arc<Session>);
 
-/// Adds the three services behind the tokens of `principals`; bodies up to `max_bytes`.
+/// Adds the services behind the tokens of `principals`; bodies up to `max_bytes`.
 pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principals: &Principals, max_bytes: usize) {
+    use proto::audit_service_server::AuditServiceServer;
+    use proto::governance_service_server::GovernanceServiceServer;
     use tonic::service::interceptor::InterceptedService;
+    let governance = GovernanceServiceServer::new(GovernanceApi(session.clone())).max_decoding_message_size(max_bytes);
+    let audit = AuditServiceServer::new(AuditApi(session.clone())).max_decoding_message_size(max_bytes);
     let query =
         query_service_server::QueryServiceServer::new(QueryApi(session.clone())).max_decoding_message_size(max_bytes);
     let budget = budget_service_server::BudgetServiceServer::new(BudgetApi(session.clone()))
@@ -47,7 +52,9 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
     routes
         .add_service(InterceptedService::new(query, principals.clone()))
         .add_service(InterceptedService::new(budget, principals.clone()))
-        .add_service(InterceptedService::new(catalog, principals.clone()));
+        .add_service(InterceptedService::new(catalog, principals.clone()))
+        .add_service(InterceptedService::new(governance, principals.clone()))
+        .add_service(InterceptedService::new(audit, principals.clone()));
 }
 
 fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
@@ -126,22 +133,26 @@ fn query_id(wanted: String) -> crate::error::Result<String> {
 }
 
 /// One call, from its headers to its outcome.
-struct Call {
+pub(super) struct Call {
     method: &'static str,
-    who: String,
+    pub(super) who: String,
     started: Instant,
     span: Span,
 }
 
 impl Call {
-    fn begin<T>(method: &'static str, request: &Request<T>) -> Result<Call, Status> {
+    pub(super) fn begin<T>(method: &'static str, request: &Request<T>) -> Result<Call, Status> {
         let found = request.extensions().get::<Principal>().map(|p| p.0.clone());
         let who = found.ok_or_else(|| status(&Error::new(Code::Unauthenticated, "there is no credential")))?;
         Ok(Call { method, who, started: Instant::now(), span: telemetry::call(method, request.metadata()) })
     }
 
     /// Does the work; logs it without text or values, counts it, and turns its error into a status.
-    async fn run<T>(self, session: &Session, work: impl Future<Output = crate::error::Result<T>>) -> Result<T, Status> {
+    pub(super) async fn run<T>(
+        self,
+        session: &Session,
+        work: impl Future<Output = crate::error::Result<T>>,
+    ) -> Result<T, Status> {
         let Call { method, who, started, span } = self;
         let result = work.instrument(span.clone()).await;
         let code = result.as_ref().err().map_or("OK", |e| e.code.name());
@@ -269,7 +280,7 @@ fn streamed(
 }
 
 async fn quote_message(session: &Session, planned: Planned) -> crate::error::Result<proto::QuoteResponse> {
-    let balances = session.ledger().balance(&planned.account).await?;
+    let balances = session.ledger().scope(&planned.account, &planned.tiers).await?;
     let governance::Priced { charge, pool_charge, .. } = planned.priced;
     Ok(proto::QuoteResponse {
         price: Some(governance::price_message(&charge, &planned.priced)),
@@ -278,7 +289,7 @@ async fn quote_message(session: &Session, planned: Planned) -> crate::error::Res
         plan: Some(governance::steps(&planned.statement, &planned.names())),
         question_digest: planned.digest(),
         confidence: 1.0 - ALPHA,
-        affordable: balances.as_ref().is_some_and(|b| affordable([&b.0, &b.1], [charge, pool_charge])),
+        affordable: balances.as_ref().is_some_and(|scope| scope.affords(charge, pool_charge)),
         balance: balances.map(|b| governance::balance_message(&b)),
         advice: planned.advice.unwrap_or_default(),
     })
@@ -290,7 +301,7 @@ async fn answer_message(
     stored: StoredAnswer,
     replayed: bool,
 ) -> crate::error::Result<proto::Answer> {
-    let balance = session.ledger().balance(&stored.account).await?;
+    let balance = session.ledger().scope(&stored.account, &[]).await?;
     let answer = proto::Answer::decode(stored.bytes.as_slice())
         .map_err(|_| Error::internal("a stored answer cannot be read"))?;
     Ok(proto::Answer {
@@ -311,17 +322,31 @@ impl budget_service_server::BudgetService for BudgetApi {
         let who = call.who.clone();
         let dataset = request.into_inner().dataset;
         let found = async {
-            let all = self.0.ledger().balances().await?;
-            let mine = all
-                .iter()
-                .filter(|b| b.account.principal == who && (dataset.is_empty() || b.account.dataset == dataset));
-            let with_pool = mine.filter_map(|account| {
-                let pool = all.iter().find(|p| p.account.is_pool() && p.account.dataset == account.account.dataset)?;
-                Some(governance::balance_message(&(account.clone(), pool.clone())))
-            });
-            Ok(proto::GetBalancesResponse { balances: with_pool.collect() })
+            let is_mine =
+                |account: &Account| account.principal == who && (dataset.is_empty() || account.dataset == dataset);
+            let mine = self.0.ledger().scopes(is_mine).await?;
+            Ok(proto::GetBalancesResponse { balances: mine.iter().map(governance::balance_message).collect() })
         };
         call.run(&self.0, found).await.map(Response::new)
+    }
+
+    async fn request_budget(
+        &self,
+        request: Request<proto::RequestBudgetRequest>,
+    ) -> Result<Response<proto::ProposalResponse>, Status> {
+        let call = Call::begin("request_budget", &request)?;
+        let who = call.who.clone();
+        let asked = governance_api::request_budget(&self.0, &who, request.into_inner());
+        call.run(&self.0, asked).await.map(Response::new)
+    }
+
+    async fn list_requests(
+        &self,
+        request: Request<proto::ListRequestsRequest>,
+    ) -> Result<Response<proto::ListProposalsResponse>, Status> {
+        let call = Call::begin("list_requests", &request)?;
+        let who = call.who.clone();
+        call.run(&self.0, governance_api::requests(&self.0, &who)).await.map(Response::new)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The wire: gRPC messages to and from the session, callers and their tokens, errors as statuses.
 
 mod auth;
+mod governance;
 mod grpc;
 mod status;
 
 pub use auth::{Principals, digest, new_token};
+pub use governance::{effect_message, version_message};
 pub use grpc::{BudgetApi, CatalogApi, QueryApi, serve_routes};
 pub(crate) use status::grpc_code;
 pub use status::{CODE_KEY, POSITION_KEY, with_code};

@@ -49,11 +49,11 @@ pub(crate) fn grpc_code(code: Code) -> Grpc {
         | Code::InvalidRequest
         | Code::AnswerTooLarge
         | Code::QueryIdReused => Grpc::InvalidArgument,
-        Code::NoGrant | Code::BudgetExhausted | Code::AccountFrozen => Grpc::PermissionDenied,
-        Code::UnknownDataset | Code::UnknownQueryId => Grpc::NotFound,
+        Code::NoGrant | Code::BudgetExhausted | Code::AccountFrozen | Code::NotPermitted => Grpc::PermissionDenied,
+        Code::UnknownDataset | Code::UnknownQueryId | Code::AnswerExpired => Grpc::NotFound,
         Code::Unauthenticated => Grpc::Unauthenticated,
         Code::DataChanged | Code::Configuration => Grpc::FailedPrecondition,
-        Code::LedgerUnavailable | Code::Unreachable | Code::ServerBusy => Grpc::Unavailable,
+        Code::LedgerUnavailable | Code::Unreachable | Code::ServerBusy | Code::PolicyChanged => Grpc::Unavailable,
         Code::ExecutionFailed | Code::Internal => Grpc::Internal,
     }
 }

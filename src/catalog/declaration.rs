@@ -166,8 +166,6 @@ pub struct ColumnEntry {
     pub nullable: bool,
     #[serde(default = "general")]
     pub tier: String,
-    /// Who may use the column; enforced by later versions, refused until then.
-    pub permissions: Option<ColumnPermissions>,
     /// Where its name stands in the file.
     #[serde(skip)]
     pub at: Option<Position>,
@@ -216,14 +214,4 @@ pub struct RetentionRule {
     pub _column: String,
     #[serde(rename = "days")]
     pub _days: u32,
-}
-
-/// Roles and purposes that may use a column.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ColumnPermissions {
-    #[serde(rename = "roles", default)]
-    pub _roles: Vec<String>,
-    #[serde(rename = "purposes", default)]
-    pub _purposes: Vec<String>,
 }

@@ -145,6 +145,7 @@ fn rules(header: &Header) -> Result<Rules> {
         open_groups: header.max_groups_contributed.is_none(),
         open_rows: header.max_rows_contributed.is_none(),
         private_bounds: header.private_bounds,
+        min_units: 1,
         max_rows_per_unit: header.max_rows_per_unit,
     })
 }
@@ -198,9 +199,6 @@ async fn open_table(entry: &TableEntry, found: Found, state: &SessionState) -> R
 fn open_column(entry: &ColumnEntry, source: &Source) -> Result<Column> {
     let name = entry.name.as_str();
     check_sql_name("column", name)?;
-    if entry.permissions.is_some() {
-        return Err(in_column(name, "column permissions are not enforced yet, so they are refused"));
-    }
     let schema = source.schema();
     let wanted = entry.source.as_deref().unwrap_or(name);
     let Some((source_index, field)) = schema.fields().iter().enumerate().find(|(_, f)| f.name() == wanted) else {

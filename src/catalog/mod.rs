@@ -12,6 +12,7 @@ mod format;
 mod identifier;
 mod load;
 mod location;
+mod outline;
 mod pinned;
 mod reader;
 mod scan;
@@ -19,6 +20,7 @@ mod source;
 mod spill;
 
 pub use load::{load, load_again};
+pub use outline::Outline;
 pub use reader::{ReaderOptions, SpillOptions, arrow_type, canonical, environment, literal_value, session, session_in};
 pub use source::Source;
 
@@ -66,6 +68,8 @@ pub struct Rules {
     pub open_rows: bool,
     /// Whether limits of sums and means may be found out.
     pub private_bounds: bool,
+    /// Groups with private keys appear only from this many units on: fewer appear with probability delta at most.
+    pub min_units: u64,
     /// Most rows of one unit on each side of a join that could multiply them.
     pub max_rows_per_unit: u64,
 }

@@ -3,7 +3,7 @@
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
-use crate::ledger::{Account, Balance, Chain, Entry, Ledger, Location, Recomputed, replay};
+use crate::ledger::{Account, Balance, Chain, Entry, Ledger, Location, Recomputed, replay, written_terms};
 use crate::server;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampSecondArray};
 use clap::ValueEnum;
@@ -40,11 +40,13 @@ pub async fn verify(config: &Path) -> Result<String> {
     for (balance, active) in &accounts {
         let account = &balance.account;
         let log = recomputed.get(account).ok_or_else(|| differs(account, "the log does not have it"))?;
-        let grant = (balance.grant.epsilon.to_string(), balance.grant.delta().to_string());
+        let terms = written_terms(&balance.grant, &balance.terms);
         for (what, same) in [
             ("what it has spent", log.spent == balance.spent.total && log.charges == balance.spent.charges),
-            ("its grant", log.grant == grant && log.active == *active),
-            ("whether it is frozen", log.frozen == balance.frozen),
+            ("what it has spent in all", log.lifetime == balance.lifetime.total),
+            ("when its window began", log.since == balance.since),
+            ("its grant", log.terms == terms && log.active == *active),
+            ("whether it is frozen", log.frozen == balance.frozen && log.held == balance.held.is_some()),
         ] {
             if !same {
                 return Err(differs(account, &format!("{what} is another than the log says")));
@@ -69,7 +71,7 @@ pub fn verify_log(log: &Path) -> Result<String> {
 
 /// The log as bytes.
 pub async fn export(config: &Path, format: LogFormat) -> Result<Vec<u8>> {
-    let entries = ledger(config).await?.audit_entries().await?;
+    let entries = ledger(config).await?.audit_entries(0).await?;
     recompute(&entries)?;
     match format {
         LogFormat::Ndjson => {
@@ -123,15 +125,22 @@ fn described(accounts: &BTreeMap<Account, Recomputed>, entries: usize, head: &[u
         format!("epsilon {epsilon}, rho {rho}, delta {delta}")
     };
     let line = |(account, known): (&Account, &Recomputed)| {
-        let state = match (known.active, known.frozen) {
+        let state = match (known.active, known.frozen || known.held) {
             (false, _) => ", withdrawn",
             (true, true) => ", frozen",
             (true, false) => "",
         };
-        let Recomputed { grant: (epsilon, delta), spent, charges, .. } = known;
+        let Recomputed { terms, spent, charges, lifetime, .. } = known;
+        let term = |name: &str| terms.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+        let window = match term("window") {
+            "" => String::new(),
+            window => format!(" {window}, {} in all", amounts(*lifetime)),
+        };
         format!(
-            "{}: granted ({epsilon}, {delta}), spent {} in {charges} charges{state}\n",
-            named(account),
+            "{}: granted ({}, {}), spent {} in {charges} charges{window}{state}\n",
+            account,
+            term("epsilon"),
+            term("delta"),
             amounts(*spent)
         )
     };
@@ -139,13 +148,6 @@ fn described(accounts: &BTreeMap<Account, Recomputed>, entries: usize, head: &[u
     format!("{lines}{entries} entries, each of which fits the one before; the last one's hash is {}\n", hex(head))
 }
 
-fn named(account: &Account) -> String {
-    match account.is_pool() {
-        true => format!("pool of {}", account.dataset),
-        false => format!("{} for {} on {}", account.principal, account.purpose, account.dataset),
-    }
-}
-
 fn differs(account: &Account, how: &str) -> Error {
-    Error::new(Code::LedgerUnavailable, format!("{}: {how}: the ledger was changed", named(account)))
+    Error::new(Code::LedgerUnavailable, format!("{account}: {how}: the ledger was changed"))
 }

@@ -1,6 +1,6 @@
 //! `undertone check`.
 
-use crate::catalog::{self, Dataset, Protection, session};
+use crate::catalog::{self, Dataset, Outline, Protection, session};
 use crate::error::{Error, Result};
 use crate::server;
 use std::path::Path;
@@ -19,8 +19,10 @@ pub async fn check(file: &Path) -> Result<String> {
     let config = server::load(file)?;
     let datasets = server::open_datasets(&config, |_| None).await?;
     let described: String = datasets.iter().map(|dataset| describe(dataset)).collect();
-    let accounts = config.settings(&datasets)?.len() - datasets.len();
-    let counts = format!("{} principals, {accounts} grants", config.principals.len());
+    let policy = config.policy()?;
+    let outlines: Vec<_> = datasets.iter().map(|dataset| Outline::of(dataset)).collect();
+    server::check_policy(&policy, &outlines, &config)?;
+    let counts = format!("{} principals, {} grants", config.principals.len(), policy.document.grants.len());
     Ok(format!("{described}{}: {counts}: fine\n", file.display()))
 }
 

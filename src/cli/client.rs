@@ -5,6 +5,7 @@ use crate::api::{CODE_KEY, POSITION_KEY};
 use crate::error::{Code, Error, Result};
 use crate::proto::budget_service_client::BudgetServiceClient;
 use crate::proto::catalog_service_client::CatalogServiceClient;
+use crate::proto::governance_service_client::GovernanceServiceClient;
 use crate::proto::query_service_client::QueryServiceClient;
 use crate::proto::{self, execute_response::Event};
 use std::io::{IsTerminal, Write};
@@ -71,6 +72,59 @@ impl Client {
         let mut client = BudgetServiceClient::new(self.channel.clone());
         let found = client.get_balances(proto::GetBalancesRequest { dataset }).await.map_err(error)?;
         Ok(found.into_inner().balances)
+    }
+
+    pub async fn request_budget(&mut self, request: proto::RequestBudgetRequest) -> Result<proto::Proposal> {
+        let mut client = BudgetServiceClient::new(self.channel.clone());
+        Ok(client.request_budget(request).await.map_err(error)?.into_inner().proposal.unwrap_or_default())
+    }
+
+    pub async fn requests(&mut self) -> Result<Vec<proto::Proposal>> {
+        let mut client = BudgetServiceClient::new(self.channel.clone());
+        Ok(client.list_requests(proto::ListRequestsRequest {}).await.map_err(error)?.into_inner().proposals)
+    }
+
+    fn governance(&self) -> GovernanceServiceClient<InterceptedService<Channel, Bearer>> {
+        GovernanceServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    pub async fn policy(&mut self, version: i64) -> Result<proto::GetPolicyResponse> {
+        let found = self.governance().get_policy(proto::GetPolicyRequest { version }).await;
+        Ok(found.map_err(error)?.into_inner())
+    }
+
+    pub async fn policies(&mut self) -> Result<Vec<proto::PolicyVersion>> {
+        let found = self.governance().list_policies(proto::ListPoliciesRequest {}).await;
+        Ok(found.map_err(error)?.into_inner().versions)
+    }
+
+    pub async fn simulate(&mut self, edit: proto::Edit) -> Result<proto::SimulateResponse> {
+        let found = self.governance().simulate(proto::SimulateRequest { edit: Some(edit) }).await;
+        Ok(found.map_err(error)?.into_inner())
+    }
+
+    pub async fn propose(&mut self, edit: proto::Edit, reason: String) -> Result<proto::Proposal> {
+        let found = self.governance().propose(proto::ProposeRequest { edit: Some(edit), reason }).await;
+        Ok(found.map_err(error)?.into_inner().proposal.unwrap_or_default())
+    }
+
+    pub async fn proposals(&mut self, open: bool) -> Result<Vec<proto::Proposal>> {
+        let found = self.governance().list_proposals(proto::ListProposalsRequest { open }).await;
+        Ok(found.map_err(error)?.into_inner().proposals)
+    }
+
+    pub async fn decide(&mut self, proposal: i64, approve: bool, reason: String) -> Result<proto::Proposal> {
+        let found = self.governance().decide(proto::DecideRequest { proposal, approve, reason }).await;
+        Ok(found.map_err(error)?.into_inner().proposal.unwrap_or_default())
+    }
+
+    pub async fn freeze(&mut self, request: proto::FreezeRequest) -> Result<()> {
+        self.governance().freeze(request).await.map(|_| ()).map_err(error)
+    }
+
+    pub async fn accounts(&mut self, dataset: String) -> Result<proto::ListAccountsResponse> {
+        let found = self.governance().list_accounts(proto::ListAccountsRequest { dataset }).await;
+        Ok(found.map_err(error)?.into_inner())
     }
 
     pub async fn quote(&mut self, question: proto::Question) -> Result<proto::QuoteResponse> {

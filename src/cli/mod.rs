@@ -7,6 +7,8 @@ mod client;
 mod demo;
 mod exit;
 mod format;
+mod govern;
+mod policy;
 mod profile;
 mod render;
 mod serve;
@@ -120,6 +122,29 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Shape::Table)]
         format: Shape,
     },
+    /// Ask governance for a budget, beside what you have.
+    Request {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[arg(long, env = "UNDERTONE_DATASET")]
+        dataset: String,
+        #[arg(long, env = "UNDERTONE_PURPOSE")]
+        purpose: String,
+        #[arg(long)]
+        epsilon: String,
+        #[arg(long, default_value = "")]
+        delta: String,
+        /// What it is for; governance and auditors read it.
+        #[arg(long)]
+        justification: String,
+    },
+    /// Show what became of your requests for budgets.
+    Requests {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[arg(long, value_enum, default_value_t = Shape::Table)]
+        format: Shape,
+    },
     /// Show what may be asked about.
     Datasets {
         #[command(flatten)]
@@ -154,6 +179,16 @@ enum Command {
         epsilon: String,
         #[arg(long, value_enum, default_value_t = Shape::Table)]
         format: Shape,
+    },
+    /// See the policy, and change it: budgets, roles, purposes, tiers and permissions.
+    Policy {
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
+    },
+    /// Govern: look at accounts and proposals, decide, move, revoke and freeze. Needs a token of governance.
+    Govern {
+        #[command(subcommand)]
+        command: govern::GovernCommand,
     },
     /// Prove what was granted and spent.
     Audit {
@@ -420,6 +455,17 @@ async fn run(command: Command) -> Result<()> {
             let ask = Ask { sql, dataset, ..Ask::default() };
             shaped(format, &calibrate::calibrate(&config, &ask, &epsilon).await?, render::calibration)
         }
+        Command::Request { server, dataset, purpose, epsilon, delta, justification } => {
+            let request = crate::proto::RequestBudgetRequest { dataset, purpose, epsilon, delta, justification };
+            let proposal = connect(&server).await?.0.request_budget(request).await?;
+            show(render::proposals(&[proposal]))
+        }
+        Command::Requests { server, format } => {
+            let requests = connect(&server).await?.0.requests().await?;
+            shaped(format, &requests, |requests| render::proposals(requests))
+        }
+        Command::Policy { command } => policy::run(command).await,
+        Command::Govern { command } => govern::run(command).await,
         Command::Audit { command: AuditCommand::Verify { config, log } } => match (config, log) {
             (Some(config), _) => show(audit::verify(&config).await?),
             (None, log) => show(audit::verify_log(&log.unwrap_or_default())?),

@@ -96,7 +96,12 @@ pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    /// A file may not grow any more: by itself it would end the process. Writing fails, which the ledger tells.
+    _full: tokio::signal::unix::Signal,
 }
+
+/// Where there is no name for it: of Linux and the BSDs.
+const SIGXFSZ: i32 = 25;
 
 impl Signals {
     /// From here on these signals do nothing by themselves.
@@ -106,6 +111,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
+            _full: listen(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

@@ -40,7 +40,7 @@ impl Case<'_> {
             return Ok(());
         }
         let message = format!(
-            "{} costs epsilon {:.3}, which is {:.3} above this dataset's maximum of {most} for one question; {}",
+            "{} costs epsilon {:.3}, which is {:.3} above the maximum of {most} for one question; {}",
             described(&wanted, 1.0),
             needed.to_f64(),
             needed.minus(most).to_f64(),

@@ -23,7 +23,7 @@ pub fn calibration(case: Case, epsilon: Amount) -> Result<Vec<Asked>> {
     let contribution = contribution(ask, rules)?;
     let mut wanted = Vec::new();
     for release in &statement.query.releases {
-        let as_asked = released_as(release, contribution, ask, false);
+        let as_asked = released_as(release, contribution, (ask, rules), false);
         wanted.extend(lacking(release, ask, rules).into_iter().map(|probe| (probe, probe.release(&as_asked))));
     }
     if wanted.is_empty() {

@@ -13,7 +13,7 @@ mod receipt;
 mod refine;
 
 pub use accuracy::Case;
-pub use balance::balance_message;
+pub use balance::{balance_message, shared_message};
 pub use calibration::calibration;
 pub use choice::Why;
 pub use explain::steps;

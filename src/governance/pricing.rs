@@ -136,7 +136,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
     let adds_up = |at: usize| hierarchies.iter().any(|hierarchy| hierarchy.releases.contains(&at));
     let asked = |(at, (release, lacks)): (usize, (&Release, &Vec<Probe>))| {
         let family = release.terms.family.or(ask.mechanism.unwrap_or(rules.mechanism).family());
-        let release = released_as(release, contribution, ask, adds_up(at));
+        let release = released_as(release, contribution, (ask, rules), adds_up(at));
         Asked {
             epsilon: release.terms.epsilon.unwrap_or(of_each),
             delta: release.terms.delta.unwrap_or(delta_share),
@@ -161,7 +161,7 @@ pub(super) fn made_for(case: Case) -> Result<Priced> {
     for (at, lacks) in lacks.into_iter().enumerate().filter(|(_, lacks)| !lacks.is_empty()) {
         let ((price, family), release) = (prices[at], &statement.query.releases[at]);
         let family = family.unwrap_or(Family::Laplace);
-        let release = released_as(release, contribution, ask, adds_up(at));
+        let release = released_as(release, contribution, (ask, rules), adds_up(at));
         let unmade = |e| unmade(e, price.epsilon);
         // What is asked of released rows is another question where these are other ones.
         let scope = match reads_released(&release.input) {
@@ -213,8 +213,14 @@ fn of_pool(charge: Charge, releases: &[Calibrated], open: &[Option<OpenRelease>]
 }
 
 /// A release with what the request says of all, and of those of several groupings, whose totals may be made to add up.
-pub(super) fn released_as(release: &Release, contribution: Contribution, ask: &Ask, adds_up: bool) -> Release {
+pub(super) fn released_as(
+    release: &Release,
+    contribution: Contribution,
+    (ask, rules): (&Ask, &Rules),
+    adds_up: bool,
+) -> Release {
     let mut release = Release { contribution, ..release.clone() };
+    release.terms.min_units = rules.min_units;
     release.terms.non_negative |= ask.non_negative;
     release.terms.consistent |= ask.consistent && adds_up;
     release
@@ -290,7 +296,7 @@ fn shares(releases: &[Release], ask: &Ask, rules: &Rules) -> Result<Shares> {
     }
     if total > rules.max_epsilon {
         let message = format!(
-            "the question asks for epsilon {total} in all, which is above this dataset's maximum of {} for one question",
+            "the question asks for epsilon {total} in all, which is above the maximum of {} for one question",
             rules.max_epsilon
         );
         return Err(Error::new(Code::EpsilonAboveMaximum, message));
@@ -310,7 +316,7 @@ fn shares(releases: &[Release], ask: &Ask, rules: &Rules) -> Result<Shares> {
     let all = private().map(|r| r.terms.delta.unwrap_or(delta)).fold(Amount::ZERO, Amount::plus);
     if all > rules.max_delta {
         let message = format!(
-            "the question asks for delta {all} in all, which is above this dataset's maximum of {} for one question",
+            "the question asks for delta {all} in all, which is above the maximum of {} for one question",
             rules.max_delta
         );
         return Err(Error::new(Code::InvalidRequest, message));
@@ -344,11 +350,8 @@ pub fn epsilon(ask: &Ask, rules: &Rules) -> Result<Amount> {
 }
 
 fn above(ask: &Ask, rules: &Rules) -> Error {
-    let message = format!(
-        "epsilon {} is above this dataset's maximum of {} for one question",
-        shown(&ask.epsilon),
-        rules.max_epsilon
-    );
+    let message =
+        format!("epsilon {} is above the maximum of {} for one question", shown(&ask.epsilon), rules.max_epsilon);
     Error::new(Code::EpsilonAboveMaximum, message)
 }
 

@@ -99,7 +99,7 @@ pub fn refine(
     let needed = in_epsilon(&charge, grant);
     if is_for_error && needed > rules.max_epsilon {
         let message = format!(
-            "that error costs epsilon {:.3} more, which is above this dataset's maximum of {} for one question: ask for a wider one",
+            "that error costs epsilon {:.3} more, which is above the maximum of {} for one question: ask for a wider one",
             needed.to_f64(),
             rules.max_epsilon
         );

@@ -15,11 +15,8 @@ const GENESIS: [u8; 32] = [0; 32];
 
 /// Appends an entry in the caller's transaction. `body` is a JSON object without data values.
 pub async fn append(db: &mut AnyConnection, at: i64, kind: &str, body: &serde_json::Value) -> sqlx::Result<()> {
-    let last = sqlx::query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(&mut *db).await?;
-    let (seq, previous) = match last {
-        Some(row) => (row.try_get::<i64, _>(0)? + 1, row.try_get::<Vec<u8>, _>(1)?),
-        None => (1, GENESIS.to_vec()),
-    };
+    let (last, previous) = head(db).await?;
+    let seq = last + 1;
     let body = body.to_string();
     let hash = link(&previous, seq, at, kind, &body);
     sqlx::query("INSERT INTO audit (seq, at, kind, body, previous, hash) VALUES ($1, $2, $3, $4, $5, $6)")
@@ -32,6 +29,15 @@ pub async fn append(db: &mut AnyConnection, at: i64, kind: &str, body: &serde_js
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// The number of entries, and the hash of the last one.
+pub async fn head(db: &mut AnyConnection) -> sqlx::Result<(i64, Vec<u8>)> {
+    let last = sqlx::query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(db).await?;
+    match last {
+        Some(row) => Ok((row.try_get(0)?, row.try_get(1)?)),
+        None => Ok((0, GENESIS.to_vec())),
+    }
 }
 
 /// When the last entry was made; 0 where there is none.
@@ -110,9 +116,10 @@ impl Entry {
     }
 }
 
-/// All entries in their order.
-pub async fn entries(db: &mut AnyConnection) -> sqlx::Result<Vec<Entry>> {
-    let rows = sqlx::query("SELECT seq, at, kind, body, previous, hash FROM audit ORDER BY seq").fetch(db);
+/// Entries from a number on, in their order.
+pub async fn entries(db: &mut AnyConnection, from: i64) -> sqlx::Result<Vec<Entry>> {
+    let rows = sqlx::query("SELECT seq, at, kind, body, previous, hash FROM audit WHERE seq >= $1 ORDER BY seq");
+    let rows = rows.bind(from).fetch(db);
     rows.and_then(async |row| Entry::of(&row)).try_collect().await
 }
 

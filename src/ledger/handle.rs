@@ -1,10 +1,10 @@
 //! What a server, or a command beside it, does with a ledger.
 
 use super::statements::{self, Decision};
-use super::writer::{self, Change, MAX_GROUP, Outcome, Work};
+use super::writer::{self, Change, MAX_GROUP, Outcome, Work, now};
 use super::{
-    Account, Answered, Balance, Claim, Entry, FoundBounds, Location, Reserved, Setting, StoredAnswer, audit,
-    unavailable,
+    Account, Answered, Balance, Claim, Entry, FoundBounds, Kind, Location, NewPolicy, Opinion, PolicyVersion, Proposal,
+    Reserved, Scope, StoredAnswer, accounts, audit, policies, unavailable,
 };
 use crate::accounting::Reservation;
 use crate::error::{Code, Error, Result};
@@ -51,9 +51,54 @@ impl Ledger {
         self.readers.acquire().await.map_err(unavailable)
     }
 
-    /// Makes the accounts those of `settings`; spending stays.
-    pub async fn apply(&self, settings: Vec<Setting>) -> Result<()> {
-        self.change(Change::Apply(settings)).await.map(|_| ())
+    /// Puts a policy in force, with the accounts that follow from it; spending stays.
+    ///
+    /// Errors: `POLICY_CHANGED` where it is based on another one than that in force; `INVALID_REQUEST` where its proposal is not open.
+    pub async fn apply(&self, policy: NewPolicy) -> Result<()> {
+        self.change(Change::Apply(policy)).await.map(|_| ())
+    }
+
+    /// Keeps a change of the policy until somebody else approves it: its number.
+    pub async fn propose(&self, proposal: Proposal) -> Result<i64> {
+        match self.change(Change::Propose(proposal)).await? {
+            Outcome::Number(id) => Ok(id),
+            _ => Err(Error::internal("a proposal came to nothing")),
+        }
+    }
+
+    /// Keeps an approval, or a rejection, which closes the proposal.
+    ///
+    /// Errors: `INVALID_REQUEST` where it is not open, or this person has approved it already.
+    pub async fn judge(&self, proposal: i64, opinion: Opinion) -> Result<()> {
+        self.change(Change::Judge { proposal, opinion }).await.map(|_| ())
+    }
+
+    /// Stops all accounts of a holder on a dataset, or lets them go on. The holder is a principal, `team:` or `tier:` and a name, or nothing for the pool.
+    ///
+    /// Errors: `NO_GRANT` where this changes nothing.
+    pub async fn hold(&self, who: &str, dataset: &str, holder: &str, reason: &str, stop: bool) -> Result<()> {
+        let [who, dataset, holder, reason] = [who, dataset, holder, reason].map(str::to_owned);
+        self.change(Change::Hold { who, dataset, holder, reason, stop }).await.map(|_| ())
+    }
+
+    /// The policy in force; None where there is none yet.
+    pub async fn policy(&self) -> Result<Option<PolicyVersion>> {
+        policies::policy(&mut *self.reader().await?).await
+    }
+
+    /// The hash of the policy in force.
+    pub async fn policy_in_force(&self) -> Result<Option<String>> {
+        policies::in_force(&mut *self.reader().await?).await
+    }
+
+    /// All policies, the newest first.
+    pub async fn policies(&self) -> Result<Vec<PolicyVersion>> {
+        policies::policies(&mut *self.reader().await?).await
+    }
+
+    /// All proposals, the newest first.
+    pub async fn proposals(&self) -> Result<Vec<Proposal>> {
+        policies::proposals(&mut *self.reader().await?).await
     }
 
     /// Pays for a question, or finds that it is paid. When this returns, the charge is on disk.
@@ -67,7 +112,7 @@ impl Ledger {
             }
             Outcome::Decided(Decision::Stored(answer)) => Ok(Reserved::Stored(answer)),
             Outcome::Decided(Decision::GivenUp) => Err(given_up()),
-            Outcome::Done => Err(Error::internal("a reservation came to nothing")),
+            _ => Err(Error::internal("a reservation came to nothing")),
         }
     }
 
@@ -154,7 +199,21 @@ impl Ledger {
 
     /// All active accounts, pools included.
     pub async fn balances(&self) -> Result<Vec<Balance>> {
-        statements::balances(&mut *self.reader().await?).await
+        accounts::balances(&mut *self.reader().await?, now()).await
+    }
+
+    /// The accounts that these accounts of principals pay with, as far as their questions have no tiers.
+    pub async fn scopes(&self, of: impl Fn(&Account) -> bool) -> Result<Vec<Scope>> {
+        let all = self.balances().await?;
+        let own = all.iter().filter(|balance| balance.account.kind() == Kind::Own && of(&balance.account));
+        Ok(own.filter_map(|own| Scope::of(&all, own, &[])).collect())
+    }
+
+    /// One account with all that pay beside it.
+    pub async fn scope(&self, account: &Account, tiers: &[Account]) -> Result<Option<Scope>> {
+        let all = self.balances().await?;
+        let own = all.iter().find(|balance| balance.account == *account);
+        Ok(own.and_then(|own| Scope::of(&all, own, tiers)))
     }
 
     /// The question that was charged under this query id and is not answered yet.
@@ -167,13 +226,6 @@ impl Ledger {
         statements::bounds(&mut *self.reader().await?, account).await
     }
 
-    /// One account and its pool.
-    pub async fn balance(&self, account: &Account) -> Result<Option<(Balance, Balance)>> {
-        let all = self.balances().await?;
-        let find = |wanted: &Account| all.iter().find(|b| b.account == *wanted).cloned();
-        Ok(find(account).zip(find(&Account::pool(&account.dataset))))
-    }
-
     /// Walks the audit chain: the number of its entries, or an error that names the first one that was changed.
     pub async fn verify_audit(&self) -> Result<i64> {
         let walked = audit::verify(&mut *self.reader().await?).await.map_err(unavailable)?;
@@ -183,17 +235,22 @@ impl Ledger {
         })
     }
 
-    /// All entries of the audit log, in their order.
-    pub async fn audit_entries(&self) -> Result<Vec<Entry>> {
-        audit::entries(&mut *self.reader().await?).await.map_err(unavailable)
+    /// Entries of the audit log from a number on, in their order.
+    pub async fn audit_entries(&self, from: i64) -> Result<Vec<Entry>> {
+        audit::entries(&mut *self.reader().await?, from).await.map_err(unavailable)
+    }
+
+    /// The number of entries of the audit log, and the hash of the last one.
+    pub async fn head(&self) -> Result<(i64, Vec<u8>)> {
+        audit::head(&mut *self.reader().await?).await.map_err(unavailable)
     }
 
     /// Every account's balance, and whether its grant is in force, at one moment with the log that it must follow from.
     pub async fn audited(&self) -> Result<(Vec<Entry>, Vec<(Balance, bool)>)> {
         let mut reader = self.reader().await?;
         let mut at_once = self.location.read(&mut reader).await?;
-        let entries = audit::entries(&mut at_once).await.map_err(unavailable)?;
-        Ok((entries, statements::all_balances(&mut at_once).await?))
+        let entries = audit::entries(&mut at_once, 0).await.map_err(unavailable)?;
+        Ok((entries, accounts::all_balances(&mut at_once).await?))
     }
 }
 

@@ -19,20 +19,38 @@
 //! the entries alone; see [`replay()`].
 //! The ledger fails closed: where it cannot be written, nothing is answered.
 
+mod accounts;
 mod audit;
 mod handle;
+mod policies;
 mod replay;
 mod statements;
 mod store;
+mod window;
 mod writer;
 
+pub use accounts::written_terms;
 pub use audit::{Chain, Entry};
 pub use handle::Ledger;
+pub use policies::{NewPolicy, Opinion, PolicyVersion, Proposal};
 pub use replay::{Recomputed, replay};
 pub use store::Location;
+pub use window::Window;
 
 use crate::accounting::{Charge, Grant, Reservation, Spent};
 use crate::error::{Code, Error};
+use crate::num::Amount;
+use std::fmt;
+
+fn damaged() -> Error {
+    tracing::error!("the ledger holds what cannot be read");
+    Error::new(Code::LedgerUnavailable, "the ledger is damaged, so nothing is answered")
+}
+
+/// A moment as its day in UTC.
+fn date(at: i64) -> String {
+    chrono::DateTime::from_timestamp(at, 0).map(|at| at.date_naive().to_string()).unwrap_or_default()
+}
 
 /// Every database error means the same to a client: nothing is answered.
 fn unavailable(e: sqlx::Error) -> Error {
@@ -66,6 +84,48 @@ impl Account {
     pub fn is_pool(&self) -> bool {
         self.principal.is_empty()
     }
+
+    /// What all members of a team share. No principal's name has a colon.
+    pub fn team(dataset: &str, name: &str) -> Account {
+        Account { principal: format!("team:{name}"), ..Account::pool(dataset) }
+    }
+
+    /// The cap of all questions that read columns of a tier of sensitivity.
+    pub fn tier(dataset: &str, name: &str) -> Account {
+        Account { principal: format!("tier:{name}"), ..Account::pool(dataset) }
+    }
+
+    pub fn kind(&self) -> Kind<'_> {
+        match self.principal.split_once(':') {
+            None if self.principal.is_empty() => Kind::Pool,
+            Some(("team", name)) => Kind::Team(name),
+            Some((_, name)) => Kind::Tier(name),
+            None => Kind::Own,
+        }
+    }
+}
+
+/// Whose an account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// A principal's, for a purpose.
+    Own,
+    Team(&'a str),
+    Tier(&'a str),
+    Pool,
+}
+
+/// In the words of messages.
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Account { dataset, principal, purpose } = self;
+        match self.kind() {
+            Kind::Own => write!(f, "the account of '{principal}' for purpose '{purpose}' on dataset '{dataset}'"),
+            Kind::Team(name) => write!(f, "the account of team '{name}' on dataset '{dataset}'"),
+            Kind::Tier(name) => write!(f, "the cap of tier '{name}' of dataset '{dataset}'"),
+            Kind::Pool => write!(f, "the pooled cap of dataset '{dataset}'"),
+        }
+    }
 }
 
 /// An account's limits as governance set them.
@@ -73,6 +133,24 @@ impl Account {
 pub struct Setting {
     pub account: Account,
     pub grant: Grant,
+    pub terms: Terms,
+}
+
+/// What governance sets beside amounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The team whose account pays too.
+    pub team: Option<String>,
+    /// The most that one question may ask for.
+    pub max_epsilon: Option<Amount>,
+    /// What a question asks for that does not say.
+    pub default_epsilon: Option<Amount>,
+    /// Without one, the grant is there once.
+    pub window: Option<Window>,
+    /// Seconds since 1970.
+    pub expires_at: Option<i64>,
+    /// The share of the pool that others leave to it: from 0 to 1.
+    pub reserved: Amount,
 }
 
 /// A question that asks to be paid.
@@ -87,6 +165,10 @@ pub struct Claim {
     /// Another digest under which it may have been answered before.
     pub before: Option<Vec<u8>>,
     pub charge: Charge,
+    /// The caps of tiers, which pay the same; so does its team.
+    pub tiers: Vec<Account>,
+    /// The hash of the policy that it was planned by; another one must not be in force.
+    pub policy: Option<String>,
     /// What its dataset's pool pays: less where it has paid for a part of it already.
     pub pool_charge: Charge,
     pub releases: usize,
@@ -137,12 +219,104 @@ pub struct StoredAnswer {
 pub struct Balance {
     pub account: Account,
     pub grant: Grant,
+    pub terms: Terms,
+    /// In its window, where it has one.
     pub spent: Spent,
+    /// Since it was first granted.
+    pub lifetime: Spent,
+    /// When its window began, in seconds since 1970; 0 where it has none.
+    pub since: i64,
+    /// Whether nothing was charged yet in this window.
+    renewed: bool,
     /// Whether a failure has to be looked into before anything more is run.
     pub frozen: bool,
+    /// Why governance stopped it.
+    pub held: Option<String>,
+}
+
+/// All accounts that pay for a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scope {
+    pub own: Balance,
+    /// Of its team and tiers.
+    pub others: Vec<Balance>,
+    /// As this account sees it.
+    pub pool: Balance,
+}
+
+impl Scope {
+    /// Those of an account, out of `all` that are active; None where one is missing.
+    pub fn of(all: &[Balance], own: &Balance, tiers: &[Account]) -> Option<Scope> {
+        let find = |account: &Account| all.iter().find(|balance| balance.account == *account);
+        let dataset = &own.account.dataset;
+        let team = own.terms.team.as_ref().map(|team| Account::team(dataset, team));
+        let others = team.iter().chain(tiers).map(|account| find(account).cloned()).collect::<Option<Vec<_>>>()?;
+        let has_share = |b: &&Balance| b.account.dataset == *dataset && !b.terms.reserved.is_zero();
+        let reserved: Vec<Balance> = all.iter().filter(has_share).cloned().collect();
+        let pool = find(&Account::pool(dataset))?.clone().beside(own, &reserved);
+        Some(Scope { own: own.clone(), others, pool })
+    }
+
+    /// Each with what it would pay.
+    pub fn payers(&self, charge: Charge, pool_charge: Charge) -> impl Iterator<Item = (&Balance, Charge)> {
+        let others = self.others.iter().map(move |balance| (balance, charge));
+        [(&self.own, charge)].into_iter().chain(others).chain([(&self.pool, pool_charge)])
+    }
+
+    /// Whether all could pay now.
+    pub fn affords(&self, charge: Charge, pool_charge: Charge) -> bool {
+        self.payers(charge, pool_charge)
+            .all(|(balance, charge)| balance.is_open() && balance.spent.accepts(&balance.grant, charge))
+    }
+
+    /// The largest epsilon of one more question that all could pay.
+    pub fn remaining(&self) -> Amount {
+        let each =
+            self.payers(Charge::NOTHING, Charge::NOTHING).map(|(balance, _)| balance.spent.remaining(&balance.grant));
+        each.min().unwrap_or_default()
+    }
 }
 
 impl Balance {
+    /// Whether nobody stopped it.
+    pub fn is_open(&self) -> bool {
+        !self.frozen && self.held.is_none()
+    }
+
+    pub fn has_expired(&self, now: i64) -> bool {
+        self.terms.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// This pool as an account sees it, where `reserved` are those of its dataset that have a share of it.
+    ///
+    /// What is reserved for an account and not spent yet is kept from all others, in each ledger by itself. A member's share is a
+    /// part of its team's: it is kept from the team's other members, and from all others within what is kept for the team. So whoever has a share can spend it in the
+    /// ledger in which the pool accepted its last charge: an accepted charge left room for all shares but its own account's, whose own room it took.
+    pub fn beside(self, account: &Balance, reserved: &[Balance]) -> Balance {
+        let own_team = account.terms.team.as_deref();
+        let is_mine = |other: &Balance| {
+            other.account == account.account || other.account.kind() == own_team.map_or(Kind::Own, Kind::Team)
+        };
+        let is_within = |other: &Balance| other.terms.team.is_some() && other.terms.team.as_deref() != own_team;
+        let others = reserved.iter().filter(|other| !is_mine(other) && !is_within(other));
+        let kept = others.fold(Charge::NOTHING, |kept, other| kept.plus(other.unspent_share(&self.grant)));
+        Balance { spent: Spent { kept, ..self.spent }, ..self }
+    }
+
+    /// What is left of its share of a pool.
+    fn unspent_share(&self, pool: &Grant) -> Charge {
+        const WHOLE: u128 = Amount::ONE.atto();
+        let (share, spent) = (self.terms.reserved.atto(), self.lifetime.total);
+        let left = |whole: Amount, spent: Option<Amount>| {
+            spent.map_or(Amount::ZERO, |spent| whole.part(share, WHOLE).minus(spent))
+        };
+        Charge {
+            epsilon: Some(left(pool.epsilon, spent.epsilon)),
+            rho: left(pool.rho_limit, Some(spent.rho)),
+            delta: left(pool.delta_key, Some(spent.delta)),
+        }
+    }
+
     /// Whether rho and delta alone are paid: something was charged that has no pure epsilon.
     pub fn pure_is_over(&self) -> bool {
         self.spent.total.epsilon.is_none() || !self.spent.total.delta.is_zero()

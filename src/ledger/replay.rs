@@ -3,19 +3,23 @@
 use super::{Account, audit::Entry};
 use crate::accounting::Charge;
 use crate::num::Amount;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// An account as the log has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recomputed {
-    /// Epsilon and delta of its grant, as they were written.
-    pub grant: (String, String),
+    /// Its grant's amounts and terms, as they were written.
+    pub terms: Value,
     /// Whether the grant is in force.
     pub active: bool,
     pub spent: Charge,
     pub charges: u64,
+    /// In all windows.
+    pub lifetime: Charge,
+    pub since: i64,
     pub frozen: bool,
+    pub held: bool,
 }
 
 /// All accounts after the last entry; or the first entry that says what no ledger does.
@@ -34,11 +38,22 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
         "grant" => {
             let account = account(&body)?;
             let is_of = |other: &Account| other.dataset == account.dataset && other.principal == account.principal;
-            let frozen = accounts.iter().any(|(other, known)| is_of(other) && known.frozen);
-            let new =
-                Recomputed { grant: Default::default(), active: true, spent: Charge::NOTHING, charges: 0, frozen };
+            let of_principal = accounts.iter().filter(|(other, _)| is_of(other)).map(|(_, known)| known);
+            let (frozen, held) =
+                of_principal.fold((false, false), |(frozen, held), known| (frozen || known.frozen, held || known.held));
+            let nothing = Charge::NOTHING;
+            let new = Recomputed {
+                terms: Value::Null,
+                active: true,
+                spent: nothing,
+                charges: 0,
+                lifetime: nothing,
+                since: 0,
+                frozen,
+                held,
+            };
             let known = accounts.entry(account).or_insert(new);
-            (known.grant, known.active) = ((text("epsilon")?, text("delta")?), true);
+            *known = Recomputed { terms: terms(&body)?, active: true, frozen, held, ..known.clone() };
         }
         "grant withdrawn" => accounts.get_mut(&account(&body)?)?.active = false,
         "charge" => {
@@ -48,7 +63,22 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
             if !payer.is_pool() {
                 accounts.get_mut(&payer)?.pay(charged);
             }
+            for also in body.get("also").and_then(Value::as_array).into_iter().flatten() {
+                let also = Account { principal: also.as_str()?.to_owned(), ..pool.clone() };
+                accounts.get_mut(&also)?.pay(charged);
+            }
             accounts.get_mut(&pool)?.pay(of_pool);
+        }
+        "window" => {
+            let known = accounts.get_mut(&account(&body)?)?;
+            (known.spent, known.charges, known.since) = (Charge::NOTHING, 0, body.get("since")?.as_i64()?);
+        }
+        "hold" | "release" => {
+            let (dataset, principal) = (text("dataset")?, text("principal")?);
+            let of_principal = |(account, _): &(&Account, &mut Recomputed)| {
+                account.dataset == dataset && account.principal == principal
+            };
+            accounts.iter_mut().filter(of_principal).for_each(|(_, known)| known.held = entry.kind == "hold");
         }
         "freeze" | "unfreeze" => {
             let (dataset, principal) = (text("dataset")?, text("principal")?);
@@ -58,7 +88,8 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
             accounts.iter_mut().filter(of_principal).for_each(|(_, known)| known.frozen = entry.kind == "freeze");
         }
         // They change no balance.
-        "reuse" | "resume" | "answer" | "bounds" | "failure" | "clock" => {}
+        "reuse" | "resume" | "answer" | "bounds" | "failure" | "clock" | "policy" | "proposal" | "approval"
+        | "rejection" => {}
         _ => return None,
     }
     Some(())
@@ -66,9 +97,15 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
 
 impl Recomputed {
     fn pay(&mut self, charge: Charge) {
-        self.spent = self.spent.plus(charge);
+        (self.spent, self.lifetime) = (self.spent.plus(charge), self.lifetime.plus(charge));
         self.charges += 1;
     }
+}
+
+/// A grant's terms; earlier versions wrote its amounts alone.
+fn terms(body: &Value) -> Option<Value> {
+    let amounts = || Some(json!({ "epsilon": body.get("epsilon")?, "delta": body.get("delta")? }));
+    body.get("terms").cloned().or_else(amounts)
 }
 
 fn account(body: &Value) -> Option<Account> {

@@ -2,9 +2,10 @@
 //! then the writer takes back what it did.
 
 use super::{
-    Account, Answered, Balance, Claim, FoundBounds, MAX_ATTEMPTS, MAX_LOST, Setting, StoredAnswer, audit, unavailable,
+    Account, Answered, Balance, Claim, FoundBounds, Kind, MAX_ATTEMPTS, MAX_LOST, StoredAnswer, accounts, audit,
+    damaged, date, policies, unavailable,
 };
-use crate::accounting::{Charge, Grant, Spent};
+use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
 use crate::num::Amount;
@@ -23,118 +24,13 @@ pub enum Decision {
     GivenUp,
 }
 
-fn damaged() -> Error {
-    tracing::error!("ledger holds an amount that cannot be read");
-    Error::new(Code::LedgerUnavailable, "the ledger is damaged, so nothing is answered")
-}
-
-fn amount(row: &AnyRow, column: &str) -> Result<Amount> {
-    let text: String = row.try_get(column).map_err(unavailable)?;
-    parse(&text)
-}
-
-fn parse(text: &str) -> Result<Amount> {
+/// An amount as it was written here.
+pub fn parse(text: &str) -> Result<Amount> {
     Amount::written(text).ok_or_else(damaged)
 }
 
-/// 1 or 0.
-fn flag(row: &AnyRow, column: &str) -> Result<bool> {
-    row.try_get::<i64, _>(column).map(|flag| flag != 0).map_err(unavailable)
-}
-
-fn balance(row: &AnyRow) -> Result<Balance> {
-    let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
-    let spent: Option<String> = row.try_get("spent_epsilon").map_err(unavailable)?;
-    let total = Charge {
-        epsilon: spent.map(|text| parse(&text)).transpose()?,
-        rho: amount(row, "spent_rho")?,
-        delta: amount(row, "spent_delta")?,
-    };
-    let charges: i64 = row.try_get("charges").map_err(unavailable)?;
-    Ok(Balance {
-        account: Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? },
-        grant: Grant {
-            epsilon: amount(row, "epsilon")?,
-            delta_key: amount(row, "delta_key")?,
-            delta_conversion: amount(row, "delta_conversion")?,
-            rho_limit: amount(row, "rho_limit")?,
-        },
-        spent: Spent { total, charges: charges.unsigned_abs() },
-        frozen: flag(row, "frozen")?,
-    })
-}
-
-/// All active accounts, pools included.
-pub async fn balances(db: &mut AnyConnection) -> Result<Vec<Balance>> {
-    let rows =
-        sqlx::query("SELECT * FROM accounts WHERE active = 1 ORDER BY dataset, principal, purpose").fetch_all(db).await;
-    rows.map_err(unavailable)?.iter().map(balance).collect()
-}
-
-/// All accounts, those whose grant was withdrawn too, and whether it is in force.
-pub async fn all_balances(db: &mut AnyConnection) -> Result<Vec<(Balance, bool)>> {
-    let rows = sqlx::query("SELECT * FROM accounts ORDER BY dataset, principal, purpose").fetch_all(db).await;
-    let read = |row: &AnyRow| Ok((balance(row)?, flag(row, "active")?));
-    rows.map_err(unavailable)?.iter().map(read).collect()
-}
-
-async fn find(db: &mut AnyConnection, account: &Account) -> Result<Option<Balance>> {
-    let row =
-        sqlx::query("SELECT * FROM accounts WHERE dataset = $1 AND principal = $2 AND purpose = $3 AND active = 1")
-            .bind(&account.dataset)
-            .bind(&account.principal)
-            .bind(&account.purpose)
-            .fetch_optional(db)
-            .await;
-    row.map_err(unavailable)?.as_ref().map(balance).transpose()
-}
-
-/// Makes the accounts those of `settings`. What was spent stays whatever the new limits are; an account that is not named any
-/// more can spend nothing, and finds its spending again if it is named later.
-pub async fn apply(db: &mut AnyConnection, now: i64, settings: &[Setting]) -> Result<()> {
-    let before = balances(db).await?;
-    for old in before.iter().filter(|old| !settings.iter().any(|s| s.account == old.account)) {
-        let account = &old.account;
-        sqlx::query("UPDATE accounts SET active = 0 WHERE dataset = $1 AND principal = $2 AND purpose = $3")
-            .bind(&account.dataset)
-            .bind(&account.principal)
-            .bind(&account.purpose)
-            .execute(&mut *db)
-            .await
-            .map_err(unavailable)?;
-        audit::append(db, now, "grant withdrawn", &named(account)).await.map_err(unavailable)?;
-    }
-    for Setting { account, grant } in settings {
-        if before.iter().any(|old| old.account == *account && old.grant == *grant) {
-            continue;
-        }
-        sqlx::query(
-            "INSERT INTO accounts (dataset, principal, purpose, active, epsilon, delta_key, delta_conversion, rho_limit,
-                                   spent_epsilon, spent_rho, spent_delta, charges, frozen)
-             VALUES ($1, $2, $3, 1, $4, $5, $6, $7, '0', '0', '0', 0,
-                     (SELECT coalesce(max(frozen), 0) FROM accounts WHERE dataset = $1 AND principal = $2))
-             ON CONFLICT (dataset, principal, purpose) DO UPDATE SET active = 1, epsilon = excluded.epsilon, delta_key = excluded.delta_key,
-             delta_conversion = excluded.delta_conversion, rho_limit = excluded.rho_limit",
-        )
-        .bind(&account.dataset)
-        .bind(&account.principal)
-        .bind(&account.purpose)
-        .bind(grant.epsilon.to_string())
-        .bind(grant.delta_key.to_string())
-        .bind(grant.delta_conversion.to_string())
-        .bind(grant.rho_limit.to_string())
-        .execute(&mut *db)
-        .await
-        .map_err(unavailable)?;
-        let mut body = named(account);
-        body["epsilon"] = grant.epsilon.to_string().into();
-        body["delta"] = grant.delta().to_string().into();
-        audit::append(db, now, "grant", &body).await.map_err(unavailable)?;
-    }
-    Ok(())
-}
-
-fn named(account: &Account) -> serde_json::Value {
+/// An account as the log has it.
+pub fn named(account: &Account) -> serde_json::Value {
     match account.is_pool() {
         true => json!({ "dataset": account.dataset, "pool": true }),
         false => json!({ "dataset": account.dataset, "principal": account.principal, "purpose": account.purpose }),
@@ -233,21 +129,15 @@ pub async fn reserve(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<
         audit::append(db, now, "reuse", &body).await.map_err(unavailable)?;
         return Ok(Decision::Stored(StoredAnswer { query_id: claim.query_id.clone(), ..earlier }));
     }
-    let account = find(db, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
-    let pool = find(db, &Account::pool(&claim.account.dataset)).await?.ok_or_else(|| no_grant(&claim.account))?;
-    if account.frozen {
-        return Err(frozen(&claim.account));
+    if claim.policy.is_some() && policies::in_force(db).await? != claim.policy {
+        return Err(Error::new(
+            Code::PolicyChanged,
+            "the policy has changed meanwhile; nothing was charged: ask again",
+        ));
     }
-    // A claim of the pool's own is paid once.
-    let of_account = (!claim.account.is_pool()).then_some((&account, claim.charge));
-    let payers: Vec<(&Balance, Charge)> = of_account.into_iter().chain([(&pool, claim.pool_charge)]).collect();
+    let payers = payers(db, now, claim).await?;
     for (balance, charge) in &payers {
-        if !balance.spent.accepts(&balance.grant, *charge) {
-            return Err(exhausted(balance, *charge));
-        }
-    }
-    for (balance, charge) in payers {
-        debit(db, balance, charge).await?;
+        accounts::debit(db, now, balance, *charge).await?;
     }
     insert(db, now, claim, Paid::Now).await?;
     let mut body = named(&claim.account);
@@ -262,9 +152,59 @@ pub async fn reserve(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<
     if claim.pool_charge != claim.charge {
         body["of_pool"] = of(&claim.pool_charge);
     }
+    let others = payers.iter().map(|(balance, _)| &balance.account);
+    let others: Vec<&str> =
+        others.filter(|a| matches!(a.kind(), Kind::Team(_) | Kind::Tier(_))).map(|a| a.principal.as_str()).collect();
+    if !others.is_empty() {
+        body["also"] = others.into();
+    }
+    if let Some(policy) = &claim.policy {
+        body["policy"] = policy.as_str().into();
+    }
     body["question"] = hex(&claim.question).into();
     audit::append(db, now, "charge", &body).await.map_err(unavailable)?;
     Ok(Decision::Run { releases: claim.releases, charged_at: now })
+}
+
+/// Every account in a claim's scope with what it is to pay, where all of them can.
+async fn payers(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<Vec<(Balance, Charge)>> {
+    let own = accounts::find(db, now, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
+    let pool = accounts::pool_of(db, now, &own).await?.ok_or_else(|| no_grant(&claim.account))?;
+    let mut payers = Vec::new();
+    let team = own.terms.team.as_ref().map(|team| Account::team(&claim.account.dataset, team));
+    for account in team.iter().chain(&claim.tiers) {
+        let other = accounts::find(db, now, account).await?.ok_or_else(|| no_grant(account))?;
+        payers.push((other, claim.charge));
+    }
+    // A claim of the pool's own is paid once.
+    if !claim.account.is_pool() {
+        payers.insert(0, (own, claim.charge));
+    }
+    payers.push((pool, claim.pool_charge));
+    for (balance, charge) in &payers {
+        usable(balance, now)?;
+        if !balance.spent.accepts(&balance.grant, *charge) {
+            return Err(exhausted(balance, *charge));
+        }
+    }
+    Ok(payers)
+}
+
+/// Whether an account may pay at all.
+fn usable(balance: &Balance, now: i64) -> Result<()> {
+    if balance.frozen {
+        return Err(frozen(&balance.account));
+    }
+    if let Some(reason) = &balance.held {
+        let message = format!("governance has frozen {}: {reason}. Nothing was charged", balance.account);
+        return Err(Error::new(Code::AccountFrozen, message));
+    }
+    if balance.has_expired(now) {
+        let message =
+            format!("the grant of {} has expired: ask governance for another. Nothing was charged", balance.account);
+        return Err(Error::new(Code::NoGrant, message));
+    }
+    Ok(())
 }
 
 /// Which charge pays for a claim.
@@ -328,9 +268,8 @@ async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) ->
                 let message = "this question was charged and not answered, and its data or policy has changed since: ask it under a new query id";
                 return Err(Error::new(Code::QueryIdReused, message));
             }
-            if find(db, &claim.account).await?.is_none_or(|account| account.frozen) {
-                return Err(frozen(&claim.account));
-            }
+            let account = accounts::find(db, now, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
+            usable(&account, now)?;
             if !covers(row, claim)? {
                 fail(db, now, &claim.account.principal, &claim.query_id, false).await?;
                 return Ok(Decision::GivenUp);
@@ -371,24 +310,6 @@ async fn earlier_answer(db: &mut AnyConnection, claim: &Claim) -> Result<Option<
     .fetch_optional(db)
     .await;
     row.map_err(unavailable)?.as_ref().map(stored).transpose()
-}
-
-async fn debit(db: &mut AnyConnection, balance: &Balance, charge: Charge) -> Result<()> {
-    let after = balance.spent.plus(charge).total;
-    sqlx::query(
-        "UPDATE accounts SET spent_epsilon = $1, spent_rho = $2, spent_delta = $3, charges = charges + 1
-         WHERE dataset = $4 AND principal = $5 AND purpose = $6",
-    )
-    .bind(after.epsilon.map(|e| e.to_string()))
-    .bind(after.rho.to_string())
-    .bind(after.delta.to_string())
-    .bind(&balance.account.dataset)
-    .bind(&balance.account.principal)
-    .bind(&balance.account.purpose)
-    .execute(db)
-    .await
-    .map_err(unavailable)?;
-    Ok(())
 }
 
 /// Stores the answer of a reservation. False where it is no longer reserved: then another run was first, and its bytes count.
@@ -493,7 +414,7 @@ pub async fn fail(db: &mut AnyConnection, now: i64, principal: &str, query_id: &
     let body = json!({ "dataset": dataset, "principal": principal, "query_id": query_id });
     audit::append(db, now, "failure", &body).await.map_err(unavailable)?;
     if freeze && failed.try_get::<i64, _>("releases").map_err(unavailable)? > 0 {
-        set_frozen(db, &dataset, principal, true).await?;
+        accounts::set_frozen(db, &dataset, principal, true).await?;
         audit::append(db, now, "freeze", &body).await.map_err(unavailable)?;
     }
     Ok(())
@@ -519,7 +440,7 @@ pub async fn lost(db: &mut AnyConnection, now: i64, older_than: i64) -> Result<(
     for row in &lost {
         let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
         let (dataset, principal) = (text("dataset")?, text("principal")?);
-        if set_frozen(db, &dataset, &principal, true).await? > 0 {
+        if accounts::set_frozen(db, &dataset, &principal, true).await? > 0 {
             let lost: i64 = row.try_get("lost").map_err(unavailable)?;
             let body = json!({ "dataset": dataset, "principal": principal, "lost": lost });
             audit::append(db, now, "freeze", &body).await.map_err(unavailable)?;
@@ -530,7 +451,7 @@ pub async fn lost(db: &mut AnyConnection, now: i64, older_than: i64) -> Result<(
 
 /// Lets a principal ask again. What was lost before stays charged and is closed.
 pub async fn unfreeze(db: &mut AnyConnection, now: i64, dataset: &str, principal: &str, reason: &str) -> Result<()> {
-    if set_frozen(db, dataset, principal, false).await? == 0 {
+    if accounts::set_frozen(db, dataset, principal, false).await? == 0 {
         let message = format!("no account of '{principal}' on dataset '{dataset}' is frozen");
         return Err(Error::new(Code::NoGrant, message));
     }
@@ -544,17 +465,6 @@ pub async fn unfreeze(db: &mut AnyConnection, now: i64, dataset: &str, principal
     audit::append(db, now, "unfreeze", &body).await.map_err(unavailable)
 }
 
-/// Freezes or thaws all accounts of a principal on a dataset: the number of those that changed.
-async fn set_frozen(db: &mut AnyConnection, dataset: &str, principal: &str, frozen: bool) -> Result<u64> {
-    let changed = sqlx::query("UPDATE accounts SET frozen = $1 WHERE dataset = $2 AND principal = $3 AND frozen <> $1")
-        .bind(i64::from(frozen))
-        .bind(dataset)
-        .bind(principal)
-        .execute(db)
-        .await;
-    Ok(changed.map_err(unavailable)?.rows_affected())
-}
-
 fn frozen(account: &Account) -> Error {
     let message = format!(
         "the accounts of '{}' on dataset '{}' are frozen, because a charged question could not be answered: an operator must look into it and run `undertone unfreeze`. Nothing was charged",
@@ -564,31 +474,35 @@ fn frozen(account: &Account) -> Error {
 }
 
 fn no_grant(account: &Account) -> Error {
-    let message = format!(
-        "'{}' has no grant for purpose '{}' on dataset '{}': ask governance for one, or name another purpose",
-        account.principal, account.purpose, account.dataset
-    );
+    let message = format!("there is no grant for {account}: ask governance for one, or name another purpose");
     Error::new(Code::NoGrant, message)
 }
 
 fn exhausted(balance: &Balance, charge: Charge) -> Error {
-    let whose = match balance.account.is_pool() {
-        true => format!("the pooled cap of dataset '{}'", balance.account.dataset),
-        false => format!("the account of '{}' for purpose '{}'", balance.account.principal, balance.account.purpose),
-    };
+    let whose = balance.account.to_string();
     let price = match charge.epsilon {
         Some(epsilon) => format!("epsilon {epsilon}"),
         None if charge.delta.is_zero() => format!("rho {}", charge.rho),
         None => format!("rho {} and delta {}", charge.rho, charge.delta),
     };
-    let delta_left = balance.grant.delta_key.minus(balance.spent.total.delta);
+    let kept = balance.spent.kept;
+    let delta_left = balance.grant.delta_key.minus(balance.spent.total.delta.plus(kept.delta));
     let (left, with_laplace) = (balance.spent.remaining(&balance.grant), balance.spent.largest_epsilon(&balance.grant));
     let noise = if left > with_laplace { " with Gaussian noise" } else { "" };
     let remedy = match left {
         _ if charge.delta > delta_left => format!(
             "of delta {delta_left} is left for private keys: ask for less delta, group by columns with public values, or ask governance for a larger grant"
         ),
-        left if left.is_zero() => "nothing is left: ask governance for a larger grant".to_owned(),
+        left if left.is_zero() && kept != Charge::NOTHING => {
+            "what is left is reserved for others: ask governance for a share of your own".to_owned()
+        }
+        left if left.is_zero() => match balance.terms.window {
+            Some(window) => format!(
+                "nothing is left until {}: ask then, or ask governance for a larger grant",
+                date(window.next(balance.since))
+            ),
+            None => "nothing is left: ask governance for a larger grant".to_owned(),
+        },
         left => format!("a question of at most epsilon {left}{noise} still fits; or ask governance for a larger grant"),
     };
     Error::new(

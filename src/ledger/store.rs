@@ -20,13 +20,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What makes each version of a ledger from the one before, in SQLite's words; see [`Location::words`].
-const VERSIONS: [&str; 6] = [
+const VERSIONS: [&str; 7] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
+    include_str!("schema/7.sql"),
 ];
 
 /// PostgreSQL's words for SQLite's.

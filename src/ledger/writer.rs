@@ -11,7 +11,7 @@
 //! with a clock that is further behind ([`CLOCK_STEP`]) nothing is changed, until it is right or governance accepts it.
 
 use super::statements::{self, Decision};
-use super::{Answered, Claim, Location, Setting, audit, unavailable};
+use super::{Answered, Claim, Location, NewPolicy, Opinion, Proposal, accounts, audit, policies, unavailable};
 use crate::error::{Code, Error, Result};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
@@ -31,7 +31,7 @@ pub struct Work {
 }
 
 pub enum Change {
-    Apply(Vec<Setting>),
+    Apply(NewPolicy),
     Reserve(Claim),
     Commit { principal: String, query_id: String, answered: Answered },
     Fail { principal: String, query_id: String, freeze: bool },
@@ -39,14 +39,19 @@ pub enum Change {
     Nothing,
     Unfreeze { dataset: String, principal: String, reason: String },
     AcceptClock { reason: String },
+    Hold { who: String, dataset: String, holder: String, reason: String, stop: bool },
+    Propose(Proposal),
+    Judge { proposal: i64, opinion: Opinion },
 }
 
 pub enum Outcome {
     Done,
     Decided(Decision),
+    Number(i64),
 }
 
-fn now() -> i64 {
+/// Seconds since 1970.
+pub fn now() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
 }
 
@@ -124,7 +129,7 @@ fn clock(behind: i64) -> Error {
 
 async fn apply(db: &mut AnyConnection, now: i64, last: i64, change: Change) -> Result<Outcome> {
     match change {
-        Change::Apply(settings) => statements::apply(db, now, &settings).await.map(|()| Outcome::Done),
+        Change::Apply(policy) => policies::apply(db, now, &policy).await.map(|()| Outcome::Done),
         Change::Reserve(claim) => statements::reserve(db, now, &claim).await.map(Outcome::Decided),
         Change::Commit { principal, query_id, answered } => {
             statements::commit(db, now, &principal, &query_id, &answered).await.map(|_| Outcome::Done)
@@ -136,6 +141,13 @@ async fn apply(db: &mut AnyConnection, now: i64, last: i64, change: Change) -> R
         Change::Lost { older_than } => statements::lost(db, now, older_than).await.map(|()| Outcome::Done),
         Change::Unfreeze { dataset, principal, reason } => {
             statements::unfreeze(db, now, &dataset, &principal, &reason).await.map(|()| Outcome::Done)
+        }
+        Change::Hold { who, dataset, holder, reason, stop } => {
+            accounts::hold(db, now, &who, (&dataset, &holder), &reason, stop).await.map(|()| Outcome::Done)
+        }
+        Change::Propose(proposal) => policies::propose(db, now, &proposal).await.map(Outcome::Number),
+        Change::Judge { proposal, opinion } => {
+            policies::judge(db, now, proposal, &opinion).await.map(|()| Outcome::Done)
         }
         Change::AcceptClock { reason } => {
             let body = json!({ "before": last, "reason": reason });

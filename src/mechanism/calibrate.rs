@@ -1,7 +1,7 @@
 //! From a release and its share of epsilon to clamps, noise and price. Public numbers in, public numbers out.
 
 use super::part::{Noisy, Part, least_part};
-use super::selection::{UNIT_WEIGHT, keys_alone, threshold};
+use super::selection::{UNIT_WEIGHT, beyond, keys_alone, threshold};
 use super::split;
 use super::{Noise, Selection};
 use crate::accounting::{Charge, rho_of_pure};
@@ -162,7 +162,7 @@ pub fn calibrate(release: Release, price: Price, family: Family) -> Result<Calib
     }
     if release.selects_keys()
         && release.outputs.is_empty()
-        && let Some((selection, noise)) = keys_alone(rho, delta, contribution.groups)
+        && let Some((selection, noise)) = keys_alone(rho, delta, contribution.groups, release.terms.min_units)
     {
         let limit = match selection {
             Selection::Weighted { .. } => i128::from(UNIT_WEIGHT),
@@ -250,7 +250,7 @@ fn made(
         (None, None) => return Err(Uncalibrated::NoDelta),
         (None, Some(measure)) => {
             let threshold = threshold(&noisy[measure].noise, delta, contribution.groups);
-            let threshold = threshold.ok_or(Uncalibrated::TooNoisy)?;
+            let threshold = threshold.ok_or(Uncalibrated::TooNoisy)? + beyond(release.terms.min_units);
             (Selection::Threshold { measure, threshold }, Charge { epsilon: None, delta, ..charge })
         }
     };

@@ -103,10 +103,23 @@ pub fn weight(keys: u64) -> u64 {
     (UNIT_WEIGHT * UNIT_WEIGHT / keys.max(1)).isqrt()
 }
 
+/// What is added to a threshold so that keys of fewer than `min_units` units reach it with probability delta at most.
+///
+/// The rule then looks at max(0, units - beyond), which one unit moves no more than their number: it is as private.
+pub fn beyond(min_units: u64) -> i128 {
+    i128::from(min_units.saturating_sub(1))
+}
+
 /// The better rule for keys alone at this price, with its noise; None where delta is zero, or where neither can be made.
-pub fn keys_alone(rho: Amount, delta: Amount, groups: u64) -> Option<(Selection, Vec<Noise>)> {
-    let weighted = weighted(rho, delta, groups);
+pub fn keys_alone(rho: Amount, delta: Amount, groups: u64, min_units: u64) -> Option<(Selection, Vec<Noise>)> {
     let optimal = keys_only(pure_of_rho(rho), delta, groups);
+    if min_units > 1 {
+        // Weights do not tell how many units a key has.
+        let optimal = optimal?;
+        let keep = std::iter::repeat_n(U256::ZERO, beyond(min_units) as usize).chain(optimal.iter().copied());
+        return Some((Selection::KeysOnly { keep: keep.collect() }, vec![]));
+    }
+    let weighted = weighted(rho, delta, groups);
     // Units that a key needs for an even chance.
     let needed_weighted =
         weighted.as_ref().map(|(_, threshold)| (*threshold as f64 / weight(groups).max(1) as f64).ceil());
@@ -212,11 +225,11 @@ mod tests {
             assert!(fails <= 1e-6, "{keys}: {fails}");
         }
         // At one price weights show keys of fewer units, unless a few units are enough anyway.
-        let rule = |epsilon, groups| keys_alone(rho_of_pure(amount(epsilon)), delta, groups).unwrap().0;
+        let rule = |epsilon, groups| keys_alone(rho_of_pure(amount(epsilon)), delta, groups, 1).unwrap().0;
         assert!(matches!(rule("50", 1), Selection::KeysOnly { .. }));
         assert!(matches!(rule("1", 1), Selection::Weighted { .. }));
         assert!(matches!(rule("1", 100), Selection::Weighted { .. }));
-        assert!(keys_alone(amount("1"), Amount::ZERO, 1).is_none());
+        assert!(keys_alone(amount("1"), Amount::ZERO, 1, 1).is_none());
     }
 
     #[test]
@@ -247,5 +260,15 @@ mod tests {
     fn a_key_of_one_unit_is_shown_as_often_as_the_exact_tail_says() {
         let tail = Tail::of(&Noise::laplace(1, amount("1")).unwrap());
         assert!((tail.at_least(2.0) - 0.0989).abs() < 1e-4);
+    }
+
+    /// With a least number of units, the rule is the same one that many units later: no key of fewer is ever shown, and one unit moves it no more.
+    #[test]
+    fn keys_of_few_units_are_not_shown() {
+        let (rho, delta) = (rho_of_pure(amount("1")), amount("1e-5"));
+        let Some((Selection::KeysOnly { keep }, _)) = keys_alone(rho, delta, 3, 50) else { panic!() };
+        let plain = keys_only(pure_of_rho(rho), delta, 3).unwrap();
+        assert!(keep[..49].iter().all(|p| p.is_zero()) && keep[49..] == plain[..]);
+        assert_eq!((beyond(0), beyond(1), beyond(20)), (0, 0, 19));
     }
 }

@@ -32,6 +32,7 @@ pub enum ParseAmountError {
 
 impl Amount {
     pub const ZERO: Amount = Amount(0);
+    pub const ONE: Amount = Amount(ONE);
 
     /// From a count of 1e-18 units.
     pub const fn from_atto(units: u128) -> Self {
@@ -71,6 +72,16 @@ impl Amount {
     /// What is left of `self` after `other`; zero where nothing is.
     pub fn minus(self, other: Amount) -> Amount {
         Amount(self.0.saturating_sub(other.0))
+    }
+
+    /// Sum, where it is one that text may name.
+    pub fn checked_plus(self, other: Amount) -> Option<Amount> {
+        self.0.checked_add(other.0).filter(|sum| *sum <= MAX).map(Amount)
+    }
+
+    /// Difference, where there is as much.
+    pub fn checked_minus(self, other: Amount) -> Option<Amount> {
+        self.0.checked_sub(other.0).map(Amount)
     }
 
     /// One of `parts` equal shares, rounded down, so that the shares never exceed the whole.

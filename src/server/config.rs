@@ -1,16 +1,14 @@
 //! The server's configuration file. Unknown keys are refused. `examples/undertone.toml` is the annotated example.
 
-use crate::accounting::Grant;
-use crate::catalog::{Dataset, ReaderOptions, SpillOptions};
+use crate::catalog::{ReaderOptions, SpillOptions};
 use crate::error::{Error, Result};
-use crate::ledger::{Account, Location, Setting};
-use crate::num::Amount;
+use crate::ledger::Location;
+use crate::policy::{Policy, check_name};
 use crate::session::Limits;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +23,7 @@ pub struct Config {
     #[serde(default)]
     pub server: ServerSection,
     pub ledger: LedgerSection,
+    pub policy: PolicySection,
     #[serde(default)]
     pub engine: EngineSection,
     #[serde(default)]
@@ -33,8 +32,13 @@ pub struct Config {
     pub datasets: Vec<DatasetSection>,
     #[serde(rename = "principal", default)]
     pub principals: Vec<PrincipalSection>,
-    #[serde(rename = "grant", default)]
-    pub grants: Vec<GrantSection>,
+}
+
+/// Governance's policy, where the ledger has none yet.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySection {
+    pub file: PathBuf,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -111,8 +115,6 @@ pub struct TelemetrySection {
 pub struct DatasetSection {
     /// The dataset's own file, relative to this one.
     pub file: PathBuf,
-    pub pool_epsilon: Amount,
-    pub pool_delta: Amount,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -120,16 +122,6 @@ pub struct DatasetSection {
 pub struct PrincipalSection {
     pub name: String,
     pub token_sha256: String,
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct GrantSection {
-    pub principal: String,
-    pub dataset: String,
-    pub purpose: String,
-    pub epsilon: Amount,
-    pub delta: Amount,
 }
 
 /// With less, sorting alone would fail.
@@ -149,6 +141,7 @@ pub fn load(path: &Path) -> Result<Config> {
     config.check().map_err(|e| fail(e.message))?;
     let base = path.parent().unwrap_or(Path::new("."));
     config.path = path.to_owned();
+    config.policy.file = base.join(&config.policy.file);
     config.ledger.path = config.ledger.path.map(|path| base.join(path));
     config.engine.spill_directory = config.engine.spill_directory.map(|directory| base.join(directory));
     if let Some(tls) = &mut config.server.tls {
@@ -213,23 +206,6 @@ impl Config {
         if digests.len() != self.principals.len() {
             return fail("two principals have the same token".into());
         }
-        let mut accounts = HashSet::new();
-        for grant in &self.grants {
-            check_name("purpose", &grant.purpose)?;
-            if !names.contains(grant.principal.as_str()) {
-                return fail(format!("a grant names principal '{}', which is not declared", grant.principal));
-            }
-            if !accounts.insert((&grant.principal, &grant.dataset, &grant.purpose)) {
-                return fail(format!(
-                    "principal '{}' has two grants for dataset '{}' and purpose '{}'",
-                    grant.principal, grant.dataset, grant.purpose
-                ));
-            }
-            check_amounts(&format!("grant of '{}'", grant.principal), grant.epsilon, grant.delta)?;
-        }
-        for dataset in &self.datasets {
-            check_amounts(&format!("pool of {}", dataset.file.display()), dataset.pool_epsilon, dataset.pool_delta)?;
-        }
         Ok(())
     }
 
@@ -268,30 +244,11 @@ impl Config {
         }
     }
 
-    /// The accounts that the ledger is to have; `datasets` are those of the file, in its order.
-    pub fn settings(&self, datasets: &[Arc<Dataset>]) -> Result<Vec<Setting>> {
-        let mut settings = Vec::new();
-        for (section, dataset) in self.datasets.iter().zip(datasets) {
-            settings.push(Setting {
-                account: Account::pool(&dataset.name),
-                grant: Grant::new(section.pool_epsilon, section.pool_delta),
-            });
-        }
-        for grant in &self.grants {
-            if !datasets.iter().any(|dataset| dataset.name == grant.dataset) {
-                return Err(Error::configuration(format!(
-                    "a grant of '{}' names dataset '{}', which is not served",
-                    grant.principal, grant.dataset
-                )));
-            }
-            let account = Account {
-                dataset: grant.dataset.clone(),
-                principal: grant.principal.clone(),
-                purpose: grant.purpose.clone(),
-            };
-            settings.push(Setting { account, grant: Grant::new(grant.epsilon, grant.delta) });
-        }
-        Ok(settings)
+    /// The policy file as it is now.
+    pub fn policy(&self) -> Result<Policy> {
+        let fail = |why: String| Error::configuration(format!("{}: {why}", self.policy.file.display()));
+        let text = std::fs::read_to_string(&self.policy.file).map_err(|e| fail(format!("cannot be read: {e}")))?;
+        Policy::read(&text).map_err(|e| fail(e.message))
     }
 
     /// Digests of tokens, and the principals that they stand for.
@@ -301,14 +258,15 @@ impl Config {
 
     /// Takes from a newer reading what can change while a server runs: the names of sections where more than that changed.
     pub fn take(&mut self, fresh: Config) -> Vec<&'static str> {
-        let Config { datasets, principals, grants, path: _, listen: _, server, ledger, engine, telemetry } = fresh;
+        let Config { datasets, principals, path: _, listen: _, server, ledger, policy, engine, telemetry } = fresh;
         let fixed = [
             ("server", server != self.server),
             ("ledger", ledger != self.ledger),
+            ("policy", policy != self.policy),
             ("engine", engine != self.engine),
             ("telemetry", telemetry != self.telemetry),
         ];
-        (self.datasets, self.principals, self.grants) = (datasets, principals, grants);
+        (self.datasets, self.principals) = (datasets, principals);
         fixed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
     }
 
@@ -338,23 +296,4 @@ impl Config {
             threads: self.reader_options().partitions,
         }
     }
-}
-
-/// Names that are written in exactly one way, so that no two of them are the same to a reader.
-fn check_name(what: &str, name: &str) -> Result<()> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-@".contains(&b);
-    if !name.is_empty() && name.len() <= 64 && name.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(Error::configuration(format!("{what} '{name}' must be 1 to 64 of a-z, 0-9, '.', '_', '-' and '@'")))
-}
-
-fn check_amounts(what: &str, epsilon: Amount, delta: Amount) -> Result<()> {
-    if epsilon.is_zero() {
-        return Err(Error::configuration(format!("{what}: epsilon must be above 0")));
-    }
-    if delta.to_f64() >= 1.0 {
-        return Err(Error::configuration(format!("{what}: delta must be below 1")));
-    }
-    Ok(())
 }

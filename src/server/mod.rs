@@ -2,10 +2,12 @@
 
 mod config;
 mod operations;
+mod policy;
 mod run;
 mod state;
 mod tls;
 
 pub use config::{Config, load};
+pub use policy::{by_operator, check_policy};
 pub use run::{Running, start};
 pub use state::{engines, open_datasets};

@@ -1,9 +1,9 @@
 //! From configuration to a listening server, and its end.
 
-use super::Config;
 use super::operations::{self, Readiness};
 use super::state::{State, engines, open_datasets};
 use super::tls::{self, Certificates, Tls};
+use super::{Config, policy};
 use crate::api::{self, Principals};
 use crate::engine::Workers;
 use crate::error::{Error, Result};
@@ -63,12 +63,12 @@ impl Running {
 /// Opens datasets and ledger, checks all of it, and listens.
 pub async fn start(config: &Config) -> Result<Running> {
     let datasets = open_datasets(config, |_| None).await?;
-    let settings = config.settings(&datasets)?;
+    let policy = config.policy()?;
     let tls = config.server.tls.as_ref().map(Certificates::read).transpose()?.map(Tls::new);
     let ledger = Ledger::open(&config.ledger()?).await?;
     let entries = ledger.verify_audit().await?;
     ledger.serve(config.limits().deadline).await?;
-    ledger.apply(settings).await?;
+    policy::begin(&ledger, &policy, &datasets, config).await?;
     tracing::info!(audit_entries = entries, datasets = datasets.len(), "ledger open");
 
     let engines = engines(datasets, config.reader_options())?;

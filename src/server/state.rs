@@ -86,14 +86,13 @@ impl State {
             let open = async move { open_datasets(&fresh, |name| session.dataset(name)).await };
             self.opening.run(open).await?
         };
-        let settings = fresh.settings(&datasets)?;
+        self.session.policy().await?.covers(datasets.iter().map(|dataset| dataset.name.as_str()))?;
         let engines = engines(datasets, current.reader_options())?;
         let certificates = match (&self.tls, &fresh.server.tls) {
             (Some(_), Some(files)) => Some(Certificates::read(files)?),
             _ => None,
         };
-        // From here on one thing is left that can fail, and it comes first.
-        self.session.ledger().apply(settings).await?;
+        // From here on nothing can fail.
         self.session.replace(engines);
         self.principals.replace(fresh.tokens());
         if let Some((tls, certificates)) = self.tls.as_ref().zip(certificates) {

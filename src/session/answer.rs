@@ -126,6 +126,7 @@ fn receipt(planned: &Planned, priced: &Priced, query_id: &str, charged_at: i64) 
         question_digest: planned.digest(),
         confidence: 1.0 - ALPHA,
         policy_version: engine.dataset().policy_version.clone(),
+        governance_policy: planned.policy.clone(),
         charged_at,
         promise: governance::PROMISE.into(),
         balance_after: None,

@@ -58,6 +58,8 @@ impl Session {
                 request: digest(&format!("calibrate {query_id}")),
                 question: digest(&format!("calibrate {probes:?}")),
                 before: None,
+                tiers: vec![],
+                policy: None,
                 charge,
                 pool_charge: charge,
                 releases: probes.len(),

@@ -22,19 +22,22 @@
 mod answer;
 mod calibrate;
 mod drawn;
+mod proposals;
 mod refine;
 
 use self::answer::answer;
 pub use self::calibrate::{CalibratedRelease, Calibration};
 use self::drawn::{Kept, PaidBounds};
-use crate::accounting::{Charge, Grant, Token};
-use crate::catalog::Dataset;
+pub use self::proposals::{Simulated, edit_of};
+use crate::accounting::{Grant, Token};
+use crate::catalog::{Dataset, Rules};
 use crate::engine::{Engine, Prepared, Workers};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, Ask, Case, Known, Priced};
 use crate::hex::hex;
-use crate::ledger::{Account, Answered, Balance, Claim, FoundBounds, Ledger, Reserved, StoredAnswer};
+use crate::ledger::{Account, Answered, Balance, Claim, FoundBounds, Ledger, Reserved, Scope, StoredAnswer};
 use crate::mechanism::{Calibrated, Found};
+use crate::policy::{Admitted, Policy};
 use crate::sql::{self, Statement};
 use crate::telemetry::{Metrics, step};
 use sha2::{Digest, Sha256};
@@ -85,11 +88,18 @@ pub struct Session {
     own: Mutex<HashMap<String, Arc<Semaphore>>>,
     inflight: Inflight,
     metrics: Metrics,
+    /// As it was when it was last looked at.
+    policy: RwLock<Arc<Policy>>,
 }
 
 /// A question that was understood and priced.
 pub struct Planned {
     pub account: Account,
+    /// Caps of tiers of what it reads.
+    pub tiers: Vec<Account>,
+    /// The hash of the policy by which it was admitted.
+    pub policy: String,
+    rules: Rules,
     pub statement: Statement,
     pub priced: Priced,
     engine: Arc<Engine>,
@@ -150,8 +160,8 @@ struct Run {
     query_id: String,
     /// Seconds since 1970; 0 where nothing was charged.
     charged_at: i64,
-    /// The account and its pool right after the charge.
-    balance: Option<(Balance, Balance)>,
+    /// The accounts that paid, right after the charge.
+    balance: Option<Scope>,
 }
 
 /// An answer's bytes, and whether this call paid for them.
@@ -166,7 +176,8 @@ impl Session {
         let engines = RwLock::new(named(engines));
         let (workers, running) = (Workers::start(limits.threads)?, Arc::new(Semaphore::new(limits.concurrent)));
         let (own, inflight, metrics) = (Mutex::default(), Inflight::default(), Metrics::default());
-        Ok(Session { engines, ledger, limits, workers, running, own, inflight, metrics })
+        let policy = RwLock::default();
+        Ok(Session { engines, ledger, limits, workers, running, own, inflight, metrics, policy })
     }
 
     /// All that is served now.
@@ -198,6 +209,21 @@ impl Session {
         &self.ledger
     }
 
+    /// The policy in force, whichever server put it there.
+    pub async fn policy(&self) -> Result<Arc<Policy>> {
+        let known = self.policy.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match self.ledger.policy_in_force().await? {
+            None => Ok(known),
+            Some(hash) if hash == known.hash => Ok(known),
+            Some(_) => {
+                let newer = self.ledger.policy().await?.ok_or_else(|| Error::internal("there is no policy"))?;
+                let newer = Arc::new(Policy::of_version(newer)?);
+                *self.policy.write().unwrap_or_else(PoisonError::into_inner) = newer.clone();
+                Ok(newer)
+            }
+        }
+    }
+
     /// The datasets for which this principal has a grant, with its purposes there.
     pub async fn datasets(&self, principal: &str) -> Result<Vec<(Arc<Dataset>, Vec<String>)>> {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -226,11 +252,12 @@ impl Session {
         as_then: Option<As<'_>>,
         charged: Option<Vec<u8>>,
     ) -> Result<(Balance, Planned)> {
-        let own = self.account(principal, ask).await?;
+        let policy = self.policy().await?;
+        let all = self.ledger.balances().await?;
+        let own = account(&all, principal, ask)?.clone();
         let (account, balance) = (own.account.clone(), own.clone());
         let now = As { grant: own.grant, pure_is_over: own.pure_is_over(), paid: &[] };
         let As { grant, pure_is_over, paid } = as_then.unwrap_or(now);
-        let pool = self.ledger.balance(&account).await?.map(|(_, pool)| pool);
         let mut known = self.known(&account).await?;
         known.own.retain(|asked, _| paid.iter().all(|bounds| bounds.asked != *asked));
         known.shared.retain(|asked, _| paid.iter().all(|bounds| bounds.by_governance || bounds.asked != *asked));
@@ -240,8 +267,8 @@ impl Session {
             let dataset = engine.dataset();
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
             let scope = scope(dataset);
-            let rules = &dataset.rules;
-            let (scope, known) = (scope.as_str(), &known);
+            let Admitted { rules, tiers } = policy.admit(dataset, &own, &statement.query)?;
+            let (scope, known, rules) = (scope.as_str(), &known, &rules);
             let case = Case { statement: &statement, ask: &ask, rules, grant: &grant, pure_is_over, scope, known };
             let priced = governance::price(case)?;
             // What was answered while it was not.
@@ -255,9 +282,24 @@ impl Session {
                 Some((digest, before)) if charged.as_ref() == Some(&digest) => (before, None),
                 before => (priced, before.map(|(digest, _)| digest)),
             };
-            let advice = pool.and_then(|pool| advice(case, &priced, [&own, &pool]));
+            let advice = Scope::of(&all, &own, &tiers).and_then(|scope| advice(case, &priced, &scope));
             let question = question_digest(&engine, &statement, &priced);
-            Ok(Planned { account, statement, priced, engine, ask, earlier: None, question, before, advice })
+            let (rules, policy) = (rules.clone(), policy.hash.clone());
+            let earlier = None;
+            Ok(Planned {
+                account,
+                tiers,
+                policy,
+                rules,
+                statement,
+                priced,
+                engine,
+                ask,
+                earlier,
+                question,
+                before,
+                advice,
+            })
         };
         let plan = self.workers.compute(plan).instrument(step("plan"));
         let planned = tokio::time::timeout(self.limits.deadline, plan).await;
@@ -295,6 +337,8 @@ impl Session {
             request,
             question: stored_as(&planned.question, &planned.statement),
             before: planned.before.clone(),
+            tiers: planned.tiers.clone(),
+            policy: Some(planned.policy.clone()).filter(|hash| !hash.is_empty()),
             charge: planned.priced.charge,
             pool_charge: planned.priced.pool_charge,
             releases: planned.priced.draws(),
@@ -308,7 +352,7 @@ impl Session {
             Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
             Reserved::Run { reservation, charged_at } => {
                 self.metrics.charged(&planned.account.dataset);
-                let balance = self.ledger.balance(&planned.account).await?;
+                let balance = self.ledger.scope(&planned.account, &planned.tiers).await?;
                 let tokens = reservation.split();
                 let run = Run { planned, prepared, tokens, query_id: query_id.to_owned(), charged_at, balance };
                 Ok(Delivered { stored: self.run_paid(run, place).instrument(step("run")).await?, replayed: false })
@@ -374,7 +418,7 @@ impl Session {
         place: Place,
     ) -> Result<Delivered> {
         let (account, query_id) = (planned.account.clone(), query_id.to_owned());
-        let balance = self.ledger.balance(&account).await?;
+        let balance = self.ledger.scope(&account, &planned.tiers).await?;
         let run = Run { planned, prepared, tokens: vec![], query_id: query_id.clone(), charged_at: 0, balance };
         let late = || Error::new(Code::AnswerTooLarge, "the question takes too long: add a condition, or a LIMIT");
         let made = tokio::time::timeout(self.limits.deadline, self.answer(run, place)).await;
@@ -417,33 +461,33 @@ impl Session {
     pub fn close(&self) {
         self.running.close();
     }
+}
 
-    /// The account that a question is asked from. A caller without any grant cannot tell a dataset from none.
-    async fn account(&self, principal: &str, ask: &Ask) -> Result<Balance> {
-        let mut balances = self.ledger.balances().await?;
-        balances.retain(|b| b.account.principal == principal && b.account.dataset == ask.dataset);
-        let purposes: Vec<&str> = balances.iter().map(|b| b.account.purpose.as_str()).collect();
-        let purpose = match (ask.purpose.as_str(), purposes.as_slice()) {
-            (_, []) => return Err(unknown_dataset(&ask.dataset)),
-            ("", [only]) => only,
-            ("", several) => {
-                let message = format!("name the purpose of the question; you have grants for {}", several.join(", "));
-                return Err(Error::new(Code::NoGrant, message));
-            }
-            (named, some) if some.contains(&named) => named,
-            (named, some) => {
-                let named: String = named.chars().take(64).collect();
-                let message = format!(
-                    "you have no grant for purpose '{named}' on dataset '{}'; you have grants for {}",
-                    ask.dataset,
-                    some.join(", ")
-                );
-                return Err(Error::new(Code::NoGrant, message));
-            }
-        };
-        let purpose = purpose.to_owned();
-        balances.into_iter().find(|b| b.account.purpose == purpose).ok_or_else(|| unknown_dataset(&ask.dataset))
-    }
+/// The account that a question is asked from. A caller without any grant cannot tell a dataset from none.
+fn account<'a>(all: &'a [Balance], principal: &str, ask: &Ask) -> Result<&'a Balance> {
+    let mine = |b: &&Balance| b.account.principal == principal && b.account.dataset == ask.dataset;
+    let balances: Vec<&Balance> = all.iter().filter(mine).collect();
+    let purposes: Vec<&str> = balances.iter().map(|b| b.account.purpose.as_str()).collect();
+    let purpose = match (ask.purpose.as_str(), purposes.as_slice()) {
+        (_, []) => return Err(unknown_dataset(&ask.dataset)),
+        ("", [only]) => only,
+        ("", several) => {
+            let message = format!("name the purpose of the question; you have grants for {}", several.join(", "));
+            return Err(Error::new(Code::NoGrant, message));
+        }
+        (named, some) if some.contains(&named) => named,
+        (named, some) => {
+            let named: String = named.chars().take(64).collect();
+            let message = format!(
+                "you have no grant for purpose '{named}' on dataset '{}'; you have grants for {}",
+                ask.dataset,
+                some.join(", ")
+            );
+            return Err(Error::new(Code::NoGrant, message));
+        }
+    };
+    let purpose = purpose.to_owned();
+    balances.into_iter().find(|b| b.account.purpose == purpose).ok_or_else(|| unknown_dataset(&ask.dataset))
 }
 
 fn named(engines: Vec<Engine>) -> Engines {
@@ -499,20 +543,14 @@ fn question_digest(engine: &Engine, statement: &Statement, priced: &Priced) -> V
 }
 
 /// Where the question asks for an error that an account or its pool cannot pay: what could be had.
-fn advice(case: Case, priced: &Priced, balances: [&Balance; 2]) -> Option<String> {
-    let [own, pool] = balances.map(|b| b.spent.remaining(&b.grant));
-    case.advice(&priced.charge, own.min(pool), |charge| affordable(balances, [*charge; 2]))
+fn advice(case: Case, priced: &Priced, scope: &Scope) -> Option<String> {
+    case.advice(&priced.charge, scope.remaining(), |charge| scope.affords(*charge, *charge))
 }
 
 /// Under which an answer is stored and found again: it has the names of its columns in it.
 fn stored_as(question: &[u8], statement: &Statement) -> Vec<u8> {
     let names = statement.columns.iter().map(|c| &c.name).collect::<Vec<_>>();
     digest(&format!("{} {names:?}", hex(question)))
-}
-
-/// Whether an account and its pool could pay now.
-pub fn affordable(balances: [&Balance; 2], charges: [Charge; 2]) -> bool {
-    balances.iter().zip(charges).all(|(b, charge)| !b.frozen && b.spent.accepts(&b.grant, charge))
 }
 
 /// Lets one call at a time work on a query id; a second one waits and then finds the first one's answer.

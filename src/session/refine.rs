@@ -90,7 +90,7 @@ fn refined(
     let draws_of_first = std::mem::take(&mut first.releases);
     first.releases = kept.noisy(&draws_of_first);
     let priced = |pure_is_over| {
-        let rules = &planned.engine.dataset().rules;
+        let rules = &planned.rules;
         let refined = governance::refine(&first, &kept.releases, refinement, rules, (&own.grant, pure_is_over))?;
         let text = format!("{} {of} {:?} {:?}", kept.question, refined.draws, refined.priced.charge);
         Ok((digest(&text), refined))

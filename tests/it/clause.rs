@@ -272,7 +272,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (delta = 1e-3) diagnosis, COUNT(*) FROM visits GROUP BY diagnosis",
         "1",
         "INVALID_REQUEST",
-        "above this dataset's maximum of 0.000001",
+        "above the maximum of 0.000001",
     ),
     (
         "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (delta = 0) diagnosis, COUNT(*) FROM visits GROUP BY diagnosis",

@@ -215,7 +215,7 @@ fn files_are_checked_and_errors_point_at_the_line() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let check = |name: &str| undertone(world.dir.path(), &[], &["check", world.path(name).to_str().unwrap()]);
     let fine = out(&check("undertone.toml"));
-    assert!(fine.contains("dataset clinic") && fine.contains("2 principals, 2 grants: fine"), "{fine}");
+    assert!(fine.contains("dataset clinic") && fine.contains("7 principals, 2 grants: fine"), "{fine}");
     assert!(out(&check("clinic.toml")).contains("items: 3 columns, 1 file, protected over visit_id by table visits"));
     let good = std::fs::read_to_string(world.path("clinic.toml")).unwrap();
     for (from, to) in [
@@ -262,15 +262,18 @@ async fn the_log_proves_every_balance() {
     let verified = out(&audit(&["verify", "--config", config]));
     let lines: Vec<&str> = verified.lines().collect();
     assert!(
-        lines[0].starts_with("pool of clinic: granted (1000000000000, 0.000001), spent epsilon infinite, rho "),
+        lines[0].starts_with(
+            "the pooled cap of dataset 'clinic': granted (1000000000000, 0.000001), spent epsilon infinite, rho "
+        ),
         "{verified}"
     );
     assert!(
-        lines[0].ends_with("delta 0 in 3 charges") && lines[1].starts_with("ana for research on clinic: granted (40, "),
+        lines[0].ends_with("delta 0 in 3 charges")
+            && lines[1].starts_with("the account of 'ana' for purpose 'research' on dataset 'clinic': granted (40, "),
         "{verified}"
     );
     assert!(
-        lines[2].starts_with("ben for research on clinic: granted (1, 0.000001), spent epsilon 0.125, rho "),
+        lines[2].contains("'ben'") && lines[2].contains("granted (1, 0.000001), spent epsilon 0.125, rho "),
         "{verified}"
     );
     assert_eq!(lines[4], "every balance of the ledger is what the log says");
@@ -306,6 +309,6 @@ async fn the_log_proves_every_balance() {
     ] {
         sqlx::raw_sql(change).execute(&mut db).await.unwrap();
         let said = failed(&["verify", "--config", config]);
-        assert!(said.contains("ben for research on clinic") && said.contains(says), "{said}");
+        assert!(said.contains("the account of 'ben'") && said.contains(says), "{said}");
     }
 }

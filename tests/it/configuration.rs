@@ -54,7 +54,6 @@ async fn dataset_files_are_checked() {
             "path = \"visits\"\nretention = { column = \"visit_date\", days = 30 }",
             "not enforced yet",
         ),
-        ("tier = \"health\"", "tier = \"health\", permissions = { roles = [\"doctor\"] }", "not enforced yet"),
     ] {
         assert!(good.contains(from), "{from}");
         std::fs::write(world.path("clinic.toml"), good.replacen(from, to, 1)).unwrap();
@@ -80,17 +79,65 @@ fn server_files_are_checked() {
         ("deadline_seconds = 20", "listen = \"0.0.0.0:1\"", "clear text"),
         ("name = \"ben\"", "name = \"ana\"", "'ana' is declared twice"),
         ("name = \"ben\"", "name = \"Ben\"", "principal 'Ben' must be"),
-        ("name = \"ben\"", "name = \"carl\"", "grant names principal 'ben', which is not declared"),
-        ("principal = \"ben\"", "principal = \"ana\"", "two grants"),
         ("token_sha256 = \"", "token_sha256 = \"x", "64 hexadecimal digits"),
-        ("epsilon = \"0.5\"", "epsilon = \"0\"", "epsilon must be above 0"),
-        ("delta = \"1e-6\"", "delta = \"1\"", "delta must be below 1"),
-        ("pool_epsilon = \"1e12\"", "pool_epsilon = \"many\"", "is not a decimal number"),
+        ("path = \"ledger.sqlite\"", "", "either ledger.path or ledger.url"),
+        ("path = \"ledger.sqlite\"", "url = \"mysql://db\"", "must begin with postgres://"),
     ] {
         assert!(good.contains(from), "{from}");
         std::fs::write(&path, good.replacen(from, to, 1)).unwrap();
         let e = server::load(&path).err().unwrap_or_else(|| panic!("accepted: {to}"));
         assert!(e.message.contains(words) && e.message.contains("undertone.toml"), "{to}: {e}");
+    }
+}
+
+/// What is wrong with a policy by itself, and with one that is not about the datasets and principals that there are.
+#[test]
+fn policies_are_checked() {
+    let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
+    let path = world.path("policy.toml");
+    let good = std::fs::read_to_string(&path).unwrap()
+        + "\n[[purpose]]\nname = \"research\"\n[[team]]\nname = \"t\"\ndataset = \"clinic\"\nepsilon = 1\ndelta = 0\nreserved = \"0.5\"\n"
+        + "[[tier]]\nname = \"health\"\ndataset = \"clinic\"\nepsilon = 1\n"
+        + "[[permission]]\ndataset = \"clinic\"\ntable = \"visits\"\ncolumns = [\"age\"]\nteams = [\"t\"]\n";
+    std::fs::write(&path, &good).unwrap();
+    let config = server::load(&world.path("undertone.toml")).unwrap();
+    let outlines = [catalog::Outline::read(&world.path("clinic.toml")).unwrap()];
+    let check = || server::check_policy(&config.policy()?, &outlines, &config);
+    check().unwrap();
+    for (from, to, words) in [
+        ("[[grant]]", "[[grants]]", "unknown field `grants`"),
+        ("principal = \"ben\"", "principal = \"carl\"", "names principal 'carl', which is not declared"),
+        ("principal = \"ben\"", "principal = \"ana\"", "two grants"),
+        ("principal = \"ben\"", "principal = \"gina\"", "has role governance and may ask questions"),
+        ("principals = [\"audrey\"]", "principals = [\"Audrey\"]", "principal 'Audrey' must be"),
+        ("name = \"auditor\"", "name = \"king\"", "unknown variant `king`"),
+        ("epsilon = \"0.5\"", "epsilon = \"0\"", "epsilon must be above 0"),
+        ("delta = \"1e-6\"", "delta = \"1\"", "delta must be below 1"),
+        ("pool_epsilon = \"1e12\"", "pool_epsilon = \"many\"", "is not a decimal number"),
+        ("epsilon = \"0.5\"", "epsilon = \"0.5\"\nwindow = \"hourly\"", "unknown variant `hourly`"),
+        ("epsilon = \"0.5\"", "epsilon = \"0.5\"\nuntil = 10:00:00", "until must be a day"),
+        ("epsilon = \"0.5\"", "epsilon = \"0.5\"\nteam = \"x\"", "names team 'x', which has no [[team]]"),
+        ("epsilon = \"0.5\"", "epsilon = \"0.5\"\nreserved = \"0.6\"", "more than the whole pool"),
+        ("epsilon = \"0.5\"", "epsilon = \"0.5\"\nteam = \"t\"\nreserved = \"0.6\"", "reserve more of the pool"),
+        ("epsilon = \"0.5\"", "epsilon = \"0.5\"\nmax_epsilon = 0", "must be above 0"),
+        ("epsilon = \"0.5\"", "epsilon = \"0.5\"\nmax_epsilon = 1\ndefault_epsilon = 2", "default_epsilon is above"),
+        ("name = \"research\"", "name = \"resarch\"", "names purpose 'research', which has no [[purpose]]"),
+        ("name = \"clinic\"", "name = \"klinik\"", "names dataset 'clinic', which has no [[dataset]]"),
+        ("name = \"health\"", "name = \"wealth\"", "no column of dataset 'clinic' is of tier 'wealth'"),
+        ("name = \"health\"", "name = \"health\"\nmin_units = 0", "min_units must be from 1"),
+        ("table = \"visits\"", "table = \"visit\"", "table 'visit', which dataset 'clinic' does not have"),
+        ("[\"age\"]", "[\"wage\"]", "column 'wage', which table 'visits' does not have"),
+        ("teams = [\"t\"]", "teams = [\"u\"]", "names team 'u'"),
+        (
+            "[[purpose]]",
+            "[[dataset]]\nname = \"other\"\npool_epsilon = 1\npool_delta = 0\n[[purpose]]",
+            "which is not served",
+        ),
+    ] {
+        assert!(good.contains(from), "{from}");
+        std::fs::write(&path, good.replacen(from, to, 1)).unwrap();
+        let e = check().err().unwrap_or_else(|| panic!("accepted: {to}"));
+        assert!(e.message.contains(words), "{to}: {e}");
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use undertone::accounting::{Charge, Grant};
 use undertone::error::Code;
-use undertone::ledger::{Account, Answered, Claim, Ledger, Location, MAX_LOST, Reserved, Setting};
+use undertone::ledger::{
+    Account, Answered, Claim, Ledger, Location, MAX_LOST, NewPolicy, Reserved, Scope, Setting, Terms,
+};
 
 fn account(principal: &str) -> Account {
     Account { dataset: "clinic".into(), principal: principal.into(), purpose: "research".into() }
@@ -19,6 +21,8 @@ fn claim(principal: &str, query_id: &str) -> Claim {
         request: vec![1],
         question: query_id.as_bytes().to_vec(),
         before: None,
+        tiers: vec![],
+        policy: None,
         charge: Charge::pure("0.1".parse().unwrap()),
         pool_charge: Charge::pure("0.1".parse().unwrap()),
         releases: 1,
@@ -41,7 +45,8 @@ async fn open(location: &Location) -> Ledger {
     let ledger = Ledger::open(location).await.unwrap();
     let grant = Grant::new("100".parse().unwrap(), "1e-6".parse().unwrap());
     let accounts = [Account::pool("clinic"), account("ana"), account("ben")];
-    ledger.apply(accounts.into_iter().map(|account| Setting { account, grant }).collect()).await.unwrap();
+    let settings = accounts.into_iter().map(|account| Setting { account, grant, terms: Terms::default() }).collect();
+    ledger.apply(NewPolicy { settings, ..NewPolicy::default() }).await.unwrap();
     ledger.serve(Duration::ZERO).await.unwrap();
     ledger
 }
@@ -70,11 +75,11 @@ async fn lose_many(location: &Location) {
         assert_eq!(ledger.reserve(claim("ana", query_id)).await.unwrap_err().code, Code::AccountFrozen);
     }
     assert!(matches!(ledger.reserve(claim("ben", "b")).await, Ok(Reserved::Run { .. })));
-    assert!(!ledger.balance(&account("ben")).await.unwrap().unwrap().0.frozen);
+    assert!(!ledger.scope(&account("ben"), &[]).await.unwrap().unwrap().own.frozen);
     ledger.unfreeze("clinic", "ana", "a memory limit was too low").await.unwrap();
     assert_eq!(ledger.reserve(claim("ana", "q0")).await.unwrap_err().code, Code::ExecutionFailed);
     assert!(matches!(ledger.reserve(claim("ana", "new")).await, Ok(Reserved::Run { .. })));
-    let (ana, pool) = ledger.balance(&account("ana")).await.unwrap().unwrap();
+    let Scope { own: ana, pool, .. } = ledger.scope(&account("ana"), &[]).await.unwrap().unwrap();
     assert_eq!(ana.spent.charges, MAX_LOST as u64 + 2);
     assert_eq!(pool.spent.charges, MAX_LOST as u64 + 3);
     ledger.verify_audit().await.unwrap();
@@ -113,7 +118,7 @@ async fn buy_bounds(location: &Location) {
     let own = Claim { account: Account::pool("clinic"), ..claim("", "calibration") };
     assert!(matches!(ledger.reserve(own).await, Ok(Reserved::Run { .. })));
     let spent = async || {
-        let (ana, pool) = ledger.balance(&account("ana")).await.unwrap().unwrap();
+        let Scope { own: ana, pool, .. } = ledger.scope(&account("ana"), &[]).await.unwrap().unwrap();
         [ana, pool].map(|balance| balance.spent.total.epsilon.unwrap().to_string())
     };
     assert_eq!(spent().await, ["0", "0.1"]);
@@ -127,7 +132,7 @@ async fn buy_bounds(location: &Location) {
     }
     assert_eq!(spent().await, ["1", "1"]);
     // It is nobody's fault.
-    assert!(!ledger.balance(&account("ana")).await.unwrap().unwrap().0.frozen);
+    assert!(!ledger.scope(&account("ana"), &[]).await.unwrap().unwrap().own.frozen);
     ledger.verify_audit().await.unwrap();
 }
 
@@ -149,7 +154,7 @@ async fn an_older_ledger_is_upgraded_and_a_newer_one_refused() {
     .await
     .unwrap();
     db.close().await.unwrap();
-    let (ana, _) = open(&location).await.balance(&account("ana")).await.unwrap().unwrap();
+    let ana = open(&location).await.scope(&account("ana"), &[]).await.unwrap().unwrap().own;
     assert_eq!((ana.spent.total.epsilon.unwrap().to_string(), ana.spent.charges, ana.frozen), ("7".into(), 4, false));
 
     if postgres::available() {
@@ -199,7 +204,7 @@ async fn two_servers_never_oversell_a_grant() {
         }
     }
     for server in &servers {
-        let (ana, pool) = server.balance(&account("ana")).await.unwrap().unwrap();
+        let Scope { own: ana, pool, .. } = server.scope(&account("ana"), &[]).await.unwrap().unwrap();
         assert!(ana.spent.accepts(&ana.grant, Charge::NOTHING));
         assert_eq!([ana.spent.charges, pool.spent.charges], [paid.len() as u64; 2]);
     }
@@ -209,7 +214,7 @@ async fn two_servers_never_oversell_a_grant() {
     for reserved in futures::future::join_all(both).await {
         assert!(matches!(reserved, Ok(Reserved::Run { .. })), "{reserved:?}");
     }
-    assert_eq!(servers[0].balance(&account("ben")).await.unwrap().unwrap().0.spent.charges, 1);
+    assert_eq!(servers[0].scope(&account("ben"), &[]).await.unwrap().unwrap().own.spent.charges, 1);
     let answered = |bytes: &[u8]| Answered { bytes: bytes.to_vec(), ..Answered::default() };
     let first = servers[0].commit("ben", "same", answered(b"first")).await.unwrap();
     let second = servers[1].commit("ben", "same", answered(b"second")).await.unwrap();
@@ -261,7 +266,7 @@ async fn a_database_that_crashes_loses_no_confirmed_charge() {
             assert!(matches!(ledger.reserve(claim("ana", &id)).await, Ok(Reserved::Run { .. })));
             confirmed += 1;
         }
-        let (ana, pool) = ledger.balance(&account("ana")).await.unwrap().unwrap();
+        let Scope { own: ana, pool, .. } = ledger.scope(&account("ana"), &[]).await.unwrap().unwrap();
         assert_eq!([ana.spent.charges, pool.spent.charges], [confirmed; 2], "round {round}");
     }
     assert!(confirmed > 50, "{confirmed}");

@@ -8,6 +8,7 @@ mod commands;
 mod configuration;
 mod consistent;
 mod crash;
+mod faults;
 mod files;
 mod generated;
 mod known_answers;

@@ -59,17 +59,14 @@ async fn policy_changes_while_the_server_runs() {
     ben.ask("SELECT count(*) FROM visits", "0.5").await.unwrap();
     assert_eq!(code(&ben.ask("SELECT count(*) FROM visits", "0.1").await.unwrap_err()), "BUDGET_EXHAUSTED");
 
-    edit(&world, "undertone.toml", "epsilon = \"0.5\"", "epsilon = \"0.7\"");
-    running.reload().await.unwrap();
+    edit(&world, "policy.toml", "epsilon = \"0.5\"", "epsilon = \"0.7\"");
+    let (done, said) = world.run(&["policy", "apply", "--config", "undertone.toml", "--reason", "a larger grant"]);
+    assert!(done, "{said}");
     assert_eq!(ben.balance().await.0.spent_epsilon, "0.5");
     ben.ask("SELECT count(*) FROM visits", "0.1").await.unwrap();
 
     // Wrong configurations put nothing in place.
-    for (from, to) in [
-        ("name = \"ben\"", "name = \"carl\""),
-        ("file = \"clinic.toml\"", "file = \"nothing.toml\""),
-        ("dataset = \"clinic\"", "dataset = \"klinik\""),
-    ] {
+    for (from, to) in [("file = \"clinic.toml\"", "file = \"nothing.toml\""), ("name = \"ben\"", "name = \"ana\"")] {
         let good = std::fs::read_to_string(world.path("undertone.toml")).unwrap();
         edit(&world, "undertone.toml", from, to);
         assert!(running.reload().await.is_err(), "{to}");

@@ -191,21 +191,28 @@ fn configuration(dir: &Path, query: usize) -> std::path::PathBuf {
         path = "ledger-{query}.sqlite"
         [[dataset]]
         file = "tpch.toml"
-        pool_epsilon = "1e12"
-        pool_delta = "1e-6"
+        [policy]
+        file = "policy.toml"
         [[principal]]
         name = "ana"
         token_sha256 = "{}"
+        "#,
+        undertone::api::digest(ANA)
+    );
+    std::fs::write(&file, text).unwrap();
+    let policy = r#"
+        [[dataset]]
+        name = "tpch"
+        pool_epsilon = "1e12"
+        pool_delta = "1e-6"
         [[grant]]
         principal = "ana"
         dataset = "tpch"
         purpose = "research"
         epsilon = "1e12"
         delta = "1e-6"
-        "#,
-        undertone::api::digest(ANA)
-    );
-    std::fs::write(&file, text).unwrap();
+        "#;
+    std::fs::write(dir.join("policy.toml"), policy).unwrap();
     file
 }
 

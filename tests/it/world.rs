@@ -77,18 +77,33 @@ pub struct World {
 
 pub const ANA: &str = "ana-token";
 pub const BEN: &str = "ben-token";
+pub const GINA: &str = "gina-token";
+pub const GUS: &str = "gus-token";
+pub const GIL: &str = "gil-token";
+pub const AUDREY: &str = "audrey-token";
+pub const OTTO: &str = "otto-token";
+/// Who set budgets, read the log and run the server.
+const STAFF: [(&str, &str); 5] = [("gina", GINA), ("gus", GUS), ("gil", GIL), ("audrey", AUDREY), ("otto", OTTO)];
 
 impl World {
     pub fn new(recipe: &Recipe) -> World {
         let dir = tempfile::tempdir().unwrap();
         write_tables(dir.path(), recipe);
         std::fs::write(dir.path().join("clinic.toml"), dataset_file(recipe)).unwrap();
-        std::fs::write(dir.path().join("undertone.toml"), config_file(recipe)).unwrap();
+        std::fs::write(dir.path().join("undertone.toml"), config_file()).unwrap();
+        std::fs::write(dir.path().join("policy.toml"), policy_file(recipe)).unwrap();
         World { dir }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Runs a command of the program in the world's directory: whether it succeeded, and what it said.
+    pub fn run(&self, args: &[&str]) -> (bool, String) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_undertone"));
+        let output = command.args(args).current_dir(self.dir.path()).env("UNDERTONE_LOG", "off").output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     }
 
     /// A server in this process.
@@ -239,8 +254,7 @@ column = [
     )
 }
 
-fn config_file(recipe: &Recipe) -> String {
-    let Recipe { grants: [ana, ben], grant_delta, .. } = recipe;
+fn config_file() -> String {
     let digest = |token| undertone::api::digest(token);
     format!(
         r#"
@@ -251,10 +265,11 @@ deadline_seconds = 20
 [ledger]
 path = "ledger.sqlite"
 
+[policy]
+file = "policy.toml"
+
 [[dataset]]
 file = "clinic.toml"
-pool_epsilon = "1e12"
-pool_delta = "{grant_delta}"
 
 [[principal]]
 name = "ana"
@@ -263,6 +278,34 @@ token_sha256 = "{}"
 [[principal]]
 name = "ben"
 token_sha256 = "{}"
+"#,
+        digest(ANA),
+        digest(BEN)
+    ) + &STAFF
+        .map(|(name, token)| format!("\n[[principal]]\nname = \"{name}\"\ntoken_sha256 = \"{}\"\n", digest(token)))
+        .concat()
+}
+
+fn policy_file(recipe: &Recipe) -> String {
+    let Recipe { grants: [ana, ben], grant_delta, .. } = recipe;
+    format!(
+        r#"
+[[role]]
+name = "governance"
+principals = ["gina", "gus", "gil"]
+
+[[role]]
+name = "auditor"
+principals = ["audrey"]
+
+[[role]]
+name = "operator"
+principals = ["otto"]
+
+[[dataset]]
+name = "clinic"
+pool_epsilon = "1e12"
+pool_delta = "{grant_delta}"
 
 [[grant]]
 principal = "ana"
@@ -277,9 +320,7 @@ dataset = "clinic"
 purpose = "research"
 epsilon = "{ben}"
 delta = "{grant_delta}"
-"#,
-        digest(ANA),
-        digest(BEN)
+"#
     )
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const DATASET: &str = include_str!("../../../examples/shop.toml");
+const POLICY: &str = include_str!("../../../examples/policy.toml");
 const CONFIGURATION: &str = include_str!("../../../examples/undertone.toml");
 
 /// A directory that can be served.
@@ -19,6 +20,9 @@ pub struct Shop {
     pub ana: String,
     pub ben: String,
 }
+
+/// In the order of the configuration.
+const PRINCIPALS: [&str; 5] = ["ana", "ben", "gina", "gus", "audrey"];
 
 /// Writes all files of the demo into `dir`, which must not hold a demo already: a ledger is never overwritten.
 pub fn write(dir: &Path, customers: u64) -> Result<Shop> {
@@ -32,20 +36,23 @@ pub fn write(dir: &Path, customers: u64) -> Result<Shop> {
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(place)?;
     let counts = data::write(&dir.join("data"), customers)?;
-    let (ana, ben) = (new_token()?, new_token()?);
+    let tokens = PRINCIPALS.iter().map(|_| new_token()).collect::<Result<Vec<_>>>()?;
     fs::write(dir.join("shop.toml"), DATASET).map_err(place)?;
-    for (name, token) in [("ana", &ana), ("ben", &ben)] {
+    fs::write(dir.join("policy.toml"), POLICY).map_err(place)?;
+    for (name, token) in PRINCIPALS.iter().zip(&tokens) {
         let path = dir.join(format!("{name}.token"));
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(place)?;
         file.write_all(token.as_bytes()).map_err(place)?;
     }
-    fs::write(&config, configuration(&[&digest(&ana), &digest(&ben)])).map_err(place)?;
+    fs::write(&config, configuration(&tokens)).map_err(place)?;
+    let mut tokens = tokens.into_iter();
+    let (ana, ben) = (tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default());
     Ok(Shop { config, counts, ana, ben })
 }
 
-/// The example configuration with these token digests in the place of its own.
-fn configuration(digests: &[&str]) -> String {
-    let mut fresh = digests.iter();
+/// The example configuration with the digests of these tokens in the place of its own.
+fn configuration(tokens: &[String]) -> String {
+    let mut fresh = tokens.iter().map(|token| digest(token));
     let line = |line: &str| match line.strip_prefix("token_sha256 = ").and_then(|_| fresh.next()) {
         Some(digest) => format!("token_sha256 = \"{digest}\"\n"),
         None => format!("{line}\n"),

@@ -19,12 +19,12 @@ impl Lowering<'_> {
         let rules = &self.dataset.rules;
         if let Some(epsilon) = clause.epsilon.filter(|epsilon| *epsilon > rules.max_epsilon) {
             let most = rules.max_epsilon;
-            let message = format!("epsilon {epsilon} is above this dataset's maximum of {most} for one question");
+            let message = format!("epsilon {epsilon} is above the maximum of {most} for one question");
             return refuse(Code::EpsilonAboveMaximum, message);
         }
         if let Some(delta) = clause.delta.filter(|delta| *delta > rules.max_delta) {
             let most = rules.max_delta;
-            let message = format!("delta {delta} is above this dataset's maximum of {most} for one question");
+            let message = format!("delta {delta} is above the maximum of {most} for one question");
             return refuse(Code::InvalidRequest, message);
         }
         if let Some(groups) = clause.groups.filter(|groups| *groups > rules.contribution.groups) {

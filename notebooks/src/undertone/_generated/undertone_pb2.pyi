@@ -304,7 +304,7 @@ class Answer(_message.Message):
     def __init__(self, query_id: _Optional[str] = ..., table: _Optional[bytes] = ..., intervals: _Optional[bytes] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., replayed: bool = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after", "question_digest", "refines")
+    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after", "question_digest", "refines", "governance_policy")
     QUERY_ID_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -319,6 +319,7 @@ class Receipt(_message.Message):
     BALANCE_AFTER_FIELD_NUMBER: _ClassVar[int]
     QUESTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     REFINES_FIELD_NUMBER: _ClassVar[int]
+    GOVERNANCE_POLICY_FIELD_NUMBER: _ClassVar[int]
     query_id: str
     dataset: str
     principal: str
@@ -333,7 +334,8 @@ class Receipt(_message.Message):
     balance_after: Balance
     question_digest: str
     refines: str
-    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ..., question_digest: _Optional[str] = ..., refines: _Optional[str] = ...) -> None: ...
+    governance_policy: str
+    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ..., question_digest: _Optional[str] = ..., refines: _Optional[str] = ..., governance_policy: _Optional[str] = ...) -> None: ...
 
 class GetAnswerRequest(_message.Message):
     __slots__ = ("query_id",)
@@ -360,23 +362,37 @@ class GetBalancesResponse(_message.Message):
     def __init__(self, balances: _Optional[_Iterable[_Union[Balance, _Mapping]]] = ...) -> None: ...
 
 class Balance(_message.Message):
-    __slots__ = ("dataset", "principal", "purpose", "account", "pool", "frozen")
+    __slots__ = ("dataset", "principal", "purpose", "account", "pool", "frozen", "frozen_because", "shared")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     FROZEN_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     principal: str
     purpose: str
     account: AccountState
     pool: AccountState
     frozen: bool
-    def __init__(self, dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., account: _Optional[_Union[AccountState, _Mapping]] = ..., pool: _Optional[_Union[AccountState, _Mapping]] = ..., frozen: bool = ...) -> None: ...
+    frozen_because: str
+    shared: _containers.RepeatedCompositeFieldContainer[SharedAccount]
+    def __init__(self, dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., account: _Optional[_Union[AccountState, _Mapping]] = ..., pool: _Optional[_Union[AccountState, _Mapping]] = ..., frozen: bool = ..., frozen_because: _Optional[str] = ..., shared: _Optional[_Iterable[_Union[SharedAccount, _Mapping]]] = ...) -> None: ...
+
+class SharedAccount(_message.Message):
+    __slots__ = ("name", "state", "frozen_because")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: AccountState
+    frozen_because: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[AccountState, _Mapping]] = ..., frozen_because: _Optional[str] = ...) -> None: ...
 
 class AccountState(_message.Message):
-    __slots__ = ("granted_epsilon", "granted_delta", "spent_epsilon", "remaining_epsilon", "spent_rho", "rho_limit", "spent_delta", "charges")
+    __slots__ = ("granted_epsilon", "granted_delta", "spent_epsilon", "remaining_epsilon", "spent_rho", "rho_limit", "spent_delta", "charges", "window", "window_began", "window_ends", "lifetime_epsilon", "lifetime_rho", "lifetime_delta", "lifetime_charges", "loss_epsilon", "loss_delta", "expires_at", "max_epsilon", "default_epsilon", "reserved", "kept_epsilon", "kept_rho")
     GRANTED_EPSILON_FIELD_NUMBER: _ClassVar[int]
     GRANTED_DELTA_FIELD_NUMBER: _ClassVar[int]
     SPENT_EPSILON_FIELD_NUMBER: _ClassVar[int]
@@ -385,6 +401,21 @@ class AccountState(_message.Message):
     RHO_LIMIT_FIELD_NUMBER: _ClassVar[int]
     SPENT_DELTA_FIELD_NUMBER: _ClassVar[int]
     CHARGES_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_BEGAN_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_ENDS_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_RHO_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_DELTA_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_CHARGES_FIELD_NUMBER: _ClassVar[int]
+    LOSS_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    LOSS_DELTA_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    MAX_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    KEPT_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    KEPT_RHO_FIELD_NUMBER: _ClassVar[int]
     granted_epsilon: str
     granted_delta: str
     spent_epsilon: str
@@ -393,7 +424,22 @@ class AccountState(_message.Message):
     rho_limit: str
     spent_delta: str
     charges: int
-    def __init__(self, granted_epsilon: _Optional[str] = ..., granted_delta: _Optional[str] = ..., spent_epsilon: _Optional[str] = ..., remaining_epsilon: _Optional[str] = ..., spent_rho: _Optional[str] = ..., rho_limit: _Optional[str] = ..., spent_delta: _Optional[str] = ..., charges: _Optional[int] = ...) -> None: ...
+    window: str
+    window_began: int
+    window_ends: int
+    lifetime_epsilon: str
+    lifetime_rho: str
+    lifetime_delta: str
+    lifetime_charges: int
+    loss_epsilon: str
+    loss_delta: str
+    expires_at: int
+    max_epsilon: str
+    default_epsilon: str
+    reserved: str
+    kept_epsilon: str
+    kept_rho: str
+    def __init__(self, granted_epsilon: _Optional[str] = ..., granted_delta: _Optional[str] = ..., spent_epsilon: _Optional[str] = ..., remaining_epsilon: _Optional[str] = ..., spent_rho: _Optional[str] = ..., rho_limit: _Optional[str] = ..., spent_delta: _Optional[str] = ..., charges: _Optional[int] = ..., window: _Optional[str] = ..., window_began: _Optional[int] = ..., window_ends: _Optional[int] = ..., lifetime_epsilon: _Optional[str] = ..., lifetime_rho: _Optional[str] = ..., lifetime_delta: _Optional[str] = ..., lifetime_charges: _Optional[int] = ..., loss_epsilon: _Optional[str] = ..., loss_delta: _Optional[str] = ..., expires_at: _Optional[int] = ..., max_epsilon: _Optional[str] = ..., default_epsilon: _Optional[str] = ..., reserved: _Optional[str] = ..., kept_epsilon: _Optional[str] = ..., kept_rho: _Optional[str] = ...) -> None: ...
 
 class ListDatasetsRequest(_message.Message):
     __slots__ = ()
@@ -466,3 +512,305 @@ class Column(_message.Message):
     domain: str
     tier: str
     def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., type: _Optional[str] = ..., privacy_unit: bool = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., domain: _Optional[str] = ..., tier: _Optional[str] = ...) -> None: ...
+
+class Edit(_message.Message):
+    __slots__ = ("policy", "budget", "move", "revoke")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    MOVE_FIELD_NUMBER: _ClassVar[int]
+    REVOKE_FIELD_NUMBER: _ClassVar[int]
+    policy: NewPolicy
+    budget: Budget
+    move: Move
+    revoke: Revoke
+    def __init__(self, policy: _Optional[_Union[NewPolicy, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ...) -> None: ...
+
+class NewPolicy(_message.Message):
+    __slots__ = ("text", "based_on")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    based_on: str
+    def __init__(self, text: _Optional[str] = ..., based_on: _Optional[str] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("principal", "dataset", "purpose", "epsilon", "delta")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    dataset: str
+    purpose: str
+    epsilon: str
+    delta: str
+    def __init__(self, principal: _Optional[str] = ..., dataset: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., delta: _Optional[str] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("dataset", "to", "epsilon", "delta")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    to: Holder
+    epsilon: str
+    delta: str
+    def __init__(self, dataset: _Optional[str] = ..., to: _Optional[_Union[Holder, _Mapping]] = ..., epsilon: _Optional[str] = ..., delta: _Optional[str] = ..., **kwargs) -> None: ...
+
+class Holder(_message.Message):
+    __slots__ = ("principal", "purpose", "team")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    purpose: str
+    team: str
+    def __init__(self, principal: _Optional[str] = ..., purpose: _Optional[str] = ..., team: _Optional[str] = ...) -> None: ...
+
+class Revoke(_message.Message):
+    __slots__ = ("principal", "dataset", "purpose")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    dataset: str
+    purpose: str
+    def __init__(self, principal: _Optional[str] = ..., dataset: _Optional[str] = ..., purpose: _Optional[str] = ...) -> None: ...
+
+class RequestBudgetRequest(_message.Message):
+    __slots__ = ("dataset", "purpose", "epsilon", "delta", "justification")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    JUSTIFICATION_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    purpose: str
+    epsilon: str
+    delta: str
+    justification: str
+    def __init__(self, dataset: _Optional[str] = ..., purpose: _Optional[str] = ..., epsilon: _Optional[str] = ..., delta: _Optional[str] = ..., justification: _Optional[str] = ...) -> None: ...
+
+class ListRequestsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetPolicyRequest(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class GetPolicyResponse(_message.Message):
+    __slots__ = ("version", "text")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    version: PolicyVersion
+    text: str
+    def __init__(self, version: _Optional[_Union[PolicyVersion, _Mapping]] = ..., text: _Optional[str] = ...) -> None: ...
+
+class PolicyVersion(_message.Message):
+    __slots__ = ("version", "hash", "at", "author", "approved_by", "reason")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    hash: str
+    at: int
+    author: str
+    approved_by: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, version: _Optional[int] = ..., hash: _Optional[str] = ..., at: _Optional[int] = ..., author: _Optional[str] = ..., approved_by: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ListPoliciesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPoliciesResponse(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[PolicyVersion]
+    def __init__(self, versions: _Optional[_Iterable[_Union[PolicyVersion, _Mapping]]] = ...) -> None: ...
+
+class SimulateRequest(_message.Message):
+    __slots__ = ("edit",)
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    edit: Edit
+    def __init__(self, edit: _Optional[_Union[Edit, _Mapping]] = ...) -> None: ...
+
+class SimulateResponse(_message.Message):
+    __slots__ = ("effect", "text", "based_on")
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
+    effect: Effect
+    text: str
+    based_on: str
+    def __init__(self, effect: _Optional[_Union[Effect, _Mapping]] = ..., text: _Optional[str] = ..., based_on: _Optional[str] = ...) -> None: ...
+
+class Effect(_message.Message):
+    __slots__ = ("accounts", "rules", "approvals")
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    accounts: _containers.RepeatedCompositeFieldContainer[AccountChange]
+    rules: _containers.RepeatedScalarFieldContainer[str]
+    approvals: int
+    def __init__(self, accounts: _Optional[_Iterable[_Union[AccountChange, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., approvals: _Optional[int] = ...) -> None: ...
+
+class AccountChange(_message.Message):
+    __slots__ = ("account", "before", "after", "remaining_before", "remaining_after", "overdrawn")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_AFTER_FIELD_NUMBER: _ClassVar[int]
+    OVERDRAWN_FIELD_NUMBER: _ClassVar[int]
+    account: str
+    before: str
+    after: str
+    remaining_before: str
+    remaining_after: str
+    overdrawn: bool
+    def __init__(self, account: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., remaining_before: _Optional[str] = ..., remaining_after: _Optional[str] = ..., overdrawn: bool = ...) -> None: ...
+
+class ProposeRequest(_message.Message):
+    __slots__ = ("edit", "reason")
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    edit: Edit
+    reason: str
+    def __init__(self, edit: _Optional[_Union[Edit, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ListProposalsRequest(_message.Message):
+    __slots__ = ("open",)
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    open: bool
+    def __init__(self, open: bool = ...) -> None: ...
+
+class ListProposalsResponse(_message.Message):
+    __slots__ = ("proposals",)
+    PROPOSALS_FIELD_NUMBER: _ClassVar[int]
+    proposals: _containers.RepeatedCompositeFieldContainer[Proposal]
+    def __init__(self, proposals: _Optional[_Iterable[_Union[Proposal, _Mapping]]] = ...) -> None: ...
+
+class ProposalResponse(_message.Message):
+    __slots__ = ("proposal",)
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    proposal: Proposal
+    def __init__(self, proposal: _Optional[_Union[Proposal, _Mapping]] = ...) -> None: ...
+
+class Proposal(_message.Message):
+    __slots__ = ("id", "at", "author", "reason", "edit", "state", "approvals", "opinions", "effect", "obstacle")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    OPINIONS_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    OBSTACLE_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    at: int
+    author: str
+    reason: str
+    edit: Edit
+    state: str
+    approvals: int
+    opinions: _containers.RepeatedCompositeFieldContainer[Opinion]
+    effect: Effect
+    obstacle: str
+    def __init__(self, id: _Optional[int] = ..., at: _Optional[int] = ..., author: _Optional[str] = ..., reason: _Optional[str] = ..., edit: _Optional[_Union[Edit, _Mapping]] = ..., state: _Optional[str] = ..., approvals: _Optional[int] = ..., opinions: _Optional[_Iterable[_Union[Opinion, _Mapping]]] = ..., effect: _Optional[_Union[Effect, _Mapping]] = ..., obstacle: _Optional[str] = ...) -> None: ...
+
+class Opinion(_message.Message):
+    __slots__ = ("who", "approves", "reason", "at")
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    APPROVES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    who: str
+    approves: bool
+    reason: str
+    at: int
+    def __init__(self, who: _Optional[str] = ..., approves: bool = ..., reason: _Optional[str] = ..., at: _Optional[int] = ...) -> None: ...
+
+class DecideRequest(_message.Message):
+    __slots__ = ("proposal", "approve", "reason")
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    APPROVE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    proposal: int
+    approve: bool
+    reason: str
+    def __init__(self, proposal: _Optional[int] = ..., approve: bool = ..., reason: _Optional[str] = ...) -> None: ...
+
+class FreezeRequest(_message.Message):
+    __slots__ = ("dataset", "holder", "reason", "lift")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LIFT_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    holder: str
+    reason: str
+    lift: bool
+    def __init__(self, dataset: _Optional[str] = ..., holder: _Optional[str] = ..., reason: _Optional[str] = ..., lift: bool = ...) -> None: ...
+
+class FreezeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAccountsRequest(_message.Message):
+    __slots__ = ("dataset",)
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    def __init__(self, dataset: _Optional[str] = ...) -> None: ...
+
+class ListAccountsResponse(_message.Message):
+    __slots__ = ("balances", "shared")
+    BALANCES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    balances: _containers.RepeatedCompositeFieldContainer[Balance]
+    shared: _containers.RepeatedCompositeFieldContainer[SharedAccount]
+    def __init__(self, balances: _Optional[_Iterable[_Union[Balance, _Mapping]]] = ..., shared: _Optional[_Iterable[_Union[SharedAccount, _Mapping]]] = ...) -> None: ...
+
+class GetHeadRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetHeadResponse(_message.Message):
+    __slots__ = ("entries", "hash")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    entries: int
+    hash: str
+    def __init__(self, entries: _Optional[int] = ..., hash: _Optional[str] = ...) -> None: ...
+
+class ReadLogRequest(_message.Message):
+    __slots__ = ()
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    def __init__(self, **kwargs) -> None: ...
+
+class AuditEntry(_message.Message):
+    __slots__ = ("seq", "at", "kind", "body", "previous", "hash")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    at: int
+    kind: str
+    body: str
+    previous: str
+    hash: str
+    def __init__(self, seq: _Optional[int] = ..., at: _Optional[int] = ..., kind: _Optional[str] = ..., body: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...

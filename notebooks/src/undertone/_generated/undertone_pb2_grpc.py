@@ -281,7 +281,7 @@ class QueryService(object):
 
 
 class BudgetServiceStub(object):
-    """See what is left.
+    """See what is left, and ask for more.
     """
 
     def __init__(self, channel):
@@ -295,14 +295,38 @@ class BudgetServiceStub(object):
                 request_serializer=undertone_dot___generated_dot_undertone__pb2.GetBalancesRequest.SerializeToString,
                 response_deserializer=undertone_dot___generated_dot_undertone__pb2.GetBalancesResponse.FromString,
                 _registered_method=True)
+        self.RequestBudget = channel.unary_unary(
+                '/undertone.v1.BudgetService/RequestBudget',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.RequestBudgetRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ProposalResponse.FromString,
+                _registered_method=True)
+        self.ListRequests = channel.unary_unary(
+                '/undertone.v1.BudgetService/ListRequests',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.ListRequestsRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ListProposalsResponse.FromString,
+                _registered_method=True)
 
 
 class BudgetServiceServicer(object):
-    """See what is left.
+    """See what is left, and ask for more.
     """
 
     def GetBalances(self, request, context):
         """The caller's accounts with their balances, alone and pooled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestBudget(self, request, context):
+        """Asks governance for a budget: a proposal, which somebody else has to approve. Costs nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRequests(self, request, context):
+        """The caller's own requests, the newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -316,6 +340,16 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     request_deserializer=undertone_dot___generated_dot_undertone__pb2.GetBalancesRequest.FromString,
                     response_serializer=undertone_dot___generated_dot_undertone__pb2.GetBalancesResponse.SerializeToString,
             ),
+            'RequestBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestBudget,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.RequestBudgetRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ProposalResponse.SerializeToString,
+            ),
+            'ListRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRequests,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.ListRequestsRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ListProposalsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'undertone.v1.BudgetService', rpc_method_handlers)
@@ -325,7 +359,7 @@ def add_BudgetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BudgetService(object):
-    """See what is left.
+    """See what is left, and ask for more.
     """
 
     @staticmethod
@@ -345,6 +379,564 @@ class BudgetService(object):
             '/undertone.v1.BudgetService/GetBalances',
             undertone_dot___generated_dot_undertone__pb2.GetBalancesRequest.SerializeToString,
             undertone_dot___generated_dot_undertone__pb2.GetBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.BudgetService/RequestBudget',
+            undertone_dot___generated_dot_undertone__pb2.RequestBudgetRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.BudgetService/ListRequests',
+            undertone_dot___generated_dot_undertone__pb2.ListRequestsRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class GovernanceServiceStub(object):
+    """Set budgets and rules. Needs the role governance; what only reads, that of an auditor will do. Nobody sees data or answers here.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetPolicy = channel.unary_unary(
+                '/undertone.v1.GovernanceService/GetPolicy',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.ListPolicies = channel.unary_unary(
+                '/undertone.v1.GovernanceService/ListPolicies',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.ListPoliciesRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ListPoliciesResponse.FromString,
+                _registered_method=True)
+        self.Simulate = channel.unary_unary(
+                '/undertone.v1.GovernanceService/Simulate',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.SimulateRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.SimulateResponse.FromString,
+                _registered_method=True)
+        self.Propose = channel.unary_unary(
+                '/undertone.v1.GovernanceService/Propose',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.ProposeRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ProposalResponse.FromString,
+                _registered_method=True)
+        self.ListProposals = channel.unary_unary(
+                '/undertone.v1.GovernanceService/ListProposals',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.ListProposalsRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ListProposalsResponse.FromString,
+                _registered_method=True)
+        self.Decide = channel.unary_unary(
+                '/undertone.v1.GovernanceService/Decide',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.DecideRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ProposalResponse.FromString,
+                _registered_method=True)
+        self.Freeze = channel.unary_unary(
+                '/undertone.v1.GovernanceService/Freeze',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.FreezeRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.FreezeResponse.FromString,
+                _registered_method=True)
+        self.ListAccounts = channel.unary_unary(
+                '/undertone.v1.GovernanceService/ListAccounts',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.ListAccountsRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.ListAccountsResponse.FromString,
+                _registered_method=True)
+
+
+class GovernanceServiceServicer(object):
+    """Set budgets and rules. Needs the role governance; what only reads, that of an auditor will do. Nobody sees data or answers here.
+    """
+
+    def GetPolicy(self, request, context):
+        """A policy: that in force, or an earlier version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicies(self, request, context):
+        """All versions, the newest first, without their text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Simulate(self, request, context):
+        """What a change would do to the accounts that there are. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Propose(self, request, context):
+        """Proposes a change; it is in force when as many others as its effect asks for have approved it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProposals(self, request, context):
+        """All proposals, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Decide(self, request, context):
+        """Approves or rejects somebody else's proposal. The last approval that it needs puts it in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Freeze(self, request, context):
+        """Stops all accounts of a principal, a team, a tier or a whole dataset at once, or lets them go on. Answers that are stored stay readable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccounts(self, request, context):
+        """All accounts with their balances.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_GovernanceServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.GetPolicyRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'ListPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicies,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.ListPoliciesRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'Simulate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Simulate,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.SimulateRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.SimulateResponse.SerializeToString,
+            ),
+            'Propose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Propose,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.ProposeRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ProposalResponse.SerializeToString,
+            ),
+            'ListProposals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProposals,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.ListProposalsRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ListProposalsResponse.SerializeToString,
+            ),
+            'Decide': grpc.unary_unary_rpc_method_handler(
+                    servicer.Decide,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.DecideRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ProposalResponse.SerializeToString,
+            ),
+            'Freeze': grpc.unary_unary_rpc_method_handler(
+                    servicer.Freeze,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.FreezeRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.FreezeResponse.SerializeToString,
+            ),
+            'ListAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccounts,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.ListAccountsRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.ListAccountsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'undertone.v1.GovernanceService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('undertone.v1.GovernanceService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class GovernanceService(object):
+    """Set budgets and rules. Needs the role governance; what only reads, that of an auditor will do. Nobody sees data or answers here.
+    """
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/GetPolicy',
+            undertone_dot___generated_dot_undertone__pb2.GetPolicyRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/ListPolicies',
+            undertone_dot___generated_dot_undertone__pb2.ListPoliciesRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Simulate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/Simulate',
+            undertone_dot___generated_dot_undertone__pb2.SimulateRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.SimulateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Propose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/Propose',
+            undertone_dot___generated_dot_undertone__pb2.ProposeRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/ListProposals',
+            undertone_dot___generated_dot_undertone__pb2.ListProposalsRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Decide(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/Decide',
+            undertone_dot___generated_dot_undertone__pb2.DecideRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Freeze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/Freeze',
+            undertone_dot___generated_dot_undertone__pb2.FreezeRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.FreezeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.GovernanceService/ListAccounts',
+            undertone_dot___generated_dot_undertone__pb2.ListAccountsRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.ListAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AuditServiceStub(object):
+    """Read the audit log. Needs the role auditor.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetHead = channel.unary_unary(
+                '/undertone.v1.AuditService/GetHead',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.GetHeadRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.GetHeadResponse.FromString,
+                _registered_method=True)
+        self.ReadLog = channel.unary_stream(
+                '/undertone.v1.AuditService/ReadLog',
+                request_serializer=undertone_dot___generated_dot_undertone__pb2.ReadLogRequest.SerializeToString,
+                response_deserializer=undertone_dot___generated_dot_undertone__pb2.AuditEntry.FromString,
+                _registered_method=True)
+
+
+class AuditServiceServicer(object):
+    """Read the audit log. Needs the role auditor.
+    """
+
+    def GetHead(self, request, context):
+        """The number of entries, and the hash of the last one. Whoever keeps both elsewhere can prove later that nothing before was changed or lost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLog(self, request, context):
+        """Entries in their order. `undertone audit verify --log` recomputes their chain and all balances from them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetHead': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHead,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.GetHeadRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.GetHeadResponse.SerializeToString,
+            ),
+            'ReadLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLog,
+                    request_deserializer=undertone_dot___generated_dot_undertone__pb2.ReadLogRequest.FromString,
+                    response_serializer=undertone_dot___generated_dot_undertone__pb2.AuditEntry.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'undertone.v1.AuditService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('undertone.v1.AuditService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AuditService(object):
+    """Read the audit log. Needs the role auditor.
+    """
+
+    @staticmethod
+    def GetHead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/undertone.v1.AuditService/GetHead',
+            undertone_dot___generated_dot_undertone__pb2.GetHeadRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.GetHeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/undertone.v1.AuditService/ReadLog',
+            undertone_dot___generated_dot_undertone__pb2.ReadLogRequest.SerializeToString,
+            undertone_dot___generated_dot_undertone__pb2.AuditEntry.FromString,
             options,
             channel_credentials,
             insecure,

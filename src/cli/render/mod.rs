@@ -1,10 +1,13 @@
 //! Answers, quotes, balances and datasets as text for people.
 
+mod budget;
+
+pub use budget::{accounts, balances, effect, policies, proposals};
+
 use crate::error::{Error, Result};
 use crate::governance::{bound_in_words, number_in_words};
 use crate::proto::{
-    AccountState, Answer, Balance, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote, Step,
-    Visibility,
+    AccountState, Answer, Column, Dataset, NoisyColumn, Price, QuoteResponse, Receipt, ReleaseNote, Step, Visibility,
 };
 use crate::session::{CalibratedRelease, Calibration};
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -234,25 +237,6 @@ pub fn quote(quote: &QuoteResponse) -> String {
         text += &format!("{}{}\n", release.keys, groups(release));
     }
     text
-}
-
-pub fn balances(balances: &[Balance]) -> String {
-    let header = ["dataset", "purpose", "granted", "epsilon left", "pool granted", "pool left", "questions", "state"]
-        .map(String::from);
-    let row = |b: &Balance| {
-        let (account, pool) = (b.account.clone().unwrap_or_default(), b.pool.clone().unwrap_or_default());
-        vec![
-            b.dataset.clone(),
-            b.purpose.clone(),
-            format!("({}, {})", account.granted_epsilon, account.granted_delta),
-            short(&account.remaining_epsilon),
-            format!("({}, {})", pool.granted_epsilon, pool.granted_delta),
-            short(&pool.remaining_epsilon),
-            account.charges.to_string(),
-            if b.frozen { "frozen" } else { "open" }.into(),
-        ]
-    };
-    grid(&header, &balances.iter().map(row).collect::<Vec<_>>())
 }
 
 pub fn datasets(datasets: &[Dataset]) -> String {

@@ -1,0 +1,109 @@
+//! What a change of the policy would do to the accounts that there are, before it is made.
+
+use super::{Policy, document::Document};
+use crate::accounting::{Charge, Spent};
+use crate::error::Result;
+use crate::ledger::{Account, Balance, Kind, Setting, written_terms};
+use crate::num::Amount;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+/// The difference that another policy makes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effect {
+    pub accounts: Vec<Change>,
+    /// Changes of roles, purposes, tiers, permissions and datasets, in words.
+    pub rules: Vec<String>,
+    /// Approvals that it needs, of others than whoever proposes it.
+    pub approvals: i64,
+}
+
+/// An account that changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub account: Account,
+    /// Its grant with its terms; None where it has none.
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    /// The largest epsilon of one more question, by this account alone.
+    pub remaining_before: Amount,
+    pub remaining_after: Amount,
+    /// Whether more was spent than its grant would then be: it can spend nothing more, and its promise holds for the larger grant alone.
+    pub overdrawn: bool,
+}
+
+/// What putting `after` in force in the place of `before` does to `balances`, all that the ledger has.
+pub fn effect(before: &Policy, after: &Policy, balances: &[Balance]) -> Result<Effect> {
+    let settings = after.document.settings()?;
+    let mut accounts = Vec::new();
+    for balance in balances {
+        let new = settings.iter().find(|setting| setting.account == balance.account);
+        if new.is_some_and(|new| new.grant == balance.grant && new.terms == balance.terms) {
+            continue;
+        }
+        accounts.push(Change {
+            account: balance.account.clone(),
+            before: Some(written_terms(&balance.grant, &balance.terms)),
+            after: new.map(|new| written_terms(&new.grant, &new.terms)),
+            remaining_before: balance.spent.remaining(&balance.grant),
+            remaining_after: new.map_or(Amount::ZERO, |new| balance.spent.remaining(&new.grant)),
+            overdrawn: new.is_some_and(|new| !balance.spent.accepts(&new.grant, Charge::NOTHING)),
+        });
+    }
+    let is_new = |setting: &&Setting| balances.iter().all(|balance| balance.account != setting.account);
+    for Setting { account, grant, terms } in settings.iter().filter(is_new) {
+        let remaining_after = Spent::NOTHING.remaining(grant);
+        let after = Some(written_terms(grant, terms));
+        let (account, remaining_before, overdrawn) = (account.clone(), Amount::ZERO, false);
+        accounts.push(Change { account, before: None, after, remaining_before, remaining_after, overdrawn });
+    }
+    let (rules, datasets) = rules(&before.document, &after.document);
+    let two = [before, after].iter().any(|policy| needs_two(&policy.document, &accounts, &datasets));
+    Ok(Effect { accounts, rules, approvals: if two { 2 } else { 1 } })
+}
+
+/// Sections that were added, removed or changed, and the datasets that they are about; an empty name is all of them.
+fn rules(before: &Document, after: &Document) -> (Vec<String>, BTreeSet<String>) {
+    let (before, after) = (sections(before), sections(after));
+    let (mut words, mut datasets) = (Vec::new(), BTreeSet::new());
+    for of @ (dataset, title) in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+        let how = match (before.get(of), after.get(of)) {
+            (before, after) if before == after => continue,
+            (None, _) => "new",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        let on = if dataset.is_empty() { String::new() } else { format!(" of dataset '{dataset}'") };
+        words.push(format!("{title}{on}: {how}"));
+        datasets.insert(dataset.clone());
+    }
+    (words, datasets)
+}
+
+/// What a policy says beside accounts: by dataset and title.
+fn sections(document: &Document) -> BTreeMap<(String, String), Vec<String>> {
+    let Document { roles, purposes, datasets, tiers, permissions, teams: _, grants: _ } = document;
+    let mut found: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    let mut add = |dataset: &str, title: String, says: &dyn Debug| {
+        found.entry((dataset.to_owned(), title)).or_default().push(format!("{says:?}"));
+    };
+    roles.iter().for_each(|role| add("", format!("role '{}'", role.name), role));
+    purposes.iter().for_each(|purpose| add("", format!("purpose '{}'", purpose.name), purpose));
+    datasets.iter().for_each(|of| add(&of.name, "how long answers are kept".to_owned(), &of.answers_kept_days));
+    tiers.iter().for_each(|tier| add(&tier.dataset, format!("tier '{}'", tier.name), tier));
+    permissions.iter().for_each(|of| add(&of.dataset, format!("permission for table '{}'", of.table), of));
+    found
+}
+
+/// Whether a change of these accounts, or of rules of these datasets, is about columns that two have to approve.
+fn needs_two(document: &Document, accounts: &[Change], datasets: &BTreeSet<String>) -> bool {
+    document.tiers.iter().filter(|tier| tier.second_approver).any(|tier| {
+        let is_read = |purpose: &String| tier.purposes.as_ref().is_none_or(|purposes| purposes.contains(purpose));
+        let opens = |change: &Change| {
+            let Account { dataset, purpose, .. } = &change.account;
+            *dataset == tier.dataset && (change.account.kind() != Kind::Own || is_read(purpose))
+        };
+        datasets.contains(&tier.dataset) || datasets.contains("") || accounts.iter().any(opens)
+    })
+}
