@@ -38,6 +38,13 @@ def client(fake: Fake) -> Iterator[undertone.Client]:
         yield client
 
 
+@pytest.fixture
+def governance(fake: Fake) -> Iterator[undertone.Governance]:
+    """A client of governance of the fake server."""
+    with undertone.govern(fake.url, "secret") as governance:
+        yield governance
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real server with its demo dataset. All tests share its budget."""

@@ -156,7 +156,61 @@ DATASET = pb.Dataset(
 )
 
 
-class Fake(stubs.QueryServiceServicer, stubs.BudgetServiceServicer, stubs.CatalogServiceServicer):
+VERSION = pb.PolicyVersion(
+    version=2,
+    hash="0123456789abcdef" * 4,
+    at=1_700_000_000,
+    author="gina",
+    approved_by=["gus"],
+    reason="a new year",
+)
+EFFECT = pb.Effect(
+    accounts=[
+        pb.AccountChange(
+            account="the account of 'ben'",
+            before='{"delta":"0.000001","epsilon":"0.5"}',
+            after='{"delta":"0.000001","epsilon":"1.5"}',
+            remaining_before="0.25",
+            remaining_after="1.25",
+        )
+    ],
+    approvals=1,
+)
+
+
+def proposal(**changes: Any) -> pb.Proposal:
+    fields = {
+        "id": 3,
+        "at": 1_700_000_000,
+        "author": "ben",
+        "reason": "more regions",
+        "edit": pb.Edit(
+            budget=pb.Budget(principal="ben", dataset="shop", purpose="testing", epsilon="1")
+        ),
+        "state": "open",
+        "approvals": 1,
+    }
+    return pb.Proposal(**(fields | changes))
+
+
+def entry(seq: int) -> pb.AuditEntry:
+    return pb.AuditEntry(
+        seq=seq,
+        at=1_700_000_000,
+        kind="grant",
+        body=f'{{"dataset":"shop","seq":{seq}}}',
+        previous=f"{seq - 1:02}",
+        hash=f"{seq:02}",
+    )
+
+
+class Fake(
+    stubs.QueryServiceServicer,
+    stubs.BudgetServiceServicer,
+    stubs.CatalogServiceServicer,
+    stubs.GovernanceServiceServicer,
+    stubs.AuditServiceServicer,
+):
     """Fails as often as `failures` says, and else answers always the same."""
 
     def __init__(self) -> None:
@@ -214,6 +268,60 @@ class Fake(stubs.QueryServiceServicer, stubs.BudgetServiceServicer, stubs.Catalo
         self._enter("GetBalances", request, context)
         return pb.GetBalancesResponse(balances=[BALANCE])
 
+    def RequestBudget(self, request, context):
+        self._enter("RequestBudget", request, context)
+        return pb.ProposalResponse(proposal=proposal(reason=request.justification))
+
+    def ListRequests(self, request, context):
+        self._enter("ListRequests", request, context)
+        return pb.ListProposalsResponse(proposals=[proposal()])
+
+    def ListAccounts(self, request, context):
+        self._enter("ListAccounts", request, context)
+        shared = pb.SharedAccount(name="pool of shop", state=account())
+        return pb.ListAccountsResponse(balances=[BALANCE], shared=[shared])
+
+    def GetPolicy(self, request, context):
+        self._enter("GetPolicy", request, context)
+        return pb.GetPolicyResponse(version=VERSION, text="# Ours.\n")
+
+    def ListPolicies(self, request, context):
+        self._enter("ListPolicies", request, context)
+        return pb.ListPoliciesResponse(versions=[VERSION])
+
+    def Simulate(self, request, context):
+        self._enter("Simulate", request, context)
+        return pb.SimulateResponse(effect=EFFECT, text="# Ours.\n", based_on=VERSION.hash)
+
+    def Propose(self, request, context):
+        self._enter("Propose", request, context)
+        made = proposal(author="gina", edit=request.edit, reason=request.reason, effect=EFFECT)
+        return pb.ProposalResponse(proposal=made)
+
+    def ListProposals(self, request, context):
+        self._enter("ListProposals", request, context)
+        return pb.ListProposalsResponse(proposals=[proposal(effect=EFFECT)])
+
+    def Decide(self, request, context):
+        self._enter("Decide", request, context)
+        said = pb.Opinion(
+            who="gina", approves=request.approve, reason=request.reason, at=1_700_000_000
+        )
+        state = "approved" if request.approve else "rejected"
+        return pb.ProposalResponse(proposal=proposal(opinions=[said], state=state))
+
+    def Freeze(self, request, context):
+        self._enter("Freeze", request, context)
+        return pb.FreezeResponse()
+
+    def GetHead(self, request, context):
+        self._enter("GetHead", request, context)
+        return pb.GetHeadResponse(entries=3, hash="03")
+
+    def ReadLog(self, request, context):
+        self._enter("ReadLog", request, context)
+        yield from map(entry, range(max(getattr(request, "from"), 1), 4))
+
     def ListDatasets(self, request, context):
         self._enter("ListDatasets", request, context)
         return pb.ListDatasetsResponse(datasets=[DATASET])
@@ -228,6 +336,8 @@ def serving(
     stubs.add_QueryServiceServicer_to_server(fake, server)
     stubs.add_BudgetServiceServicer_to_server(fake, server)
     stubs.add_CatalogServiceServicer_to_server(fake, server)
+    stubs.add_GovernanceServiceServicer_to_server(fake, server)
+    stubs.add_AuditServiceServicer_to_server(fake, server)
     host = address.rpartition(":")[0]
     if credentials is None:
         url = f"http://{host}:{server.add_insecure_port(address)}"

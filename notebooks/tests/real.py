@@ -110,6 +110,9 @@ class Server:
             self.url, self.token(principal), dataset=DATASET, purpose=PURPOSE, timeout=60
         )
 
+    def govern(self, principal: str) -> undertone.Governance:
+        return undertone.govern(self.url, self.token(principal), timeout=60)
+
     def log(self) -> str:
         return self._log.read_text()[-4000:]
 

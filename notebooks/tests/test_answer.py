@@ -126,6 +126,13 @@ def test_receipt():
     assert "It covers this." in receipt._repr_html_()
 
 
+def test_the_receipt_names_the_policy_that_admitted():
+    receipt = _wire.answer(wire.answer(receipt=wire.receipt(governance_policy="c0de"))).receipt
+    assert receipt.governance_policy == "c0de"
+    assert "Query q under policy 5eed, admitted by governance's policy c0de." in repr(receipt)
+    assert make().receipt.governance_policy is None
+
+
 def test_the_receipt_of_a_refinement():
     refined = wire.receipt("q8", refines="<q7>", releases=[wire.REFINED_RELEASE])
     receipt = _wire.answer(wire.answer(receipt=refined)).receipt

@@ -4,7 +4,18 @@ import grpc
 import pytest
 
 from fake import Failure
-from undertone import AuthError, BudgetError, FrozenError, Position, RefusedError, UndertoneError
+from undertone import (
+    AuthError,
+    BudgetError,
+    ExpiredError,
+    FrozenError,
+    NotPermittedError,
+    PolicyChangedError,
+    Position,
+    RefusedError,
+    UndertoneError,
+    _retry,
+)
 
 SQL = "SELECT\n\tSUM(amont) AS total\nFROM orders"
 
@@ -52,6 +63,8 @@ def test_without_a_place_only_the_message_is_shown(position):
     [
         (Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, code="BUDGET_EXHAUSTED"), BudgetError),
         (Failure(grpc.StatusCode.PERMISSION_DENIED, code="ACCOUNT_FROZEN"), FrozenError),
+        (Failure(grpc.StatusCode.PERMISSION_DENIED, code="NOT_PERMITTED"), NotPermittedError),
+        (Failure(grpc.StatusCode.NOT_FOUND, code="ANSWER_EXPIRED"), ExpiredError),
         (Failure(grpc.StatusCode.INVALID_ARGUMENT, code="UNSUPPORTED_SQL"), RefusedError),
         (Failure(grpc.StatusCode.INVALID_ARGUMENT, code="PRIVATE_ROWS"), RefusedError),
         (Failure(grpc.StatusCode.INVALID_ARGUMENT, code="PRIVATE_KEYS"), RefusedError),
@@ -68,6 +81,15 @@ def test_codes_choose_the_class(fake, client, failure, kind):
     assert type(error) is kind
     assert (error.code, error.status, error.position) == (failure.code, failure.status, None)
     assert (error.sql, error.query_id) == (SQL, "q7")
+
+
+def test_a_policy_that_keeps_changing(fake, client, monkeypatch):
+    monkeypatch.setattr(_retry, "FIRST_PAUSE", 0.01)
+    changed = Failure(grpc.StatusCode.UNAVAILABLE, "ask again", "POLICY_CHANGED")
+    fake.failures += [changed] * _retry.ATTEMPTS
+    with pytest.raises(PolicyChangedError, match=r"^ask again$") as caught:
+        client.query(SQL)
+    assert caught.value.code == "POLICY_CHANGED"
 
 
 def test_a_failure_without_a_code_is_named_by_its_status(fake, client):

@@ -30,6 +30,8 @@ def ids(fake):
     [
         LOST,
         Failure(grpc.StatusCode.UNAVAILABLE, "shutting down", code="SHUTTING_DOWN"),
+        Failure(grpc.StatusCode.UNAVAILABLE, "no place", code="SERVER_BUSY"),
+        Failure(grpc.StatusCode.UNAVAILABLE, "another policy", code="POLICY_CHANGED"),
         Failure(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
         Failure(grpc.StatusCode.CANCELLED, "Received RST_STREAM with error code 8"),
         Failure(grpc.StatusCode.UNKNOWN, "Stream removed"),
@@ -70,6 +72,7 @@ def test_the_client_gives_up_in_the_end(fake, client):
     "failure",
     [
         Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, code="BUDGET_EXHAUSTED"),
+        Failure(grpc.StatusCode.PERMISSION_DENIED, code="NOT_PERMITTED"),
         Failure(grpc.StatusCode.INVALID_ARGUMENT, code="UNSUPPORTED_SQL"),
         Failure(grpc.StatusCode.INTERNAL, code="INTERNAL"),
         Failure(grpc.StatusCode.UNAUTHENTICATED),
@@ -91,6 +94,7 @@ def test_a_judgement_is_not_asked_for_again(fake, client, failure):
         lambda client: client.quote_refinement("q7"),
         lambda client: client.answer("q7"),
         lambda client: client.budget(),
+        lambda client: client.requests(),
         lambda client: client.datasets(),
     ],
 )

@@ -70,9 +70,14 @@ impl Interceptor for Principals {
 
 /// A new token: `ut_` and 64 hexadecimal digits from the operating system.
 pub fn new_token() -> Result<String> {
+    new_key().map(|key| format!("ut_{key}"))
+}
+
+/// 64 hexadecimal digits from the operating system.
+pub fn new_key() -> Result<String> {
     let mut bytes = [0u8; 32];
     SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::internal("the operating system gives no randomness"))?;
-    Ok(format!("ut_{}", hex(&bytes)))
+    Ok(hex(&bytes))
 }
 
 /// What is stored of a token: SHA-256 in lower-case hexadecimal.

@@ -4,7 +4,7 @@ use super::grpc::Call;
 use crate::error::{Code, Error, Result};
 use crate::governance::{balance_message, shared_message};
 use crate::hex::hex;
-use crate::ledger::{Account, Kind, Opinion, PolicyVersion, Proposal};
+use crate::ledger::{Account, Balance, Kind, Opinion, PolicyVersion, Proposal};
 use crate::policy::{Change, Edit, Effect, Holder, Policy, Role};
 use crate::proto::{self, audit_service_server, edit::Kind as Wanted, governance_service_server};
 use crate::session::{Session, Simulated, edit_of};
@@ -254,10 +254,19 @@ impl governance_service_server::GovernanceService for GovernanceApi {
             let shared = all.iter().filter(|b| b.account.kind() != Kind::Own && is_wanted(&b.account));
             Ok(proto::ListAccountsResponse {
                 balances: scopes.iter().map(balance_message).collect(),
-                shared: shared.map(shared_message).collect(),
+                shared: shared.map(of_dataset).collect(),
             })
         };
         call.run(&self.0, found).await.map(Response::new)
+    }
+}
+
+/// An account that several pay with, among those of other datasets.
+fn of_dataset(balance: &Balance) -> proto::SharedAccount {
+    let message = shared_message(balance);
+    match balance.account.kind() {
+        Kind::Pool => message,
+        _ => proto::SharedAccount { name: format!("{} of {}", message.name, balance.account.dataset), ..message },
     }
 }
 

@@ -8,7 +8,8 @@ use crate::catalog::{Column, Dataset, Protection, Table};
 use crate::error::{Code, Error};
 use crate::governance::{self, ALPHA, Ask, Refinement};
 use crate::hex::hex;
-use crate::ledger::{Account, StoredAnswer};
+use crate::ledger::{Account, Balance, StoredAnswer};
+use crate::policy::Policy;
 use crate::proto::{
     self, budget_service_server, catalog_service_server, execute_response::Event, query_service_server,
 };
@@ -16,6 +17,7 @@ use crate::session::{Delivered, Planned, Session};
 use crate::sql::Parameter;
 use crate::telemetry;
 use prost::Message;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -138,13 +140,34 @@ pub(super) struct Call {
     pub(super) who: String,
     started: Instant,
     span: Span,
+    /// What the log says of the call where it is refused: never text of the question.
+    about: serde_json::Map<String, Value>,
+}
+
+/// Codes that say that something was refused. What failed has entries of its own, and where the ledger cannot be written there is none.
+fn is_refusal(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::ServerBusy | Code::ExecutionFailed | Code::LedgerUnavailable | Code::Unreachable | Code::Internal
+    )
 }
 
 impl Call {
     pub(super) fn begin<T>(method: &'static str, request: &Request<T>) -> Result<Call, Status> {
         let found = request.extensions().get::<Principal>().map(|p| p.0.clone());
         let who = found.ok_or_else(|| status(&Error::new(Code::Unauthenticated, "there is no credential")))?;
-        Ok(Call { method, who, started: Instant::now(), span: telemetry::call(method, request.metadata()) })
+        let (started, span) = (Instant::now(), telemetry::call(method, request.metadata()));
+        Ok(Call { method, who, started, span, about: Default::default() })
+    }
+
+    /// Says what the call is about, where that is a name of the server's own or fits a query id.
+    fn about(&mut self, session: &Session, dataset: &str, query_id: &str) {
+        if session.dataset(dataset).is_some() {
+            self.about.insert("dataset".to_owned(), dataset.into());
+        }
+        if !query_id.is_empty() && self::query_id(query_id.to_owned()).is_ok() {
+            self.about.insert("query_id".to_owned(), query_id.into());
+        }
     }
 
     /// Does the work; logs it without text or values, counts it, and turns its error into a status.
@@ -153,8 +176,18 @@ impl Call {
         session: &Session,
         work: impl Future<Output = crate::error::Result<T>>,
     ) -> Result<T, Status> {
-        let Call { method, who, started, span } = self;
+        let Call { method, who, started, span, mut about } = self;
         let result = work.instrument(span.clone()).await;
+        if let Some(e) = result.as_ref().err().filter(|e| is_refusal(e.code)) {
+            about.extend(
+                [("principal", who.as_str()), ("call", method), ("code", e.code.name())]
+                    .map(|(name, text)| (name.to_owned(), text.into())),
+            );
+            // It says nothing about data, and is told where the ledger cannot be written too.
+            if let Err(e) = session.ledger().note_refusal(Value::Object(about)).await {
+                tracing::error!(error = %e, method, "a refusal is not in the log");
+            }
+        }
         let code = result.as_ref().err().map_or("OK", |e| e.code.name());
         tracing::info!(method, principal = who, code, millis = started.elapsed().as_millis() as u64, "call");
         session.metrics().called(method, &result);
@@ -166,10 +199,11 @@ impl Call {
 #[tonic::async_trait]
 impl query_service_server::QueryService for QueryApi {
     async fn quote(&self, request: Request<proto::QuoteRequest>) -> Result<Response<proto::QuoteResponse>, Status> {
-        let call = Call::begin("quote", &request)?;
-        let who = call.who.clone();
+        let mut call = Call::begin("quote", &request)?;
+        let (who, question) = (call.who.clone(), request.into_inner().question);
+        call.about(&self.0, question.as_ref().map_or("", |question| &question.dataset), "");
         let quoted = async {
-            let ask = ask(request.into_inner().question)?;
+            let ask = ask(question)?;
             quote_message(&self.0, self.0.plan(&who, &ask).await?).await
         };
         call.run(&self.0, quoted).await.map(Response::new)
@@ -191,9 +225,10 @@ impl query_service_server::QueryService for QueryApi {
     type ExecuteStream = ReceiverStream<Result<proto::ExecuteResponse, Status>>;
 
     async fn execute(&self, request: Request<proto::ExecuteRequest>) -> Result<Response<Self::ExecuteStream>, Status> {
-        let call = Call::begin("execute", &request)?;
+        let mut call = Call::begin("execute", &request)?;
         let (who, session, span) = (call.who.clone(), self.0.clone(), call.span.clone());
         let proto::ExecuteRequest { question, query_id: wanted, fresh } = request.into_inner();
+        call.about(&self.0, question.as_ref().map_or("", |question| &question.dataset), &wanted);
         Ok(streamed(self.0.clone(), call, async move {
             let (ask, id) = (ask(question)?, query_id(wanted)?);
             let dataset: String = ask.dataset.chars().take(64).collect();
@@ -280,6 +315,7 @@ fn streamed(
 }
 
 async fn quote_message(session: &Session, planned: Planned) -> crate::error::Result<proto::QuoteResponse> {
+    session.note_quote(&planned).await?;
     let balances = session.ledger().scope(&planned.account, &planned.tiers).await?;
     let governance::Priced { charge, pool_charge, .. } = planned.priced;
     Ok(proto::QuoteResponse {
@@ -359,15 +395,20 @@ impl catalog_service_server::CatalogService for CatalogApi {
         let call = Call::begin("list_datasets", &request)?;
         let who = call.who.clone();
         let found = async {
-            let datasets = self.0.datasets(&who).await?.into_iter();
-            let datasets = datasets.map(|(dataset, purposes)| dataset_message(&dataset, purposes));
+            let policy = self.0.policy().await?;
+            let known = self.0.datasets(&who).await?;
+            let datasets = known.iter().map(|(dataset, accounts)| dataset_message(dataset, accounts, &policy));
             Ok(proto::ListDatasetsResponse { datasets: datasets.collect() })
         };
         call.run(&self.0, found).await.map(Response::new)
     }
 }
 
-fn dataset_message(dataset: &Dataset, purposes: Vec<String>) -> proto::Dataset {
+/// As somebody with these accounts sees it: without columns that none of them may read.
+fn dataset_message(dataset: &Dataset, accounts: &[Balance], policy: &Policy) -> proto::Dataset {
+    let may_read = |table: &Table, column: &Column| {
+        accounts.iter().any(|account| policy.may_read(dataset, account, table, column).is_ok())
+    };
     let mechanism = match dataset.rules.mechanism {
         Mechanism::Automatic => proto::Mechanism::Automatic,
         Mechanism::Laplace => proto::Mechanism::Laplace,
@@ -377,7 +418,7 @@ fn dataset_message(dataset: &Dataset, purposes: Vec<String>) -> proto::Dataset {
         name: dataset.name.clone(),
         description: dataset.description.clone(),
         privacy_unit: dataset.privacy_unit.clone(),
-        tables: dataset.tables.iter().map(table_message).collect(),
+        tables: dataset.tables.iter().map(|table| table_message(table, |column| may_read(table, column))).collect(),
         default_epsilon: dataset.rules.default_epsilon.to_string(),
         max_epsilon: dataset.rules.max_epsilon.to_string(),
         default_delta: dataset.rules.default_delta.to_string(),
@@ -392,11 +433,11 @@ fn dataset_message(dataset: &Dataset, purposes: Vec<String>) -> proto::Dataset {
         },
         default_mechanism: mechanism.into(),
         policy_version: dataset.policy_version.clone(),
-        purposes,
+        purposes: accounts.iter().map(|balance| balance.account.purpose.clone()).collect(),
     }
 }
 
-fn table_message(table: &Table) -> proto::Table {
+fn table_message(table: &Table, may_read: impl Fn(&Column) -> bool) -> proto::Table {
     proto::Table {
         name: table.name.clone(),
         description: table.description.clone(),
@@ -405,6 +446,7 @@ fn table_message(table: &Table) -> proto::Table {
             .columns
             .iter()
             .enumerate()
+            .filter(|(_, column)| may_read(column))
             .map(|(at, column)| column_message(column, table.is_unit(at)))
             .collect(),
     }

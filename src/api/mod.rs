@@ -5,7 +5,7 @@ mod governance;
 mod grpc;
 mod status;
 
-pub use auth::{Principals, digest, new_token};
+pub use auth::{Principals, digest, new_key, new_token};
 pub use governance::{effect_message, version_message};
 pub use grpc::{BudgetApi, CatalogApi, QueryApi, serve_routes};
 pub(crate) use status::grpc_code;

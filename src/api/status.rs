@@ -53,7 +53,8 @@ pub(crate) fn grpc_code(code: Code) -> Grpc {
         Code::UnknownDataset | Code::UnknownQueryId | Code::AnswerExpired => Grpc::NotFound,
         Code::Unauthenticated => Grpc::Unauthenticated,
         Code::DataChanged | Code::Configuration => Grpc::FailedPrecondition,
-        Code::LedgerUnavailable | Code::Unreachable | Code::ServerBusy | Code::PolicyChanged => Grpc::Unavailable,
+        Code::LedgerUnavailable | Code::Unreachable | Code::ServerBusy => Grpc::Unavailable,
+        Code::PolicyChanged => Grpc::Aborted,
         Code::ExecutionFailed | Code::Internal => Grpc::Internal,
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::governance::Ask;
-use crate::ledger::Ledger;
 use crate::server;
 use crate::session::{Calibration, Session};
 use std::path::Path;
@@ -12,7 +11,7 @@ pub async fn calibrate(config: &Path, ask: &Ask, epsilon: &str) -> Result<Calibr
     super::serve::log_panics();
     let config = server::load(config)?;
     let datasets = server::open_datasets(&config, |_| None).await?;
-    let ledger = Ledger::open(&config.ledger()?).await?;
+    let ledger = config.open_ledger().await?;
     let session = Session::new(server::engines(datasets, config.reader_options())?, ledger, config.limits())?;
     session.calibrate(ask, epsilon, &super::new_query_id()).await
 }

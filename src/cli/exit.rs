@@ -12,7 +12,7 @@ pub const HELP: &str = "Exit codes: 0 done; 1 a defect, or the question was char
 /// One exit code for each kind of status that the wire has for these errors.
 pub fn code(code: Code) -> ExitCode {
     ExitCode::from(match grpc_code(code) {
-        Grpc::InvalidArgument | Grpc::NotFound => 3,
+        Grpc::InvalidArgument | Grpc::NotFound | Grpc::Aborted => 3,
         Grpc::PermissionDenied => 4,
         Grpc::Unauthenticated => 5,
         Grpc::Unavailable => 6,

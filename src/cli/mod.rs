@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod format;
 mod govern;
+mod ledger;
 mod policy;
 mod profile;
 mod render;
@@ -16,7 +17,6 @@ mod serve;
 use crate::error::{Code, Error, Result};
 use crate::governance::Ask;
 use crate::hex::hex;
-use crate::ledger::Ledger;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use client::Client;
 use format::{Format, Sink};
@@ -208,10 +208,10 @@ enum Command {
         #[arg(long)]
         reason: String,
     },
-    /// Look after the ledger.
+    /// Look after the ledger: copies, restores, keys and clocks.
     Ledger {
         #[command(subcommand)]
-        command: LedgerCommand,
+        command: ledger::LedgerCommand,
     },
     /// Generate a dataset, serve it, and hold a short session with it.
     Demo(demo::DemoArgs),
@@ -237,19 +237,6 @@ enum AuditCommand {
         /// Write there instead of to standard output.
         #[arg(long, short)]
         output: Option<PathBuf>,
-    },
-}
-
-#[derive(Subcommand)]
-enum LedgerCommand {
-    /// Go on with this machine's clock where it is behind the ledger's last entry, because that was written by a wrong one.
-    AcceptClock {
-        /// The configuration that names the ledger.
-        #[arg(long)]
-        config: PathBuf,
-        /// Why; it goes into the audit log.
-        #[arg(long)]
-        reason: String,
     },
 }
 
@@ -479,14 +466,11 @@ async fn run(command: Command) -> Result<()> {
             }
         }
         Command::Unfreeze { config, dataset, principal, reason } => {
-            let ledger = Ledger::open(&crate::server::load(&config)?.ledger()?).await?;
+            let ledger = crate::server::load(&config)?.open_ledger().await?;
             ledger.unfreeze(&dataset, &principal, &reason).await?;
             show(format!("'{principal}' may ask about '{dataset}' again\n"))
         }
-        Command::Ledger { command: LedgerCommand::AcceptClock { config, reason } } => {
-            Ledger::open(&crate::server::load(&config)?.ledger()?).await?.accept_clock(&reason).await?;
-            show("the ledger goes by this machine's clock again\n")
-        }
+        Command::Ledger { command } => ledger::run(command).await,
         Command::Demo(args) => demo::demo(args).await,
     }
 }

@@ -93,7 +93,7 @@ impl SourceArgs {
         match &self.config {
             Some(path) => {
                 let config = server::load(path)?;
-                let ledger = Ledger::open(&config.ledger()?).await?;
+                let ledger = config.open_ledger().await?;
                 Ok(Source::Machine(Box::new(config), ledger))
             }
             None => Ok(Source::Server(connect(&self.server).await?.0)),
@@ -169,7 +169,7 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
                 None => config.policy()?,
             };
             check(&policy, &config)?;
-            let ledger = Ledger::open(&config.ledger()?).await?;
+            let ledger = config.open_ledger().await?;
             let new = server::by_operator(&policy, &reason)?;
             ledger.apply(crate::ledger::NewPolicy { based_on, ..new }).await?;
             let version = ledger.policy().await?.map_or(0, |policy| policy.version);

@@ -16,6 +16,7 @@ pub fn balance_message(Scope { own, others, pool }: &Scope) -> proto::Balance {
         frozen: own.frozen,
         frozen_because: own.held.clone().unwrap_or_default(),
         shared: others.iter().map(shared_message).collect(),
+        pool_frozen_because: pool.held.clone().unwrap_or_default(),
     }
 }
 

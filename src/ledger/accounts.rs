@@ -1,7 +1,7 @@
 //! Accounts as rows: what is granted, spent and held back.
 
 use super::statements::{named, parse};
-use super::{Account, Balance, Setting, Terms, Window, audit, damaged, unavailable};
+use super::{Account, Balance, Kind, Setting, Terms, Window, audit, damaged, unavailable};
 use crate::accounting::{Charge, Grant, Spent};
 use crate::error::{Code, Error, Result};
 use crate::num::Amount;
@@ -179,6 +179,29 @@ pub fn written_terms(grant: &Grant, terms: &Terms) -> Value {
     body
 }
 
+/// Uses up all grants: what was charged on a ledger that is lost is not known.
+pub async fn exhaust(db: &mut AnyConnection, now: i64) -> Result<()> {
+    for (balance, _) in all_balances(db).await? {
+        let left = |whole: Amount, spent: Amount| whole.minus(spent);
+        let (grant, spent) = (balance.grant, balance.spent.total);
+        let rest = Charge {
+            epsilon: Some(spent.epsilon.map_or(Amount::ZERO, |spent| left(grant.epsilon, spent))),
+            rho: left(grant.rho_limit, spent.rho),
+            delta: left(grant.delta_key, spent.delta),
+        };
+        // As it is written: what is spent in its window stays so.
+        let balance = Balance { renewed: false, ..balance };
+        debit(db, now, &balance, rest).await?;
+        let mut body = named(&balance.account);
+        let amounts = [("epsilon", rest.epsilon.unwrap_or_default()), ("rho", rest.rho), ("delta", rest.delta)];
+        for (name, amount) in amounts {
+            body[name] = amount.to_string().into();
+        }
+        audit::append(db, now, "exhausted", &body).await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
 /// Writes a charge to an account; where it is the first in a window, what was spent in the one before is over.
 pub async fn debit(db: &mut AnyConnection, now: i64, balance: &Balance, charge: Charge) -> Result<()> {
     let account = &balance.account;
@@ -241,9 +264,20 @@ pub async fn hold(
         .execute(&mut *db)
         .await;
     if changed.map_err(unavailable)?.rows_affected() == 0 {
-        let state = if stop { "that is not frozen for this reason already" } else { "that governance froze" };
-        let message = format!("'{principal}' has no account on dataset '{dataset}' {state}");
-        return Err(Error::new(Code::NoGrant, message));
+        let known = sqlx::query("SELECT 1 AS known FROM accounts WHERE dataset = $1 AND principal = $2 LIMIT 1");
+        let known = known.bind(dataset).bind(principal).fetch_optional(db).await.map_err(unavailable)?;
+        let account = Account { principal: principal.to_owned(), ..Account::pool(dataset) };
+        let whose = if account.kind() == Kind::Own {
+            format!("'{principal}' on dataset '{dataset}'")
+        } else {
+            account.to_string()
+        };
+        let message = match (known, stop) {
+            (None, _) => format!("there is no account of {whose}"),
+            (Some(_), true) => format!("{whose} is frozen for this reason already"),
+            (Some(_), false) => format!("{whose} is not frozen by governance"),
+        };
+        return Err(Error::new(Code::InvalidRequest, message));
     }
     let body = json!({ "dataset": dataset, "principal": principal, "reason": reason, "who": who });
     audit::append(db, now, if stop { "hold" } else { "release" }, &body).await.map_err(unavailable)

@@ -40,6 +40,12 @@ pub async fn head(db: &mut AnyConnection) -> sqlx::Result<(i64, Vec<u8>)> {
     }
 }
 
+/// Whether the chain has an entry with this number and hash.
+pub async fn has(db: &mut AnyConnection, (seq, hash): &(i64, Vec<u8>)) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar::<_, Vec<u8>>("SELECT hash FROM audit WHERE seq = $1").bind(*seq);
+    Ok(*seq == 0 || found.fetch_optional(db).await?.as_ref() == Some(hash))
+}
+
 /// When the last entry was made; 0 where there is none.
 pub async fn last_at(db: &mut AnyConnection) -> sqlx::Result<i64> {
     let at = sqlx::query_scalar("SELECT at FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(db).await?;

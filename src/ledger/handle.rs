@@ -1,19 +1,23 @@
 //! What a server, or a command beside it, does with a ledger.
 
 use super::statements::{self, Decision};
-use super::writer::{self, Change, MAX_GROUP, Outcome, Work, now};
+use super::writer::{Change, MAX_GROUP, Outcome, Work, Writer, now};
 use super::{
-    Account, Answered, Balance, Claim, Entry, FoundBounds, Kind, Location, NewPolicy, Opinion, PolicyVersion, Proposal,
-    Reserved, Scope, StoredAnswer, accounts, audit, policies, unavailable,
+    Account, Anchor, Answered, Balance, Claim, Entry, FoundBounds, Head, Keys, Kind, Location, NewPolicy, Opinion,
+    PolicyVersion, Proposal, Reserved, Scope, StoredAnswer, accounts, audit, backup, damaged, policies, unavailable,
 };
 use crate::accounting::Reservation;
 use crate::error::{Code, Error, Result};
+use crate::hex::{hex, sha256, unhex};
+use serde_json::Value;
 use sqlx::AnyPool;
 use std::fs::{File, TryLockError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
+/// How sealed text begins where text is kept.
+const SEALED: &str = "sealed:";
 /// How long a server waits for the one before it to end.
 const HANDOVER: Duration = Duration::from_secs(5);
 
@@ -23,6 +27,8 @@ pub struct Ledger {
     location: Location,
     writer: mpsc::Sender<Work>,
     readers: AnyPool,
+    /// Seal what is kept of answers.
+    keys: Keys,
     /// Held by the only server that a SQLite file has.
     server: Arc<OnceLock<File>>,
 }
@@ -32,12 +38,18 @@ impl Ledger {
     ///
     /// Errors: `CONFIGURATION` where it cannot be opened, is no ledger or that of a newer version.
     pub async fn open(location: &Location) -> Result<Ledger> {
+        Ledger::open_with(location, Keys::default(), None).await
+    }
+
+    /// The same, with keys that answers are encrypted with, and a note of the chain's head elsewhere.
+    pub async fn open_with(location: &Location, keys: Keys, anchor: Option<Anchor>) -> Result<Ledger> {
         let mut connection = location.connect().await?;
         location.prepare(&mut connection).await?;
         let readers = location.readers().await?;
         let (writer, work) = mpsc::channel(4 * MAX_GROUP);
-        tokio::spawn(writer::write(location.clone(), connection, work));
-        Ok(Ledger { location: location.clone(), writer, readers, server: Arc::default() })
+        let known = anchor.as_ref().map(Anchor::read).transpose()?.flatten();
+        tokio::spawn(Writer::new(location.clone(), connection, anchor, known).work(work));
+        Ok(Ledger { location: location.clone(), writer, readers, keys, server: Arc::default() })
     }
 
     async fn change(&self, change: Change) -> Result<Outcome> {
@@ -75,7 +87,7 @@ impl Ledger {
 
     /// Stops all accounts of a holder on a dataset, or lets them go on. The holder is a principal, `team:` or `tier:` and a name, or nothing for the pool.
     ///
-    /// Errors: `NO_GRANT` where this changes nothing.
+    /// Errors: `INVALID_REQUEST` where this changes nothing.
     pub async fn hold(&self, who: &str, dataset: &str, holder: &str, reason: &str, stop: bool) -> Result<()> {
         let [who, dataset, holder, reason] = [who, dataset, holder, reason].map(str::to_owned);
         self.change(Change::Hold { who, dataset, holder, reason, stop }).await.map(|_| ())
@@ -110,17 +122,45 @@ impl Ledger {
             Outcome::Decided(Decision::Run { releases, charged_at }) => {
                 Ok(Reserved::Run { reservation: Reservation::mint(releases), charged_at })
             }
-            Outcome::Decided(Decision::Stored(answer)) => Ok(Reserved::Stored(answer)),
+            Outcome::Decided(Decision::Stored(answer)) => Ok(Reserved::Stored(self.opened(answer)?)),
             Outcome::Decided(Decision::GivenUp) => Err(given_up()),
             _ => Err(Error::internal("a reservation came to nothing")),
         }
     }
 
     /// Stores an answer and returns what is stored: the bytes of whichever run was first.
-    pub async fn commit(&self, principal: &str, query_id: &str, answered: Answered) -> Result<StoredAnswer> {
-        let (principal, query_id) = (principal.to_owned(), query_id.to_owned());
-        self.change(Change::Commit { principal: principal.clone(), query_id: query_id.clone(), answered }).await?;
-        self.answer(&principal, &query_id).await?.ok_or_else(given_up)
+    pub async fn commit(&self, account: &Account, query_id: &str, answered: Answered) -> Result<StoredAnswer> {
+        let digest = sha256(&answered.bytes);
+        let seal = |plain: Vec<u8>| self.keys.seal(account, plain);
+        let Answered { bytes, bounds, drawn } = answered;
+        let sealed = Answered {
+            bytes: seal(bytes)?,
+            drawn: drawn.map(seal).transpose()?,
+            bounds: bounds.into_iter().map(|found| self.with_found(account, found)).collect::<Result<_>>()?,
+        };
+        let (principal, query_id) = (account.principal.clone(), query_id.to_owned());
+        let change = Change::Commit { principal, query_id: query_id.clone(), answered: sealed, digest };
+        self.change(change).await?;
+        self.answer(&account.principal, &query_id).await?.ok_or_else(given_up)
+    }
+
+    /// As it is kept: in hexadecimal where it is sealed.
+    fn with_found(&self, account: &Account, bounds: FoundBounds) -> Result<FoundBounds> {
+        if !self.keys.can_seal() {
+            return Ok(bounds);
+        }
+        let sealed = self.keys.seal(account, bounds.found.into_bytes())?;
+        Ok(FoundBounds { found: SEALED.to_owned() + &hex(&sealed), ..bounds })
+    }
+
+    fn found(&self, account: &Account, bounds: FoundBounds) -> Result<FoundBounds> {
+        let Some(sealed) = bounds.found.strip_prefix(SEALED) else { return Ok(bounds) };
+        let plain = self.keys.open(account, unhex(sealed).ok_or_else(damaged)?)?;
+        Ok(FoundBounds { found: String::from_utf8(plain).map_err(|_| damaged())?, ..bounds })
+    }
+
+    fn opened(&self, answer: StoredAnswer) -> Result<StoredAnswer> {
+        Ok(StoredAnswer { bytes: self.keys.open(&answer.account, answer.bytes)?, ..answer })
     }
 
     /// Closes a reservation that could not be answered; it stays charged, and the principal's accounts of the dataset are frozen.
@@ -129,6 +169,21 @@ impl Ledger {
     pub async fn fail(&self, principal: &str, query_id: &str, freeze: bool) -> Result<()> {
         let (principal, query_id) = (principal.to_owned(), query_id.to_owned());
         self.change(Change::Fail { principal, query_id, freeze }).await.map(|_| ())
+    }
+
+    /// Keeps in the log what a caller asked the price of.
+    pub async fn note_quote(&self, body: Value) -> Result<()> {
+        self.change(Change::Note { kind: "quote", body }).await.map(|_| ())
+    }
+
+    /// Keeps in the log what a caller was refused.
+    pub async fn note_refusal(&self, body: Value) -> Result<()> {
+        self.change(Change::Note { kind: "refusal", body }).await.map(|_| ())
+    }
+
+    /// Deletes the answers about a dataset that were made before a moment, in seconds since 1970. What they cost stays spent.
+    pub async fn expire(&self, dataset: &str, before: i64) -> Result<()> {
+        self.change(Change::Expire { dataset: dataset.to_owned(), before }).await.map(|_| ())
     }
 
     /// For a server that starts, and for as long as it runs: it is the only one of a SQLite file. Looks at what earlier ones left unanswered.
@@ -162,6 +217,23 @@ impl Ledger {
         self.change(Change::Lost { older_than: deadline.as_secs() as i64 + 1 }).await.map(|_| ())
     }
 
+    /// Goes on with a ledger that is older than its anchor. All grants of it are used up.
+    pub async fn accept_loss(&self, reason: &str) -> Result<()> {
+        self.change(Change::AcceptLoss { reason: reason.to_owned() }).await.map(|_| ())
+    }
+
+    /// Writes a copy of the ledger as it is now: the head of its chain.
+    pub async fn back_up(&self, to: &mut impl std::io::Write) -> Result<Head> {
+        backup::copy(&self.location, &mut *self.reader().await?, to).await
+    }
+
+    /// Fills an empty ledger from a copy: the head of its chain.
+    ///
+    /// Errors: `CONFIGURATION` where it is not empty, or the copy is of another version or damaged; then nothing was changed.
+    pub async fn restore(location: &Location, from: impl std::io::BufRead) -> Result<Head> {
+        backup::restore(location, from, now()).await
+    }
+
     /// Goes on with this machine's clock, which is behind the ledger's last entry. The reason goes into the audit log.
     pub async fn accept_clock(&self, reason: &str) -> Result<()> {
         self.change(Change::AcceptClock { reason: reason.to_owned() }).await.map(|_| ())
@@ -182,19 +254,25 @@ impl Ledger {
 
     /// The answer under a query id of this principal, if it was committed.
     pub async fn answer(&self, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
-        statements::answer(&mut *self.reader().await?, principal, query_id).await
+        let answer = statements::answer(&mut *self.reader().await?, principal, query_id).await?;
+        answer.map(|answer| self.opened(answer)).transpose()
     }
 
     /// What is needed to draw once more for an answer of this principal: None where there is no such answer, and within it where it cannot be.
     pub async fn drawn(&self, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
-        statements::drawn(&mut *self.reader().await?, principal, query_id).await
+        let found = statements::drawn(&mut *self.reader().await?, principal, query_id).await?;
+        let opened = |(account, drawn): (Account, Option<Vec<u8>>)| {
+            drawn.map(|drawn| self.keys.open(&account, drawn)).transpose()
+        };
+        found.map(opened).transpose()
     }
 
     /// The committed answer to this very request under this query id, if there is one.
     ///
     /// Errors: `QUERY_ID_REUSED` where the id stands for another request.
     pub async fn replay(&self, principal: &str, query_id: &str, request: &[u8]) -> Result<Option<StoredAnswer>> {
-        statements::replay(&mut *self.reader().await?, principal, query_id, request).await
+        let answer = statements::replay(&mut *self.reader().await?, principal, query_id, request).await?;
+        answer.map(|answer| self.opened(answer)).transpose()
     }
 
     /// All active accounts, pools included.
@@ -223,7 +301,8 @@ impl Ledger {
 
     /// What an account has found out about bounds.
     pub async fn bounds(&self, account: &Account) -> Result<Vec<FoundBounds>> {
-        statements::bounds(&mut *self.reader().await?, account).await
+        let bounds = statements::bounds(&mut *self.reader().await?, account).await?;
+        bounds.into_iter().map(|bounds| self.found(account, bounds)).collect()
     }
 
     /// Walks the audit chain: the number of its entries, or an error that names the first one that was changed.

@@ -20,20 +20,25 @@
 //! The ledger fails closed: where it cannot be written, nothing is answered.
 
 mod accounts;
+mod anchor;
 mod audit;
+mod backup;
 mod handle;
 mod policies;
 mod replay;
+mod seal;
 mod statements;
 mod store;
 mod window;
 mod writer;
 
 pub use accounts::written_terms;
+pub use anchor::{Anchor, Head};
 pub use audit::{Chain, Entry};
 pub use handle::Ledger;
 pub use policies::{NewPolicy, Opinion, PolicyVersion, Proposal};
 pub use replay::{Recomputed, replay};
+pub use seal::Keys;
 pub use store::Location;
 pub use window::Window;
 
@@ -295,7 +300,8 @@ impl Balance {
     pub fn beside(self, account: &Balance, reserved: &[Balance]) -> Balance {
         let own_team = account.terms.team.as_deref();
         let is_mine = |other: &Balance| {
-            other.account == account.account || other.account.kind() == own_team.map_or(Kind::Own, Kind::Team)
+            let of_team = own_team.is_some_and(|team| other.account.kind() == Kind::Team(team));
+            other.account == account.account || of_team
         };
         let is_within = |other: &Balance| other.terms.team.is_some() && other.terms.team.as_deref() != own_team;
         let others = reserved.iter().filter(|other| !is_mine(other) && !is_within(other));

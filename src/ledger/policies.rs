@@ -167,7 +167,10 @@ pub async fn judge(db: &mut AnyConnection, now: i64, id: i64, opinion: &Opinion)
         close(db, now, id, "rejected").await?;
     }
     let kept = sqlx::query(
-        "INSERT INTO opinions (proposal, who, approves, reason, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        // Whoever approved may still reject.
+        "INSERT INTO opinions (proposal, who, approves, reason, at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (proposal, who) DO UPDATE SET approves = 0, reason = excluded.reason, at = excluded.at
+         WHERE excluded.approves = 0",
     )
     .bind(id)
     .bind(who)

@@ -69,6 +69,7 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
             }
             accounts.get_mut(&pool)?.pay(of_pool);
         }
+        "exhausted" => accounts.get_mut(&account(&body)?)?.pay(charge(&body)?),
         "window" => {
             let known = accounts.get_mut(&account(&body)?)?;
             (known.spent, known.charges, known.since) = (Charge::NOTHING, 0, body.get("since")?.as_i64()?);
@@ -88,8 +89,8 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
             accounts.iter_mut().filter(of_principal).for_each(|(_, known)| known.frozen = entry.kind == "freeze");
         }
         // They change no balance.
-        "reuse" | "resume" | "answer" | "bounds" | "failure" | "clock" | "policy" | "proposal" | "approval"
-        | "rejection" => {}
+        "reuse" | "resume" | "answer" | "bounds" | "loss" | "restore" | "quote" | "refusal" | "expiry" | "failure"
+        | "clock" | "policy" | "proposal" | "approval" | "rejection" => {}
         _ => return None,
     }
     Some(())

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
-use crate::hex::hex;
+use crate::hex::{hex, sha256};
 use crate::num::Amount;
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -37,24 +37,43 @@ pub fn named(account: &Account) -> serde_json::Value {
     }
 }
 
-fn stored(row: &AnyRow) -> Result<StoredAnswer> {
+fn account(row: &AnyRow) -> Result<Account> {
     let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
-    Ok(StoredAnswer {
-        query_id: text("query_id")?,
-        account: Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? },
-        bytes: row.try_get("bytes").map_err(unavailable)?,
-    })
+    Ok(Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? })
+}
+
+fn stored(row: &AnyRow) -> Result<StoredAnswer> {
+    let query_id = row.try_get("query_id").map_err(unavailable)?;
+    Ok(StoredAnswer { query_id, account: account(row)?, bytes: row.try_get("bytes").map_err(unavailable)? })
 }
 
 /// A charge, with the answer that stands under its query id.
 async fn charge(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<Option<AnyRow>> {
     let row = sqlx::query(
         "SELECT mine.query_id, mine.dataset, mine.principal, mine.purpose, mine.request, mine.question, mine.releases, mine.state, mine.attempts,
-                mine.charged_at, mine.pool_epsilon, mine.pool_rho, coalesce(mine.answer, other.answer) AS bytes
+                mine.charged_at, mine.pool_epsilon, mine.pool_rho, coalesce(mine.answer, other.answer) AS bytes,
+                coalesce(mine.expired_at, other.expired_at) AS expired_at
          FROM charges mine LEFT JOIN charges other ON other.principal = mine.principal AND other.query_id = mine.same_as
          WHERE mine.principal = $1 AND mine.query_id = $2",
     );
     row.bind(principal).bind(query_id).fetch_optional(db).await.map_err(unavailable)
+}
+
+/// The answer of a charge that has one.
+fn kept(row: &AnyRow) -> Result<StoredAnswer> {
+    let query_id: String = row.try_get("query_id").map_err(unavailable)?;
+    not_expired(row, &query_id).and_then(|()| stored(row))
+}
+
+fn not_expired(row: &AnyRow, query_id: &str) -> Result<()> {
+    let expired: Option<i64> = row.try_get("expired_at").map_err(unavailable)?;
+    expired.map_or(Ok(()), |at| {
+        let message = format!(
+            "the answer under query id '{query_id}' was kept until {}: asked again under a new query id, the question is answered anew, and paid",
+            date(at)
+        );
+        Err(Error::new(Code::AnswerExpired, message))
+    })
 }
 
 fn state(row: &AnyRow) -> Result<String> {
@@ -64,20 +83,28 @@ fn state(row: &AnyRow) -> Result<String> {
 /// The answer under a query id of this principal, if it was committed.
 pub async fn answer(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<Option<StoredAnswer>> {
     match charge(db, principal, query_id).await? {
-        Some(row) if state(&row)? == "answered" => stored(&row).map(Some),
+        Some(row) if state(&row)? == "answered" => kept(&row).map(Some),
         _ => Ok(None),
     }
 }
 
 /// What is needed to draw once more for an answer under a query id.
-pub async fn drawn(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
+pub async fn drawn(
+    db: &mut AnyConnection,
+    principal: &str,
+    query_id: &str,
+) -> Result<Option<(Account, Option<Vec<u8>>)>> {
     let row = sqlx::query(
-        "SELECT paid.drawn FROM charges mine
+        "SELECT paid.drawn, paid.expired_at, paid.dataset, paid.principal, paid.purpose FROM charges mine
          JOIN charges paid ON paid.principal = mine.principal AND paid.query_id = coalesce(mine.same_as, mine.query_id)
          WHERE mine.principal = $1 AND mine.query_id = $2 AND mine.state = 'answered'",
     );
     let row = row.bind(principal).bind(query_id).fetch_optional(db).await.map_err(unavailable)?;
-    row.map(|row| row.try_get("drawn").map_err(unavailable)).transpose()
+    let read = |row: AnyRow| {
+        not_expired(&row, query_id)?;
+        Ok((account(&row)?, row.try_get("drawn").map_err(unavailable)?))
+    };
+    row.map(read).transpose()
 }
 
 /// The question that was charged under a query id and is not answered yet.
@@ -97,7 +124,7 @@ pub async fn replay(
 ) -> Result<Option<StoredAnswer>> {
     let Some(row) = charge(db, principal, query_id).await? else { return Ok(None) };
     same_request(&row, query_id, request)?;
-    if state(&row)? == "answered" { stored(&row).map(Some) } else { Ok(None) }
+    if state(&row)? == "answered" { kept(&row).map(Some) } else { Ok(None) }
 }
 
 fn same_request(row: &AnyRow, query_id: &str, request: &[u8]) -> Result<()> {
@@ -261,7 +288,7 @@ async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) ->
     same_request(row, &claim.query_id, &claim.request)?;
     let attempts: i64 = row.try_get("attempts").map_err(unavailable)?;
     match state(row)?.as_str() {
-        "answered" => Ok(Decision::Stored(stored(row)?)),
+        "answered" => Ok(Decision::Stored(kept(row)?)),
         "reserved" if attempts < MAX_ATTEMPTS => {
             let question: Vec<u8> = row.try_get("question").map_err(unavailable)?;
             if question != claim.question {
@@ -299,7 +326,7 @@ async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) ->
 
 async fn earlier_answer(db: &mut AnyConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
     let row = sqlx::query(
-        "SELECT query_id, dataset, principal, purpose, answer AS bytes FROM charges WHERE dataset = $1 AND principal = $2 AND purpose = $3 AND question IN ($4, $5) AND state = 'answered' AND same_as IS NULL
+        "SELECT query_id, dataset, principal, purpose, answer AS bytes FROM charges WHERE dataset = $1 AND principal = $2 AND purpose = $3 AND question IN ($4, $5) AND state = 'answered' AND same_as IS NULL AND expired_at IS NULL
          ORDER BY charged_at, query_id LIMIT 1",
     )
     .bind(&claim.account.dataset)
@@ -316,9 +343,9 @@ async fn earlier_answer(db: &mut AnyConnection, claim: &Claim) -> Result<Option<
 pub async fn commit(
     db: &mut AnyConnection,
     now: i64,
-    principal: &str,
-    query_id: &str,
+    (principal, query_id): (&str, &str),
     Answered { bytes, bounds, drawn }: &Answered,
+    digest: &str,
 ) -> Result<bool> {
     let changed = sqlx::query(
         "UPDATE charges SET state = 'answered', answered_at = $1, answer = $2, drawn = $3 WHERE principal = $4 AND query_id = $5 AND state = 'reserved'",
@@ -334,8 +361,7 @@ pub async fn commit(
     if changed.rows_affected() == 0 {
         return Ok(false);
     }
-    let digest = <sha2::Sha256 as sha2::Digest>::digest(bytes);
-    let body = json!({ "principal": principal, "query_id": query_id, "answer_sha256": hex(&digest) });
+    let body = json!({ "principal": principal, "query_id": query_id, "answer_sha256": digest });
     audit::append(db, now, "answer", &body).await.map_err(unavailable)?;
     for found in bounds {
         keep_bounds(db, now, (principal, query_id), found).await?;
@@ -368,9 +394,9 @@ async fn keep_bounds(
     if kept.rows_affected() == 0 {
         return Ok(());
     }
-    let digest = <sha2::Sha256 as sha2::Digest>::digest(found);
-    let body =
-        json!({ "principal": principal, "query_id": query_id, "asked": hex(asked), "found_sha256": hex(&digest) });
+    let body = json!({
+        "principal": principal, "query_id": query_id, "asked": hex(asked), "kept_sha256": sha256(found),
+    });
     audit::append(db, now, "bounds", &body).await.map_err(unavailable)
 }
 
@@ -395,6 +421,27 @@ pub async fn bounds(db: &mut AnyConnection, account: &Account) -> Result<Vec<Fou
         })
     };
     rows.map_err(unavailable)?.iter().map(found).collect()
+}
+
+/// Deletes answers that were made before a moment, and what is needed to draw once more for them.
+pub async fn expire(db: &mut AnyConnection, now: i64, dataset: &str, before: i64) -> Result<()> {
+    let expired = sqlx::query(
+        "UPDATE charges SET answer = NULL, drawn = NULL, expired_at = $1
+         WHERE dataset = $2 AND principal <> '' AND state = 'answered' AND same_as IS NULL AND expired_at IS NULL AND answered_at < $3",
+    )
+    .bind(now)
+    .bind(dataset)
+    .bind(before)
+    .execute(&mut *db)
+    .await
+    .map_err(unavailable)?;
+    match expired.rows_affected() {
+        0 => Ok(()),
+        answers => {
+            let body = json!({ "dataset": dataset, "before": before, "answers": answers });
+            audit::append(db, now, "expiry", &body).await.map_err(unavailable)
+        }
+    }
 }
 
 /// Closes a reservation that could not be answered. It stays charged. What failed may have failed because of somebody's rows, so

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What makes each version of a ledger from the one before, in SQLite's words; see [`Location::words`].
-const VERSIONS: [&str; 7] = [
+const VERSIONS: [&str; 8] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -28,6 +28,7 @@ const VERSIONS: [&str; 7] = [
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
+    include_str!("schema/8.sql"),
 ];
 
 /// PostgreSQL's words for SQLite's.
@@ -85,6 +86,11 @@ impl Location {
     /// An error that says which ledger it is about. What drivers say holds names and addresses, never what rows hold.
     pub(super) fn error(&self, message: impl fmt::Display) -> Error {
         Error::configuration(format!("ledger {self}: {message}"))
+    }
+
+    /// The newest version of the tables.
+    pub(super) fn version() -> usize {
+        VERSIONS.len()
     }
 
     fn options(&self, mode: &str) -> Result<AnyConnectOptions> {

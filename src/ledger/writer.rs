@@ -10,10 +10,11 @@
 //! *Time.* Windows and expiry go by the ledger's time. It never goes back: small steps of a machine's clock are waited out, and
 //! with a clock that is further behind ([`CLOCK_STEP`]) nothing is changed, until it is right or governance accepts it.
 
+use super::anchor::{self, Anchor, Head};
 use super::statements::{self, Decision};
 use super::{Answered, Claim, Location, NewPolicy, Opinion, Proposal, accounts, audit, policies, unavailable};
 use crate::error::{Code, Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection};
 use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
@@ -33,15 +34,53 @@ pub struct Work {
 pub enum Change {
     Apply(NewPolicy),
     Reserve(Claim),
-    Commit { principal: String, query_id: String, answered: Answered },
-    Fail { principal: String, query_id: String, freeze: bool },
-    Lost { older_than: i64 },
+    /// With the digest of the answer as it is sent.
+    Commit {
+        principal: String,
+        query_id: String,
+        answered: Answered,
+        digest: String,
+    },
+    Fail {
+        principal: String,
+        query_id: String,
+        freeze: bool,
+    },
+    Lost {
+        older_than: i64,
+    },
     Nothing,
-    Unfreeze { dataset: String, principal: String, reason: String },
-    AcceptClock { reason: String },
-    Hold { who: String, dataset: String, holder: String, reason: String, stop: bool },
+    Unfreeze {
+        dataset: String,
+        principal: String,
+        reason: String,
+    },
+    AcceptClock {
+        reason: String,
+    },
+    Hold {
+        who: String,
+        dataset: String,
+        holder: String,
+        reason: String,
+        stop: bool,
+    },
     Propose(Proposal),
-    Judge { proposal: i64, opinion: Opinion },
+    Judge {
+        proposal: i64,
+        opinion: Opinion,
+    },
+    Note {
+        kind: &'static str,
+        body: Value,
+    },
+    Expire {
+        dataset: String,
+        before: i64,
+    },
+    AcceptLoss {
+        reason: String,
+    },
 }
 
 pub enum Outcome {
@@ -55,67 +94,106 @@ pub fn now() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
 }
 
-/// Works until nobody is left who could ask: one transaction for all that is waiting, then the replies.
-pub async fn write(location: Location, db: AnyConnection, mut work: mpsc::Receiver<Work>) {
-    let mut group = Vec::with_capacity(MAX_GROUP);
-    let mut connection = Some(db);
-    while work.recv_many(&mut group, MAX_GROUP).await > 0 {
-        let (changes, replies): (Vec<_>, Vec<_>) = group.drain(..).map(|w| (w.change, w.reply)).unzip();
-        let outcomes = match write_group(&location, &mut connection, changes).await {
-            Ok(outcomes) => outcomes,
-            Err(e) => {
-                connection = None;
-                replies.iter().map(|_| Err(e.clone())).collect()
-            }
-        };
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-            // A caller that is gone loses the news, not the change: its query id finds it.
-            let _ = reply.send(outcome);
-        }
-    }
+/// What the task knows.
+pub struct Writer {
+    location: Location,
+    connection: Option<AnyConnection>,
+    anchor: Option<Anchor>,
+    /// The head of the chain as it was last: a ledger without it has lost entries.
+    known: Option<Head>,
+    /// Whether this connection's ledger is known to have it.
+    is_whole: bool,
+    /// Whether the anchor notes it.
+    is_noted: bool,
 }
 
-async fn write_group(
-    location: &Location,
-    connection: &mut Option<AnyConnection>,
-    changes: Vec<Change>,
-) -> Result<Vec<Result<Outcome>>> {
-    let db = match connection {
-        Some(db) => db,
-        None => {
-            let again = location.connect().await.map_err(|e| {
-                tracing::error!(error = %e, "ledger");
-                Error::new(Code::LedgerUnavailable, UNREACHABLE)
-            });
-            connection.insert(again?)
-        }
-    };
-    let now = now();
-    let mut transaction = location.write(db).await.map_err(unavailable)?;
-    let mut last = audit::last_at(&mut transaction).await.map_err(unavailable)?;
-    let mut outcomes = Vec::with_capacity(changes.len());
-    for change in changes {
-        let at = match change {
-            Change::AcceptClock { .. } => now,
-            _ if now + CLOCK_STEP < last => {
-                outcomes.push(Err(clock(last - now)));
-                continue;
-            }
-            _ => now.max(last),
-        };
-        let mut savepoint = transaction.begin().await.map_err(unavailable)?;
-        let outcome = apply(&mut savepoint, at, last, change).await;
-        match outcome {
-            Ok(_) => savepoint.commit().await.map_err(unavailable)?,
-            Err(_) => savepoint.rollback().await.map_err(unavailable)?,
-        }
-        if outcome.is_ok() {
-            last = at;
-        }
-        outcomes.push(outcome);
+impl Writer {
+    pub fn new(location: Location, db: AnyConnection, anchor: Option<Anchor>, known: Option<Head>) -> Writer {
+        Writer { location, connection: Some(db), anchor, known, is_whole: false, is_noted: true }
     }
-    transaction.commit().await.map_err(unavailable)?;
-    Ok(outcomes)
+
+    /// Works until nobody is left who could ask: one transaction for all that is waiting, then the replies.
+    pub async fn work(mut self, mut work: mpsc::Receiver<Work>) {
+        let mut group = Vec::with_capacity(MAX_GROUP);
+        while work.recv_many(&mut group, MAX_GROUP).await > 0 {
+            let (changes, replies): (Vec<_>, Vec<_>) = group.drain(..).map(|w| (w.change, w.reply)).unzip();
+            let outcomes = match self.write_group(changes).await {
+                Ok(outcomes) => outcomes,
+                Err(e) => {
+                    (self.connection, self.is_whole) = (None, false);
+                    replies.iter().map(|_| Err(e.clone())).collect()
+                }
+            };
+            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                // A caller that is gone loses the news, not the change: its query id finds it.
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    async fn write_group(&mut self, changes: Vec<Change>) -> Result<Vec<Result<Outcome>>> {
+        let Writer { location, connection, anchor, known, is_whole, is_noted } = self;
+        if let (Some(anchor), Some(head), false) = (&*anchor, &*known, *is_noted) {
+            anchor.write(head)?;
+            *is_noted = true;
+        }
+        let db = match connection {
+            Some(db) => db,
+            None => {
+                let again = location.connect().await.map_err(|e| {
+                    tracing::error!(error = %e, "ledger");
+                    Error::new(Code::LedgerUnavailable, UNREACHABLE)
+                });
+                connection.insert(again?)
+            }
+        };
+        let now = now();
+        let mut transaction = location.write(db).await.map_err(unavailable)?;
+        let mut last = audit::last_at(&mut transaction).await.map_err(unavailable)?;
+        if changes.iter().any(|change| matches!(change, Change::AcceptLoss { .. })) {
+            *known = None;
+        }
+        if let Some(known) = &*known {
+            let (has, _) = audit::head(&mut transaction).await.map_err(unavailable)?;
+            let is_there = async |db: &mut AnyConnection| audit::has(db, known).await.map_err(unavailable);
+            if has < known.0 || !(*is_whole || is_there(&mut transaction).await?) {
+                return Err(anchor::lost(has, known.0));
+            }
+        }
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for change in changes {
+            let at = match change {
+                Change::AcceptClock { .. } => now,
+                _ if now + CLOCK_STEP < last => {
+                    outcomes.push(Err(clock(last - now)));
+                    continue;
+                }
+                _ => now.max(last),
+            };
+            let mut savepoint = transaction.begin().await.map_err(unavailable)?;
+            let outcome = apply(&mut savepoint, at, last, change).await;
+            match outcome {
+                Ok(_) => savepoint.commit().await.map_err(unavailable)?,
+                Err(_) => savepoint.rollback().await.map_err(unavailable)?,
+            }
+            if outcome.is_ok() {
+                last = at;
+            }
+            outcomes.push(outcome);
+        }
+        let head = audit::head(&mut transaction).await.map_err(unavailable)?;
+        transaction.commit().await.map_err(unavailable)?;
+        *is_whole = true;
+        if known.as_ref() != Some(&head) {
+            if let Some(Err(e)) = anchor.as_ref().map(|anchor| anchor.write(&head)) {
+                // What is committed is answered; nothing more is until this is mended.
+                tracing::error!(error = %e, "ledger");
+                *is_noted = false;
+            }
+            *known = Some(head);
+        }
+        Ok(outcomes)
+    }
 }
 
 const UNREACHABLE: &str = "the ledger cannot be reached, so nothing is answered; the operator's log has the cause";
@@ -131,8 +209,8 @@ async fn apply(db: &mut AnyConnection, now: i64, last: i64, change: Change) -> R
     match change {
         Change::Apply(policy) => policies::apply(db, now, &policy).await.map(|()| Outcome::Done),
         Change::Reserve(claim) => statements::reserve(db, now, &claim).await.map(Outcome::Decided),
-        Change::Commit { principal, query_id, answered } => {
-            statements::commit(db, now, &principal, &query_id, &answered).await.map(|_| Outcome::Done)
+        Change::Commit { principal, query_id, answered, digest } => {
+            statements::commit(db, now, (&principal, &query_id), &answered, &digest).await.map(|_| Outcome::Done)
         }
         Change::Fail { principal, query_id, freeze } => {
             statements::fail(db, now, &principal, &query_id, freeze).await.map(|()| Outcome::Done)
@@ -148,6 +226,17 @@ async fn apply(db: &mut AnyConnection, now: i64, last: i64, change: Change) -> R
         Change::Propose(proposal) => policies::propose(db, now, &proposal).await.map(Outcome::Number),
         Change::Judge { proposal, opinion } => {
             policies::judge(db, now, proposal, &opinion).await.map(|()| Outcome::Done)
+        }
+        Change::Note { kind, body } => {
+            audit::append(db, now, kind, &body).await.map_err(unavailable).map(|()| Outcome::Done)
+        }
+        Change::Expire { dataset, before } => {
+            statements::expire(db, now, &dataset, before).await.map(|()| Outcome::Done)
+        }
+        Change::AcceptLoss { reason } => {
+            let body = json!({ "reason": reason });
+            audit::append(db, now, "loss", &body).await.map_err(unavailable)?;
+            accounts::exhaust(db, now).await.map(|()| Outcome::Done)
         }
         Change::AcceptClock { reason } => {
             let body = json!({ "before": last, "reason": reason });

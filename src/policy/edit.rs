@@ -62,6 +62,13 @@ impl Edit {
                 holder.change(&mut document, dataset, [epsilon, delta], Amount::checked_plus)?;
             }
             Edit::Move { dataset, from, to, epsilon, delta } => {
+                let window = |section: &mut Table| section.get("window").and_then(Item::as_str).map(str::to_owned);
+                let windows = [from, to].map(|holder| holder.find(&mut document, dataset).map(window));
+                let [before, after] = windows;
+                if before? != after? {
+                    let message = "one of these grants is there anew in each window, or in windows of another length: what is moved would be more, or less, than it was";
+                    return Err(invalid(message.into()));
+                }
                 from.change(&mut document, dataset, [epsilon, delta], Amount::checked_minus)?;
                 to.change(&mut document, dataset, [epsilon, delta], Amount::checked_plus)?;
             }

@@ -16,7 +16,7 @@ pub use effect::{Change, Effect, effect};
 
 use self::document::{PermissionSection, TierSection};
 use crate::algebra::{Query, Relation, TableId};
-use crate::catalog::{Dataset, Outline, Rules};
+use crate::catalog::{Column, Dataset, Outline, Rules, Table};
 use crate::error::{Code, Error, Result};
 use crate::hex::sha256;
 use crate::ledger::{Account, Balance, PolicyVersion};
@@ -73,21 +73,13 @@ impl Policy {
         let mut seen = BTreeSet::new();
         for (table, column) in reads(query) {
             let (table, column) = (&dataset.tables[table], &dataset.tables[table].columns[column]);
-            self.may_read(dataset, account, &table.name, &column.name)?;
+            self.may_read(dataset, account, table, column)?;
             let Some(tier) = self.tier(&dataset.name, &column.tier).filter(|tier| seen.insert(&tier.name)) else {
                 continue;
             };
             let rules = &mut admitted.rules;
             rules.max_epsilon = tier.max_epsilon.map_or(rules.max_epsilon, |most| most.min(rules.max_epsilon));
             rules.min_units = rules.min_units.max(tier.min_units);
-            let purpose = &account.account.purpose;
-            if tier.purposes.as_ref().is_some_and(|purposes| !purposes.contains(purpose)) {
-                let message = format!(
-                    "column '{}' of table '{}' is of tier '{}', which may not be read for purpose '{purpose}'",
-                    column.name, table.name, tier.name
-                );
-                return Err(Error::new(Code::NotPermitted, message));
-            }
             if tier.epsilon.is_some() {
                 admitted.tiers.push(Account::tier(&dataset.name, &tier.name));
             }
@@ -108,15 +100,25 @@ impl Policy {
         self.document.tiers.iter().find(|tier| tier.dataset == dataset && tier.name == name)
     }
 
-    /// Fails where permissions for a column are given to others alone.
-    pub fn may_read(&self, dataset: &Dataset, account: &Balance, table: &str, column: &str) -> Result<()> {
+    /// Fails where permissions for a column are given to others alone, or its tier is not for this purpose.
+    ///
+    /// Errors: `NOT_PERMITTED`.
+    pub fn may_read(&self, dataset: &Dataset, account: &Balance, table: &Table, column: &Column) -> Result<()> {
+        let Account { principal, purpose, .. } = &account.account;
+        let (table, tier, column) = (&table.name, &column.tier, &column.name);
+        let of_tier = self.tier(&dataset.name, tier).and_then(|tier| tier.purposes.as_ref());
+        if of_tier.is_some_and(|purposes| !purposes.contains(purpose)) {
+            let message = format!(
+                "column '{column}' of table '{table}' is of tier '{tier}', which may not be read for purpose '{purpose}'"
+            );
+            return Err(Error::new(Code::NotPermitted, message));
+        }
         let covers = |permission: &&PermissionSection| {
             permission.dataset == dataset.name
-                && permission.table == table
-                && permission.columns.as_ref().is_none_or(|columns| columns.iter().any(|name| name == column))
+                && permission.table == *table
+                && permission.columns.as_ref().is_none_or(|columns| columns.contains(column))
         };
         let mut covering = self.document.permissions.iter().filter(covers).peekable();
-        let Account { principal, purpose, .. } = &account.account;
         let team = account.terms.team.as_ref();
         let allows = |permission: &PermissionSection| {
             permission.purposes.contains(purpose)

@@ -477,6 +477,9 @@ pub struct Balance {
     /// Accounts that pay the same as this one: its team's, and the caps of tiers of sensitivity that a question reads.
     #[prost(message, repeated, tag = "8")]
     pub shared: ::prost::alloc::vec::Vec<SharedAccount>,
+    /// Why governance stopped everybody on the dataset; empty where it did not.
+    #[prost(string, tag = "9")]
+    pub pool_frozen_because: ::prost::alloc::string::String,
 }
 /// An account that several pay with.
 #[derive(serde::Serialize)]

@@ -2,7 +2,7 @@
 
 use crate::catalog::{ReaderOptions, SpillOptions};
 use crate::error::{Error, Result};
-use crate::ledger::Location;
+use crate::ledger::{Anchor, Keys, Ledger, Location};
 use crate::policy::{Policy, check_name};
 use crate::session::Limits;
 use serde::Deserialize;
@@ -88,6 +88,13 @@ pub struct LedgerSection {
     pub path: Option<PathBuf>,
     /// In its place, a PostgreSQL database that several servers share.
     pub url: Option<String>,
+    /// A file elsewhere that notes the head of the audit chain.
+    pub anchor: Option<PathBuf>,
+    /// A file with the key that answers are encrypted with.
+    pub encryption_key: Option<PathBuf>,
+    /// Those of answers that were encrypted before.
+    #[serde(default)]
+    pub earlier_encryption_keys: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -141,6 +148,10 @@ pub fn load(path: &Path) -> Result<Config> {
     config.check().map_err(|e| fail(e.message))?;
     let base = path.parent().unwrap_or(Path::new("."));
     config.path = path.to_owned();
+    config.ledger.anchor = config.ledger.anchor.map(|path| base.join(path));
+    for key in config.ledger.encryption_key.iter_mut().chain(&mut config.ledger.earlier_encryption_keys) {
+        *key = base.join(&key);
+    }
     config.policy.file = base.join(&config.policy.file);
     config.ledger.path = config.ledger.path.map(|path| base.join(path));
     config.engine.spill_directory = config.engine.spill_directory.map(|directory| base.join(directory));
@@ -235,13 +246,23 @@ impl Config {
     pub fn ledger(&self) -> Result<Location> {
         let of_postgres = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
         match &self.ledger {
-            LedgerSection { path: Some(path), url: None } => Ok(Location::Sqlite(path.clone())),
-            LedgerSection { path: None, url: Some(url) } if of_postgres(url) => Ok(Location::Postgres(url.clone())),
-            LedgerSection { path: None, url: Some(_) } => {
+            LedgerSection { path: Some(path), url: None, .. } => Ok(Location::Sqlite(path.clone())),
+            LedgerSection { path: None, url: Some(url), .. } if of_postgres(url) => Ok(Location::Postgres(url.clone())),
+            LedgerSection { path: None, url: Some(_), .. } => {
                 Err(Error::configuration("ledger.url must begin with postgres://; for a SQLite file set ledger.path"))
             }
             _ => Err(Error::configuration("set either ledger.path or ledger.url")),
         }
+    }
+
+    /// Opens the ledger, with its keys.
+    pub async fn open_ledger(&self) -> Result<Ledger> {
+        let LedgerSection { anchor, encryption_key, earlier_encryption_keys, .. } = &self.ledger;
+        if encryption_key.is_none() && !earlier_encryption_keys.is_empty() {
+            return Err(Error::configuration("ledger.earlier_encryption_keys without an encryption_key"));
+        }
+        let files = encryption_key.iter().chain(earlier_encryption_keys).map(PathBuf::as_path);
+        Ledger::open_with(&self.ledger()?, Keys::read(files)?, anchor.clone().map(Anchor)).await
     }
 
     /// The policy file as it is now.

@@ -7,7 +7,6 @@ use super::{Config, policy};
 use crate::api::{self, Principals};
 use crate::engine::Workers;
 use crate::error::{Error, Result};
-use crate::ledger::Ledger;
 use crate::proto;
 use crate::session::Session;
 use std::net::SocketAddr;
@@ -65,7 +64,7 @@ pub async fn start(config: &Config) -> Result<Running> {
     let datasets = open_datasets(config, |_| None).await?;
     let policy = config.policy()?;
     let tls = config.server.tls.as_ref().map(Certificates::read).transpose()?.map(Tls::new);
-    let ledger = Ledger::open(&config.ledger()?).await?;
+    let ledger = config.open_ledger().await?;
     let entries = ledger.verify_audit().await?;
     ledger.serve(config.limits().deadline).await?;
     policy::begin(&ledger, &policy, &datasets, config).await?;
@@ -110,7 +109,7 @@ pub async fn start(config: &Config) -> Result<Running> {
     let readiness = Readiness::new(health).await;
     let (mut followers, mut operators) = (JoinSet::new(), JoinSet::new());
     followers.spawn(state.clone().follow_schedules());
-    followers.spawn(state.clone().follow_others());
+    followers.spawn(state.clone().tidy_ledger());
     followers.spawn(readiness.clone().follow(state.session.clone()));
     let mut operations = None;
     if let Some(wanted) = config.telemetry.listen {

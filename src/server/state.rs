@@ -117,14 +117,18 @@ impl State {
         }
     }
 
-    /// Looks for what other servers of the ledger left behind, until this one ends.
-    pub async fn follow_others(self: Arc<State>) {
+    /// Looks for what other servers of the ledger left behind, and for answers that are kept no longer, until this one ends.
+    pub async fn tidy_ledger(self: Arc<State>) {
         let deadline = self.config.lock().await.limits().deadline;
         loop {
-            tokio::time::sleep(Duration::from_secs(LOOK_AGAIN)).await;
-            if let Err(e) = self.session.ledger().lost(deadline).await {
+            let tidied = async {
+                self.session.expire_answers().await?;
+                self.session.ledger().lost(deadline).await
+            };
+            if let Err(e) = tidied.await {
                 tracing::error!(error = %e, "the ledger was not looked through");
             }
+            tokio::time::sleep(Duration::from_secs(LOOK_AGAIN)).await;
         }
     }
 

@@ -148,7 +148,7 @@ impl Session {
         tokio::time::sleep_until(charged + self.limits.moment(charged.elapsed())).await;
         let bounds = found.iter().map(|(asked, found)| kept_bounds(&asked.key, found, asked.made.charge));
         let bounds = bounds.collect::<Result<_>>()?;
-        self.ledger.commit("", query_id, Answered { bounds, ..Answered::default() }).await?;
+        self.ledger.commit(&Account::pool(&dataset), query_id, Answered { bounds, ..Answered::default() }).await?;
         // Another call may have found the same meanwhile: what was kept first is what all know.
         let kept = self.known(&Account::pool(&dataset)).await?;
         let of = |(asked, own): (Asked, Found)| {

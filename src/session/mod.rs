@@ -43,7 +43,7 @@ use crate::telemetry::{Metrics, step};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -209,6 +209,18 @@ impl Session {
         &self.ledger
     }
 
+    /// Deletes the answers that policy keeps no longer.
+    pub async fn expire_answers(&self) -> Result<()> {
+        let policy = self.policy().await?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+        for dataset in self.engines().keys() {
+            if let Some(kept) = policy.answers_kept(dataset) {
+                self.ledger.expire(dataset, now - kept).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The policy in force, whichever server put it there.
     pub async fn policy(&self) -> Result<Arc<Policy>> {
         let known = self.policy.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -224,13 +236,13 @@ impl Session {
         }
     }
 
-    /// The datasets for which this principal has a grant, with its purposes there.
-    pub async fn datasets(&self, principal: &str) -> Result<Vec<(Arc<Dataset>, Vec<String>)>> {
-        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    /// The datasets for which this principal has a grant, with its accounts there.
+    pub async fn datasets(&self, principal: &str) -> Result<Vec<(Arc<Dataset>, Vec<Balance>)>> {
+        let mut found: BTreeMap<String, Vec<Balance>> = BTreeMap::new();
         for balance in self.ledger.balances().await?.into_iter().filter(|b| b.account.principal == principal) {
-            found.entry(balance.account.dataset).or_default().push(balance.account.purpose);
+            found.entry(balance.account.dataset.clone()).or_default().push(balance);
         }
-        let known = found.into_iter().filter_map(|(name, purposes)| Some((self.dataset(&name)?, purposes)));
+        let known = found.into_iter().filter_map(|(name, accounts)| Some((self.dataset(&name)?, accounts)));
         Ok(known.collect())
     }
 
@@ -304,6 +316,19 @@ impl Session {
         let plan = self.workers.compute(plan).instrument(step("plan"));
         let planned = tokio::time::timeout(self.limits.deadline, plan).await;
         Ok((balance, planned.map_err(|_| busy())??))
+    }
+
+    /// Keeps in the log that a price was asked: of which question by its digest, and not in which words.
+    pub async fn note_quote(&self, planned: &Planned) -> Result<()> {
+        let Planned { account, priced, policy, .. } = planned;
+        let charge = &priced.charge;
+        let body = serde_json::json!({
+            "dataset": account.dataset, "principal": account.principal, "purpose": account.purpose,
+            "question": planned.digest(), "policy": policy,
+            "epsilon": charge.epsilon.map(|epsilon| epsilon.to_string()),
+            "rho": charge.rho.to_string(), "delta": charge.delta.to_string(),
+        });
+        self.ledger.note_quote(body).await
     }
 
     /// Answers a question: charges it, or finds it paid.
@@ -437,7 +462,7 @@ impl Session {
         let failure = match tokio::time::timeout_at(charged + self.limits.deadline, self.answer(run, place)).await {
             Ok(Ok(answered)) => {
                 tokio::time::sleep_until(charged + self.limits.moment(charged.elapsed())).await;
-                return self.ledger.commit(principal, &query_id, answered).await;
+                return self.ledger.commit(&planned.account, &query_id, answered).await;
             }
             Ok(Err(e)) if e.code == Code::AnswerTooLarge => e,
             Ok(Err(_)) | Err(_) => failed(),

@@ -34,12 +34,19 @@ fn reason(text: &str) -> Result<String> {
 impl Session {
     /// What an edit of the policy in force would do. Changes nothing.
     ///
-    /// Errors: `INVALID_REQUEST`, `POLICY_CHANGED` and `CONFIGURATION` where it makes no policy for the datasets that are served, or would take back what was spent.
+    /// Errors: `INVALID_REQUEST` where it makes no policy for the datasets that are served, changes nothing, or would take back what was spent; `POLICY_CHANGED` where it was made from another one.
     pub async fn simulate(&self, edit: &Edit) -> Result<Simulated> {
         let before = self.policy().await?.as_ref().clone();
-        let after = edit.of(&before)?;
         let outlines: Vec<_> = self.engines().values().map(|engine| Outline::of(engine.dataset())).collect();
-        after.fits(&outlines)?;
+        // What is wrong with the policy that it makes is wrong with the request.
+        let after =
+            edit.of(&before).and_then(|after| after.fits(&outlines).map(|()| after)).map_err(|e| match e.code {
+                Code::Configuration => invalid(e.message),
+                _ => e,
+            })?;
+        if before.document == after.document {
+            return Err(invalid("this changes nothing"));
+        }
         let balances: Vec<Balance> = self.ledger.balances().await?;
         let effect = policy::effect(&before, &after, &balances)?;
         if let (Edit::Move { .. }, Some(change)) = (edit, effect.accounts.iter().find(|change| change.overdrawn)) {
@@ -51,10 +58,7 @@ impl Session {
     /// Proposes an edit, for others to approve.
     pub async fn propose(&self, who: &str, edit: Edit, why: &str) -> Result<Proposal> {
         self.policy().await?.permit(who, &[Role::Governance])?;
-        let Simulated { effect, before, after } = self.simulate(&edit).await?;
-        if before.hash == after.hash {
-            return Err(invalid("this changes nothing"));
-        }
+        let Simulated { effect, .. } = self.simulate(&edit).await?;
         self.keep(who, &edit, why, effect.approvals).await
     }
 

@@ -417,7 +417,7 @@ impl Torn {
                 commits.push((length(), Contents::of(&ledger).await));
             }
             let answered = Answered { bytes: bytes(n), ..Answered::default() };
-            ledger.commit("ana", &query_id(n), answered).await.unwrap();
+            ledger.commit(&account(), &query_id(n), answered).await.unwrap();
             commits.push((length(), Contents::of(&ledger).await));
         }
         let torn = Torn { log: std::fs::read(&log).unwrap(), file, commits };

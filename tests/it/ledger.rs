@@ -10,11 +10,11 @@ use undertone::ledger::{
     Account, Answered, Claim, Ledger, Location, MAX_LOST, NewPolicy, Reserved, Scope, Setting, Terms,
 };
 
-fn account(principal: &str) -> Account {
+pub fn account(principal: &str) -> Account {
     Account { dataset: "clinic".into(), principal: principal.into(), purpose: "research".into() }
 }
 
-fn claim(principal: &str, query_id: &str) -> Claim {
+pub fn claim(principal: &str, query_id: &str) -> Claim {
     Claim {
         query_id: query_id.into(),
         account: account(principal),
@@ -41,7 +41,7 @@ pub async fn in_each_store(test: impl AsyncFn(&Location)) {
     }
 }
 
-async fn open(location: &Location) -> Ledger {
+pub async fn open(location: &Location) -> Ledger {
     let ledger = Ledger::open(location).await.unwrap();
     let grant = Grant::new("100".parse().unwrap(), "1e-6".parse().unwrap());
     let accounts = [Account::pool("clinic"), account("ana"), account("ben")];
@@ -216,8 +216,8 @@ async fn two_servers_never_oversell_a_grant() {
     }
     assert_eq!(servers[0].scope(&account("ben"), &[]).await.unwrap().unwrap().own.spent.charges, 1);
     let answered = |bytes: &[u8]| Answered { bytes: bytes.to_vec(), ..Answered::default() };
-    let first = servers[0].commit("ben", "same", answered(b"first")).await.unwrap();
-    let second = servers[1].commit("ben", "same", answered(b"second")).await.unwrap();
+    let first = servers[0].commit(&account("ben"), "same", answered(b"first")).await.unwrap();
+    let second = servers[1].commit(&account("ben"), "same", answered(b"second")).await.unwrap();
     assert_eq!((first.bytes.as_slice(), second.bytes.as_slice()), (b"first".as_slice(), b"first".as_slice()));
     let entries = servers[0].verify_audit().await.unwrap();
     assert_eq!(servers[1].verify_audit().await.unwrap(), entries);

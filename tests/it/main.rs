@@ -11,6 +11,7 @@ mod crash;
 mod faults;
 mod files;
 mod generated;
+mod keep;
 mod known_answers;
 mod ledger;
 mod logic;

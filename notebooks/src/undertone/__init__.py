@@ -12,11 +12,37 @@ from importlib.metadata import version as _version
 from ._parameters import Parameter
 from .accuracy import Accuracy
 from .answer import Answer
-from .budget import AccountState, Balance
+from .audit import Head, LogEntry
+from .budget import Accounts, AccountState, Balance, Guarantee, SharedAccount
 from .catalog import Column, Dataset, Table
 from .client import Client, connect
-from .errors import AuthError, BudgetError, FrozenError, Position, RefusedError, UndertoneError
+from .errors import (
+    AuthError,
+    BudgetError,
+    ExpiredError,
+    FrozenError,
+    NotPermittedError,
+    PolicyChangedError,
+    Position,
+    RefusedError,
+    UndertoneError,
+)
+from .governance import Governance, govern
 from .plan import Step
+from .policy import (
+    AccountChange,
+    Edit,
+    Effect,
+    Holder,
+    MoreBudget,
+    Move,
+    NewPolicy,
+    Policy,
+    PolicyVersion,
+    Revoke,
+    Simulation,
+    Terms,
+)
 from .pricing import (
     ChosenBound,
     NoisyColumn,
@@ -28,11 +54,14 @@ from .pricing import (
     ReleaseNote,
 )
 from .progress import ProgressLine
+from .proposals import Opinion, Proposal
 
 __version__ = _version("undertone")
 
 __all__ = [
+    "AccountChange",
     "AccountState",
+    "Accounts",
     "Accuracy",
     "Answer",
     "AuthError",
@@ -42,21 +71,43 @@ __all__ = [
     "Client",
     "Column",
     "Dataset",
+    "Edit",
+    "Effect",
+    "ExpiredError",
     "FrozenError",
+    "Governance",
+    "Guarantee",
+    "Head",
+    "Holder",
+    "LogEntry",
+    "MoreBudget",
+    "Move",
+    "NewPolicy",
     "NoisyColumn",
     "NoisyNumber",
+    "NotPermittedError",
+    "Opinion",
     "Parameter",
+    "Policy",
+    "PolicyChangedError",
+    "PolicyVersion",
     "Position",
     "Price",
     "ProgressLine",
+    "Proposal",
     "Quote",
     "Receipt",
     "RefusedError",
     "ReleaseKey",
     "ReleaseNote",
+    "Revoke",
+    "SharedAccount",
+    "Simulation",
     "Step",
     "Table",
+    "Terms",
     "UndertoneError",
     "__version__",
     "connect",
+    "govern",
 ]

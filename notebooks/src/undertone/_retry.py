@@ -1,10 +1,10 @@
-"""Calls that are tried again when the way to the server broke."""
+"""Calls that are tried again when the way to the server broke, or the server was not ready."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import grpc
@@ -18,14 +18,17 @@ FIRST_PAUSE = 0.25
 T = TypeVar("T")
 
 
-def with_retries(attempt: Callable[[float | None], T], timeout: float | None) -> T:
-    """Make a call, and make it again if it broke on the way.
+def with_retries(
+    attempt: Callable[[float | None], T], timeout: float | None, *, final: Collection[str] = ()
+) -> T:
+    """Make a call, and make it again if it broke on the way or the server could not take it now.
 
     The call must be safe to repeat: a query is, under one query id.
 
     Args:
         attempt: Makes the call once. Is given the seconds that are left, or None for no limit.
         timeout: Seconds for all attempts and pauses together, or None for no limit.
+        final: The server's codes that would be the same again.
 
     Raises:
         grpc.RpcError: What the last attempt ended in.
@@ -37,7 +40,8 @@ def with_retries(attempt: Callable[[float | None], T], timeout: float | None) ->
             return attempt(_left(deadline))
         except grpc.RpcError as failure:
             left = _left(deadline)
-            if not _broke_on_the_way(failure) or (left is not None and left <= pause):
+            again = server_code(failure) not in final and _may_pass(failure)
+            if not again or (left is not None and left <= pause):
                 raise
         # Clients that lost the same server do not all return to it at once.
         time.sleep(pause * random.uniform(0.5, 1))
@@ -49,8 +53,10 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - time.monotonic(), 0)
 
 
-def _broke_on_the_way(failure: grpc.RpcError) -> bool:
-    if failure.code() is grpc.StatusCode.UNAVAILABLE:
+def _may_pass(failure: grpc.RpcError) -> bool:
+    # The way to the server broke; or it has no place, stops, has no ledger, or got another policy
+    # (SERVER_BUSY, LEDGER_UNAVAILABLE; POLICY_CHANGED), and asks for the same once more.
+    if failure.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED):
         return True
     # gRPC reports a stream that was cut by one of these. The server's own words carry a code.
     cut = (grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)

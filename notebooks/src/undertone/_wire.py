@@ -11,7 +11,7 @@ from . import _amounts, _parameters
 from ._generated import undertone_pb2 as pb
 from .accuracy import Accuracy
 from .answer import Answer
-from .budget import AccountState, Balance
+from .budget import AccountState, Balance, Guarantee, SharedAccount
 from .catalog import Column, Dataset, Table
 from .plan import Step, Visibility
 from .pricing import (
@@ -131,6 +131,18 @@ def balance(message: pb.Balance) -> Balance:
         account=_account_state(message.account),
         pool=_account_state(message.pool),
         frozen=message.frozen,
+        frozen_because=message.frozen_because or None,
+        shared=tuple(map(shared_account, message.shared)),
+        pool_frozen_because=message.pool_frozen_because or None,
+    )
+
+
+def shared_account(message: pb.SharedAccount) -> SharedAccount:
+    """Read an account that several pay with."""
+    return SharedAccount(
+        name=message.name,
+        state=_account_state(message.state),
+        frozen_because=message.frozen_because or None,
     )
 
 
@@ -175,10 +187,11 @@ def _receipt(message: pb.Receipt) -> Receipt:
         releases=tuple(map(_release, message.releases)),
         confidence=message.confidence,
         policy_version=message.policy_version,
-        charged_at=datetime.fromtimestamp(message.charged_at, timezone.utc),
+        charged_at=moment(message.charged_at),
         promise=message.promise,
         question_digest=message.question_digest,
         refines=message.refines or None,
+        governance_policy=message.governance_policy or None,
     )
 
 
@@ -272,7 +285,38 @@ def _account_state(message: pb.AccountState) -> AccountState:
         rho_limit=_amounts.from_wire(message.rho_limit),
         spent_delta=_amounts.from_wire(message.spent_delta),
         charges=message.charges,
+        window=message.window or None,
+        window_began=_optional_moment(message.window_began),
+        window_ends=_optional_moment(message.window_ends),
+        lifetime_epsilon=_amounts.optional_from_wire(message.lifetime_epsilon),
+        lifetime_rho=_amounts.from_wire(message.lifetime_rho),
+        lifetime_delta=_amounts.from_wire(message.lifetime_delta),
+        lifetime_charges=message.lifetime_charges,
+        loss=_loss(message),
+        expires_at=_optional_moment(message.expires_at),
+        max_epsilon=_amounts.optional_from_wire(message.max_epsilon),
+        default_epsilon=_amounts.optional_from_wire(message.default_epsilon),
+        reserved=_amounts.from_wire(message.reserved),
+        kept_epsilon=_amounts.from_wire(message.kept_epsilon),
+        kept_rho=_amounts.from_wire(message.kept_rho),
     )
+
+
+def _loss(message: pb.AccountState) -> Guarantee | None:
+    if not message.loss_epsilon:
+        return None
+    epsilon = _amounts.from_wire(message.loss_epsilon)
+    return Guarantee(epsilon, _amounts.from_wire(message.loss_delta))
+
+
+def moment(seconds: int) -> datetime:
+    """Read a moment, in UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _optional_moment(seconds: int) -> datetime | None:
+    """Read a moment that may be absent, which 0 says."""
+    return moment(seconds) if seconds else None
 
 
 def _table(message: pb.Table) -> Table:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
-from . import _wire
+from . import _amounts, _wire, _wire_governance
 from ._amounts import Amount
+from ._caller import Caller, who_and_where
 from ._channel import open_channel
-from ._endpoint import parse_endpoint
 from ._generated import undertone_pb2 as pb
 from ._generated.undertone_pb2_grpc import (
     BudgetServiceStub,
@@ -21,17 +20,15 @@ from ._generated.undertone_pb2_grpc import (
 )
 from ._listing import Listing
 from ._parameters import Parameter
-from ._retry import with_retries
 from ._wire import Mechanism
 from .accuracy import Accuracy
 from .answer import Answer
 from .budget import Balance
 from .catalog import Dataset
-from .errors import UndertoneError, error_from_rpc
+from .errors import UndertoneError
 from .pricing import Quote
 from .progress import ProgressLine
-
-T = TypeVar("T")
+from .proposals import Proposal
 
 
 def connect(
@@ -59,15 +56,7 @@ def connect(
         ValueError: The address or the token is missing or malformed, or the token would travel in
             plain text.
     """
-    url = url if url is not None else os.environ.get("UNDERTONE_URL")
-    if not url:
-        raise ValueError("no server to connect to: pass url, or set UNDERTONE_URL")
-    token = (token if token is not None else os.environ.get("UNDERTONE_TOKEN", "")).strip()
-    if not token:
-        raise ValueError("no token to show to the server: pass token, or set UNDERTONE_TOKEN")
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("the token holds characters that a bearer token cannot have")
-    endpoint = parse_endpoint(url, insecure=insecure)
+    endpoint, token = who_and_where(url, token, insecure=insecure)
     return Client(
         open_channel(endpoint),
         token,
@@ -78,12 +67,13 @@ def connect(
     )
 
 
-class Client:
+class Client(Caller):
     """Asks one server on behalf of one caller. Made by `connect`; may be shared by threads.
 
     Every method raises `UndertoneError`, or a subclass that tells more, if its call fails. A call
-    that broke on the way is tried a few times more first, which costs nothing: a query is charged
-    once, however often it is asked under one query id.
+    that broke on the way is tried a few times more first, and so is one that the server had no
+    place for or under which the policy changed. That costs nothing: a query is charged once,
+    however often it is asked under one query id. `request_budget` alone is never repeated.
 
     Args:
         channel: Channel to the server. Closed together with the client.
@@ -104,12 +94,9 @@ class Client:
         purpose: str | None = None,
         timeout: float | None = None,
     ) -> None:
-        self._channel = channel
-        self._metadata = (("authorization", f"Bearer {token}"),)
-        self._address = address
+        super().__init__(channel, token, address=address, timeout=timeout)
         self._dataset = dataset
         self._purpose = purpose
-        self._timeout = timeout
         self._queries = QueryServiceStub(channel)
         self._budgets = BudgetServiceStub(channel)
         self._catalog = CatalogServiceStub(channel)
@@ -169,6 +156,7 @@ class Client:
         Raises:
             BudgetError: The budget does not hold the price.
             RefusedError: The question cannot be answered privately as it stands.
+            NotPermittedError: It reads what may not be read by this caller or for this purpose.
             AuthError: The server does not accept the token.
             UndertoneError: Anything else. Its `query_id` fetches the answer if it was paid for.
             ValueError: No dataset or purpose is known, or an argument is out of range.
@@ -299,7 +287,12 @@ class Client:
         return _wire.quote(self._unary(self._queries.QuoteRefinement, request))
 
     def answer(self, query_id: str) -> Answer:
-        """Fetch an answer that was paid for earlier, byte for byte. Charges nothing."""
+        """Fetch an answer that was paid for earlier, byte for byte. Charges nothing.
+
+        Raises:
+            ExpiredError: It is not kept any more.
+            UndertoneError: Anything else.
+        """
         request = pb.GetAnswerRequest(query_id=query_id)
         response = self._unary(self._queries.GetAnswer, request)
         return _wire.answer(response.answer)
@@ -315,20 +308,54 @@ class Client:
         response = self._unary(self._budgets.GetBalances, request)
         return Listing(map(_wire.balance, response.balances))
 
+    def request_budget(
+        self,
+        *,
+        epsilon: Amount,
+        delta: Amount | None = None,
+        justification: str,
+        dataset: str | None = None,
+        purpose: str | None = None,
+    ) -> Proposal:
+        """Ask governance for a budget beside what there is. Charges nothing.
+
+        The request waits until somebody of governance approves or rejects it; `requests` shows what
+        became of it. It is sent once: each time that it arrives, it is a request of its own.
+
+        Args:
+            epsilon: How much more epsilon.
+            delta: How much more delta. None: none.
+            justification: What it is for. Governance and auditors read it.
+            dataset: For which dataset. None: the client's.
+            purpose: For which purpose. None: the client's.
+
+        Raises:
+            NotPermittedError: The caller is no analyst.
+            UndertoneError: Anything else.
+            ValueError: No dataset or purpose is known.
+            TypeError: Epsilon or delta is of a type that has no exact decimal form.
+        """
+        dataset, purpose = self._account(dataset, purpose)
+        request = pb.RequestBudgetRequest(
+            dataset=dataset,
+            purpose=purpose,
+            epsilon=_amounts.to_wire(epsilon),
+            delta=_amounts.to_wire(delta),
+            justification=justification,
+        )
+        lost = "Client.requests() shows whether it arrived"
+        response = self._once(self._budgets.RequestBudget, request, lost=lost)
+        return _wire_governance.proposal(response.proposal)
+
+    def requests(self) -> Listing[Proposal]:
+        """See what became of the caller's requests for budgets, the newest first."""
+        response = self._unary(self._budgets.ListRequests, pb.ListRequestsRequest())
+        return Listing(map(_wire_governance.proposal, response.proposals))
+
     def datasets(self) -> Listing[Dataset]:
         """See what may be asked: the datasets with their tables and columns."""
         response = self._unary(self._catalog.ListDatasets, pb.ListDatasetsRequest())
         return Listing(map(_wire.dataset, response.datasets))
-
-    def close(self) -> None:
-        """Close the connection. The client cannot be used afterwards."""
-        self._channel.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Client({self._address!r}, dataset={self._dataset!r}, purpose={self._purpose!r})"
@@ -336,13 +363,17 @@ class Client:
     def _question(
         self, sql: str, *, dataset: str | None, purpose: str | None, **choices: Any
     ) -> pb.Question:
+        dataset, purpose = self._account(dataset, purpose)
+        return _wire.question(sql, dataset=dataset, purpose=purpose, **choices)
+
+    def _account(self, dataset: str | None, purpose: str | None) -> tuple[str, str]:
         dataset = dataset if dataset is not None else self._dataset
         if dataset is None:
             raise ValueError("no dataset to ask: pass dataset here or to connect")
         purpose = purpose if purpose is not None else self._purpose
         if purpose is None:
             raise ValueError("no purpose to ask for: pass purpose here or to connect")
-        return _wire.question(sql, dataset=dataset, purpose=purpose, **choices)
+        return dataset, purpose
 
     def _pay(
         self,
@@ -379,23 +410,3 @@ class Client:
         finally:
             if isinstance(report, ProgressLine):
                 report.clear()
-
-    def _unary(self, method: Callable[..., T], request: object, *, sql: str | None = None) -> T:
-        def attempt(timeout: float | None) -> T:
-            return method(request, timeout=timeout, metadata=self._metadata)
-
-        return self._call(attempt, sql=sql)
-
-    def _call(
-        self,
-        attempt: Callable[[float | None], T],
-        *,
-        sql: str | None = None,
-        query_id: str | None = None,
-    ) -> T:
-        try:
-            return with_retries(attempt, self._timeout)
-        except grpc.RpcError as failure:
-            raise error_from_rpc(
-                failure, address=self._address, sql=sql, query_id=query_id
-            ) from failure

@@ -74,11 +74,37 @@ class BudgetError(UndertoneError):
 
 
 class FrozenError(UndertoneError):
-    """A charged question of this principal failed, and an operator must look into it first."""
+    """The account, or one behind it, was stopped. Nothing was charged.
+
+    Either a charged question of this principal failed, and an operator must look into it first; or
+    governance has frozen the principal, its team, a tier of columns or the whole dataset.
+    """
 
 
 class RefusedError(UndertoneError):
     """The question cannot be answered privately as it stands. Nothing was charged."""
+
+
+class NotPermittedError(UndertoneError):
+    """The caller's roles, or the policy's rules for columns and purposes, do not allow it.
+
+    Nothing was charged.
+    """
+
+
+class PolicyChangedError(UndertoneError):
+    """The policy changed while this was on its way. Nothing was charged or changed.
+
+    Queries are asked again by themselves. A change of the policy must be made anew from the policy
+    that is in force now.
+    """
+
+
+class ExpiredError(UndertoneError):
+    """The answer was paid for, and is not kept any more.
+
+    The question is answered anew under a new query id, and paid.
+    """
 
 
 class AuthError(UndertoneError):
@@ -87,8 +113,11 @@ class AuthError(UndertoneError):
 
 _CLASSES: dict[str, type[UndertoneError]] = {
     "ACCOUNT_FROZEN": FrozenError,
+    "ANSWER_EXPIRED": ExpiredError,
     "BUDGET_EXHAUSTED": BudgetError,
     "MISSING_BOUNDS": RefusedError,
+    "NOT_PERMITTED": NotPermittedError,
+    "POLICY_CHANGED": PolicyChangedError,
     "PRIVATE_KEYS": RefusedError,
     "PRIVATE_ROWS": RefusedError,
     "UNSUPPORTED_SQL": RefusedError,
@@ -102,15 +131,19 @@ def error_from_rpc(
     address: str,
     sql: str | None = None,
     query_id: str | None = None,
+    lost: str | None = None,
 ) -> UndertoneError:
-    """Build the error that a failed call to the server at `address` stands for."""
+    """Build the error that a failed call to the server at `address` stands for.
+
+    `lost` is what to do where the call may have arrived and no answer did.
+    """
     status = failure.code()
     code = server_code(failure)
     message = failure.details() or status.name
     if code is None:
         message = f"no answer from {address}: {message}"
-        if query_id is not None:
-            message += f" (if it was paid for, Client.answer({query_id!r}) fetches it)"
+        if lost is not None:
+            message += f" ({lost})"
     code = code or status.name
     return _CLASSES.get(code, UndertoneError)(
         code, message, _position(failure), status, sql=sql, query_id=query_id

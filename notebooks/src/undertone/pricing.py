@@ -274,6 +274,8 @@ class Receipt:
         question_digest: Digest of what was asked, as in the quote.
         refines: Query id of the answer that this one refines by one more draw; None where it
             refines none.
+        governance_policy: SHA-256 of governance's policy under which it was admitted and charged;
+            None where a receipt is from before there was one.
     """
 
     query_id: str
@@ -289,18 +291,21 @@ class Receipt:
     promise: str
     question_digest: str = ""
     refines: str | None = None
+    governance_policy: str | None = None
 
     def _title(self) -> str:
         return f"Receipt: {self.price}"
 
     def _notes(self) -> list[str]:
+        admitted = self.governance_policy
+        governed = f", admitted by governance's policy {admitted}" if admitted else ""
         refines = f"Refines {self.refines} by one more draw, whose price this is."
         return [
             *_notes(self.releases),
             *([refines] if self.refines else []),
             f"Paid by {self.principal} for {self.dataset}, {self.purpose}, "
             f"on {self.charged_at:%Y-%m-%d at %H:%M:%S} UTC.",
-            f"Query {self.query_id} under policy {self.policy_version}.",
+            f"Query {self.query_id} under policy {self.policy_version}{governed}.",
             *([self.promise] if self.promise else []),
         ]
 

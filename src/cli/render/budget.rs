@@ -54,10 +54,11 @@ fn row(name: String, state: &AccountState, pool: Option<&AccountState>, stopped:
 }
 
 fn stopped(balance: &Balance) -> String {
-    match (balance.frozen, balance.frozen_because.as_str()) {
-        (true, _) => "frozen: a charged question failed".to_owned(),
-        (false, "") => String::new(),
-        (false, why) => format!("frozen: {why}"),
+    match (balance.frozen, balance.frozen_because.as_str(), balance.pool_frozen_because.as_str()) {
+        (true, ..) => "frozen: a charged question failed".to_owned(),
+        (false, "", "") => String::new(),
+        (false, "", why) => format!("the dataset is frozen: {why}"),
+        (false, why, _) => format!("frozen: {why}"),
     }
 }
 

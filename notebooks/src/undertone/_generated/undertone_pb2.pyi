@@ -362,7 +362,7 @@ class GetBalancesResponse(_message.Message):
     def __init__(self, balances: _Optional[_Iterable[_Union[Balance, _Mapping]]] = ...) -> None: ...
 
 class Balance(_message.Message):
-    __slots__ = ("dataset", "principal", "purpose", "account", "pool", "frozen", "frozen_because", "shared")
+    __slots__ = ("dataset", "principal", "purpose", "account", "pool", "frozen", "frozen_because", "shared", "pool_frozen_because")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -371,6 +371,7 @@ class Balance(_message.Message):
     FROZEN_FIELD_NUMBER: _ClassVar[int]
     FROZEN_BECAUSE_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
+    POOL_FROZEN_BECAUSE_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     principal: str
     purpose: str
@@ -379,7 +380,8 @@ class Balance(_message.Message):
     frozen: bool
     frozen_because: str
     shared: _containers.RepeatedCompositeFieldContainer[SharedAccount]
-    def __init__(self, dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., account: _Optional[_Union[AccountState, _Mapping]] = ..., pool: _Optional[_Union[AccountState, _Mapping]] = ..., frozen: bool = ..., frozen_because: _Optional[str] = ..., shared: _Optional[_Iterable[_Union[SharedAccount, _Mapping]]] = ...) -> None: ...
+    pool_frozen_because: str
+    def __init__(self, dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., account: _Optional[_Union[AccountState, _Mapping]] = ..., pool: _Optional[_Union[AccountState, _Mapping]] = ..., frozen: bool = ..., frozen_because: _Optional[str] = ..., shared: _Optional[_Iterable[_Union[SharedAccount, _Mapping]]] = ..., pool_frozen_because: _Optional[str] = ...) -> None: ...
 
 class SharedAccount(_message.Message):
     __slots__ = ("name", "state", "frozen_because")
