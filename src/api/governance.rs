@@ -109,7 +109,12 @@ async fn simulated(session: &Session, proposal: Proposal) -> Result<proto::Propo
     let message = proposal_message(proposal)?;
     Ok(match simulated {
         None => message,
-        Some(Ok(Simulated { effect, .. })) => proto::Proposal { effect: Some(effect_message(effect)), ..message },
+        // The policy may ask for more approvals by now than it did when this was proposed.
+        Some(Ok(Simulated { effect, .. })) => proto::Proposal {
+            approvals: message.approvals.max(effect.approvals),
+            effect: Some(effect_message(effect)),
+            ..message
+        },
         Some(Err(e)) if e.code == Code::LedgerUnavailable => return Err(e),
         Some(Err(e)) => proto::Proposal { obstacle: e.message, ..message },
     })

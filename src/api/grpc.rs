@@ -337,9 +337,13 @@ async fn answer_message(
     stored: StoredAnswer,
     replayed: bool,
 ) -> crate::error::Result<proto::Answer> {
-    let balance = session.ledger().scope(&stored.account, &[]).await?;
     let answer = proto::Answer::decode(stored.bytes.as_slice())
         .map_err(|_| Error::internal("a stored answer cannot be read"))?;
+    let paid = answer.receipt.as_ref().and_then(|receipt| receipt.balance_after.as_ref());
+    let tiers =
+        paid.into_iter().flat_map(|balance| &balance.shared).filter_map(|shared| shared.name.strip_prefix("tier "));
+    let tiers: Vec<Account> = tiers.map(|name| Account::tier(&stored.account.dataset, name)).collect();
+    let balance = session.ledger().scope(&stored.account, &tiers).await?;
     Ok(proto::Answer {
         query_id: stored.query_id,
         balance: balance.map(|b| governance::balance_message(&b)),

@@ -3,7 +3,7 @@
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
 use crate::hex::hex;
-use crate::ledger::{Account, Balance, Chain, Entry, Ledger, Location, Recomputed, replay, written_terms};
+use crate::ledger::{Account, Balance, Chain, Entry, Recomputed, replay, written_terms};
 use crate::server;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampSecondArray};
 use clap::ValueEnum;
@@ -21,17 +21,9 @@ pub enum LogFormat {
     Parquet,
 }
 
-async fn ledger(config: &Path) -> Result<Ledger> {
-    let location = server::load(config)?.ledger()?;
-    match &location {
-        Location::Sqlite(path) if !path.exists() => Err(Error::configuration(format!("there is no ledger {location}"))),
-        _ => Ledger::open(&location).await,
-    }
-}
-
 /// Recomputes the chain and every balance from the entries, and compares them with the accounts of a ledger: what was found, in words.
 pub async fn verify(config: &Path) -> Result<String> {
-    let (entries, accounts) = ledger(config).await?.audited().await?;
+    let (entries, accounts) = super::ledger::existing(&server::load(config)?).await?.audited().await?;
     let (recomputed, head) = recompute(&entries)?;
     let known: BTreeMap<&Account, &(Balance, bool)> = accounts.iter().map(|known| (&known.0.account, known)).collect();
     if let Some(unknown) = recomputed.keys().find(|account| !known.contains_key(account)) {
@@ -71,7 +63,7 @@ pub fn verify_log(log: &Path) -> Result<String> {
 
 /// The log as bytes.
 pub async fn export(config: &Path, format: LogFormat) -> Result<Vec<u8>> {
-    let entries = ledger(config).await?.audit_entries(0).await?;
+    let entries = super::ledger::existing(&server::load(config)?).await?.audit_entries(0).await?;
     recompute(&entries)?;
     match format {
         LogFormat::Ndjson => {

@@ -3,8 +3,8 @@
 use super::show;
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use crate::ledger::Ledger;
-use crate::server;
+use crate::ledger::{Ledger, Location};
+use crate::server::{self, Config};
 use clap::Subcommand;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
@@ -53,8 +53,18 @@ pub enum LedgerCommand {
     Key,
 }
 
+/// The ledger of a configuration, where there is one: a wrong path makes none.
+pub async fn existing(config: &Config) -> Result<Ledger> {
+    match config.ledger()? {
+        Location::Sqlite(path) if !path.exists() => {
+            Err(Error::configuration(format!("there is no ledger {}: start the server once", path.display())))
+        }
+        _ => config.open_ledger().await,
+    }
+}
+
 async fn open(config: &Path) -> Result<Ledger> {
-    server::load(config)?.open_ledger().await
+    existing(&server::load(config)?).await
 }
 
 pub async fn run(command: LedgerCommand) -> Result<()> {

@@ -466,7 +466,7 @@ async fn run(command: Command) -> Result<()> {
             }
         }
         Command::Unfreeze { config, dataset, principal, reason } => {
-            let ledger = crate::server::load(&config)?.open_ledger().await?;
+            let ledger = ledger::existing(&crate::server::load(&config)?).await?;
             ledger.unfreeze(&dataset, &principal, &reason).await?;
             show(format!("'{principal}' may ask about '{dataset}' again\n"))
         }

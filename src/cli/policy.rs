@@ -1,6 +1,7 @@
 //! `undertone policy`: over a ledger that this machine reaches, or over a server as governance.
 
 use super::client::Client;
+use super::ledger::existing;
 use super::profile::ServerArgs;
 use super::{Shape, connect, render, shaped, show};
 use crate::api::{effect_message, version_message};
@@ -93,7 +94,7 @@ impl SourceArgs {
         match &self.config {
             Some(path) => {
                 let config = server::load(path)?;
-                let ledger = config.open_ledger().await?;
+                let ledger = existing(&config).await?;
                 Ok(Source::Machine(Box::new(config), ledger))
             }
             None => Ok(Source::Server(connect(&self.server).await?.0)),
@@ -157,7 +158,7 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
                 Source::Machine(config, ledger) => {
                     let after = policy(&file)?;
                     check(&after, &config)?;
-                    effect_message(effect(&in_force(&ledger).await?, &after, &ledger.balances().await?)?)
+                    effect_message(effect(&in_force(&ledger).await?, &after, &ledger.accounts().await?)?)
                 }
             };
             shaped(format, &effect, render::effect)
@@ -169,7 +170,7 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
                 None => config.policy()?,
             };
             check(&policy, &config)?;
-            let ledger = config.open_ledger().await?;
+            let ledger = existing(&config).await?;
             let new = server::by_operator(&policy, &reason)?;
             ledger.apply(crate::ledger::NewPolicy { based_on, ..new }).await?;
             let version = ledger.policy().await?.map_or(0, |policy| policy.version);

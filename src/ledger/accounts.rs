@@ -39,6 +39,7 @@ fn balance(row: &AnyRow, now: i64) -> Result<Balance> {
     let window = some("refills")?.map(|name| Window::of_name(&name).ok_or_else(damaged)).transpose()?;
     let began: i64 = row.try_get("since").map_err(unavailable)?;
     let since = window.map_or(began, |window| window.start(now).max(began));
+    let expires_at: Option<i64> = row.try_get("expires_at").map_err(unavailable)?;
     let of_window = spent(row, "spent", "charges")?;
     Ok(Balance {
         account: Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? },
@@ -53,7 +54,7 @@ fn balance(row: &AnyRow, now: i64) -> Result<Balance> {
             max_epsilon: some("max_epsilon")?.as_deref().map(parse).transpose()?,
             default_epsilon: some("default_epsilon")?.as_deref().map(parse).transpose()?,
             window,
-            expires_at: row.try_get("expires_at").map_err(unavailable)?,
+            expires_at,
             reserved: amount(row, "reserved")?,
         },
         spent: if since > began { Spent::NOTHING } else { of_window },
@@ -62,6 +63,7 @@ fn balance(row: &AnyRow, now: i64) -> Result<Balance> {
         renewed: since > began,
         frozen: flag(row, "frozen")?,
         held: some("held")?,
+        expired: expires_at.is_some_and(|end| end <= now),
     })
 }
 
@@ -71,10 +73,10 @@ pub async fn balances(db: &mut AnyConnection, now: i64) -> Result<Vec<Balance>> 
     rows.fetch_all(db).await.map_err(unavailable)?.iter().map(|row| balance(row, now)).collect()
 }
 
-/// All accounts, those whose grant was withdrawn too, and whether it is in force. As they are written: no window is new.
-pub async fn all_balances(db: &mut AnyConnection) -> Result<Vec<(Balance, bool)>> {
+/// All accounts, those whose grant was withdrawn too, and whether it is in force. At a moment of 0 they are as they are written: no window is new.
+pub async fn all_balances(db: &mut AnyConnection, now: i64) -> Result<Vec<(Balance, bool)>> {
     let rows = sqlx::query("SELECT * FROM accounts ORDER BY dataset, principal, purpose").fetch_all(db).await;
-    let read = |row: &AnyRow| Ok((balance(row, 0)?, flag(row, "active")?));
+    let read = |row: &AnyRow| Ok((balance(row, now)?, flag(row, "active")?));
     rows.map_err(unavailable)?.iter().map(read).collect()
 }
 
@@ -122,6 +124,15 @@ pub async fn apply(db: &mut AnyConnection, now: i64, settings: &[Setting]) -> Re
         if before.iter().any(|old| old.account == *account && old.grant == *grant && old.terms == *terms) {
             continue;
         }
+        let stored = sqlx::query_scalar::<_, String>(
+            "SELECT refills FROM accounts WHERE dataset = $1 AND principal = $2 AND purpose = $3",
+        )
+        .bind(&account.dataset)
+        .bind(&account.principal)
+        .bind(&account.purpose)
+        .fetch_optional(&mut *db)
+        .await
+        .map_err(unavailable)?;
         let written = |amount: Option<Amount>| amount.map(|amount| amount.to_string()).unwrap_or_default();
         sqlx::query(
             "INSERT INTO accounts (dataset, principal, purpose, active, epsilon, delta_key, delta_conversion, rho_limit,
@@ -152,6 +163,22 @@ pub async fn apply(db: &mut AnyConnection, now: i64, settings: &[Setting]) -> Re
         .execute(&mut *db)
         .await
         .map_err(unavailable)?;
+        let window = terms.window.map_or("", Window::name);
+        if stored.as_deref() != Some(window) {
+            // Whatever was spent counts in the window that is now, or for good.
+            sqlx::query(
+                "UPDATE accounts SET spent_epsilon = life_epsilon, spent_rho = life_rho, spent_delta = life_delta,
+                                     charges = life_charges, since = $1
+                 WHERE dataset = $2 AND principal = $3 AND purpose = $4",
+            )
+            .bind(terms.window.map_or(0, |window| window.start(now)))
+            .bind(&account.dataset)
+            .bind(&account.principal)
+            .bind(&account.purpose)
+            .execute(&mut *db)
+            .await
+            .map_err(unavailable)?;
+        }
         let mut body = named(account);
         body["terms"] = written_terms(grant, terms);
         audit::append(db, now, "grant", &body).await.map_err(unavailable)?;
@@ -181,7 +208,7 @@ pub fn written_terms(grant: &Grant, terms: &Terms) -> Value {
 
 /// Uses up all grants: what was charged on a ledger that is lost is not known.
 pub async fn exhaust(db: &mut AnyConnection, now: i64) -> Result<()> {
-    for (balance, _) in all_balances(db).await? {
+    for (balance, _) in all_balances(db, 0).await? {
         let left = |whole: Amount, spent: Amount| whole.minus(spent);
         let (grant, spent) = (balance.grant, balance.spent.total);
         let rest = Charge {

@@ -280,6 +280,11 @@ impl Ledger {
         accounts::balances(&mut *self.reader().await?, now()).await
     }
 
+    /// All accounts, those whose grant was withdrawn too.
+    pub async fn accounts(&self) -> Result<Vec<(Balance, bool)>> {
+        accounts::all_balances(&mut *self.reader().await?, now()).await
+    }
+
     /// The accounts that these accounts of principals pay with, as far as their questions have no tiers.
     pub async fn scopes(&self, of: impl Fn(&Account) -> bool) -> Result<Vec<Scope>> {
         let all = self.balances().await?;
@@ -329,7 +334,7 @@ impl Ledger {
         let mut reader = self.reader().await?;
         let mut at_once = self.location.read(&mut reader).await?;
         let entries = audit::entries(&mut at_once, 0).await.map_err(unavailable)?;
-        Ok((entries, accounts::all_balances(&mut at_once).await?))
+        Ok((entries, accounts::all_balances(&mut at_once, 0).await?))
     }
 }
 

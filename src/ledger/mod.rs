@@ -45,6 +45,7 @@ pub use window::Window;
 use crate::accounting::{Charge, Grant, Reservation, Spent};
 use crate::error::{Code, Error};
 use crate::num::Amount;
+use std::collections::BTreeMap;
 use std::fmt;
 
 fn damaged() -> Error {
@@ -237,6 +238,8 @@ pub struct Balance {
     pub frozen: bool,
     /// Why governance stopped it.
     pub held: Option<String>,
+    /// Whether its grant has expired.
+    pub expired: bool,
 }
 
 /// All accounts that pay for a question.
@@ -283,29 +286,40 @@ impl Scope {
 }
 
 impl Balance {
-    /// Whether nobody stopped it.
+    /// Whether it may pay at all.
     pub fn is_open(&self) -> bool {
-        !self.frozen && self.held.is_none()
-    }
-
-    pub fn has_expired(&self, now: i64) -> bool {
-        self.terms.expires_at.is_some_and(|end| end <= now)
+        !self.frozen && self.held.is_none() && !self.expired
     }
 
     /// This pool as an account sees it, where `reserved` are those of its dataset that have a share of it.
     ///
     /// What is reserved for an account and not spent yet is kept from all others, in each ledger by itself. A member's share is a
-    /// part of its team's: it is kept from the team's other members, and from all others within what is kept for the team. So whoever has a share can spend it in the
-    /// ledger in which the pool accepted its last charge: an accepted charge left room for all shares but its own account's, whose own room it took.
+    /// part of its team's, and is kept from the other members too: for a team is kept what is left of its share, or of those of its members where that is more.
+    /// So whoever has a share can spend it in the ledger in which the pool accepted its last charge: an accepted charge left room for all
+    /// shares but its own account's, whose own room it took.
     pub fn beside(self, account: &Balance, reserved: &[Balance]) -> Balance {
         let own_team = account.terms.team.as_deref();
-        let is_mine = |other: &Balance| {
-            let of_team = own_team.is_some_and(|team| other.account.kind() == Kind::Team(team));
-            other.account == account.account || of_team
-        };
-        let is_within = |other: &Balance| other.terms.team.is_some() && other.terms.team.as_deref() != own_team;
-        let others = reserved.iter().filter(|other| !is_mine(other) && !is_within(other));
-        let kept = others.fold(Charge::NOTHING, |kept, other| kept.plus(other.unspent_share(&self.grant)));
+        let share = |other: &Balance| other.unspent_share(&self.grant);
+        let mut kept = Charge::NOTHING;
+        let mut teams: BTreeMap<&str, [Charge; 2]> = BTreeMap::new();
+        for other in reserved.iter().filter(|other| other.account != account.account) {
+            match (other.account.kind(), other.terms.team.as_deref()) {
+                (Kind::Team(team), _) if Some(team) == own_team => {}
+                (Kind::Team(team), _) => teams.entry(team).or_insert([Charge::NOTHING; 2])[0] = share(other),
+                (_, Some(team)) if Some(team) != own_team => {
+                    let [_, members] = teams.entry(team).or_insert([Charge::NOTHING; 2]);
+                    *members = members.plus(share(other));
+                }
+                _ => kept = kept.plus(share(other)),
+            }
+        }
+        for [team, members] in teams.into_values() {
+            kept = kept.plus(Charge {
+                epsilon: team.epsilon.max(members.epsilon),
+                rho: team.rho.max(members.rho),
+                delta: team.delta.max(members.delta),
+            });
+        }
         Balance { spent: Spent { kept, ..self.spent }, ..self }
     }
 

@@ -1,6 +1,7 @@
 //! Policies and what is proposed for the next one. What their documents say is above this floor: here they are texts with a hash.
 
-use super::{Setting, accounts, audit, unavailable};
+use super::{Account, Setting, accounts, audit, unavailable};
+use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -33,6 +34,8 @@ pub struct NewPolicy {
     /// The proposal that this carries out, and its last approval.
     pub proposal: Option<(i64, Opinion)>,
     pub settings: Vec<Setting>,
+    /// Accounts that must not have spent more than they are granted then.
+    pub unspent: Vec<Account>,
 }
 
 /// A change of the policy that waits for approval, or waited.
@@ -123,7 +126,15 @@ pub async fn apply(db: &mut AnyConnection, now: i64, new: &NewPolicy) -> Result<
         });
         audit::append(db, now, "policy", &body).await.map_err(unavailable)?;
     }
-    accounts::apply(db, now, &new.settings).await
+    accounts::apply(db, now, &new.settings).await?;
+    for account in &new.unspent {
+        let balance = accounts::find(db, now, account).await?;
+        if balance.is_some_and(|balance| !balance.spent.accepts(&balance.grant, Charge::NOTHING)) {
+            let message = format!("{account} has spent too much of this by now: move less");
+            return Err(Error::new(Code::InvalidRequest, message));
+        }
+    }
+    Ok(())
 }
 
 async fn close(db: &mut AnyConnection, now: i64, id: i64, state: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Balances from the audit log alone: what every account was granted and has spent, by nothing but its entries.
 
-use super::{Account, audit::Entry};
+use super::{Account, Window, audit::Entry};
 use crate::accounting::Charge;
 use crate::num::Amount;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ pub struct Recomputed {
     pub charges: u64,
     /// In all windows.
     pub lifetime: Charge,
+    pub lifetime_charges: u64,
     pub since: i64,
     pub frozen: bool,
     pub held: bool,
@@ -48,12 +49,20 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
                 spent: nothing,
                 charges: 0,
                 lifetime: nothing,
+                lifetime_charges: 0,
                 since: 0,
                 frozen,
                 held,
             };
             let known = accounts.entry(account).or_insert(new);
-            *known = Recomputed { terms: terms(&body)?, active: true, frozen, held, ..known.clone() };
+            let terms = terms(&body)?;
+            let window = |terms: &Value| Window::of_name(terms.get("window")?.as_str()?);
+            let now = window(&terms);
+            if known.terms.is_null() || window(&known.terms) != now {
+                (known.spent, known.charges) = (known.lifetime, known.lifetime_charges);
+                known.since = now.map_or(0, |window| window.start(entry.at));
+            }
+            *known = Recomputed { terms, active: true, frozen, held, ..known.clone() };
         }
         "grant withdrawn" => accounts.get_mut(&account(&body)?)?.active = false,
         "charge" => {
@@ -100,6 +109,7 @@ impl Recomputed {
     fn pay(&mut self, charge: Charge) {
         (self.spent, self.lifetime) = (self.spent.plus(charge), self.lifetime.plus(charge));
         self.charges += 1;
+        self.lifetime_charges += 1;
     }
 }
 

@@ -209,7 +209,7 @@ async fn payers(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<Vec<(
     }
     payers.push((pool, claim.pool_charge));
     for (balance, charge) in &payers {
-        usable(balance, now)?;
+        usable(balance)?;
         if !balance.spent.accepts(&balance.grant, *charge) {
             return Err(exhausted(balance, *charge));
         }
@@ -218,7 +218,7 @@ async fn payers(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<Vec<(
 }
 
 /// Whether an account may pay at all.
-fn usable(balance: &Balance, now: i64) -> Result<()> {
+fn usable(balance: &Balance) -> Result<()> {
     if balance.frozen {
         return Err(frozen(&balance.account));
     }
@@ -226,7 +226,7 @@ fn usable(balance: &Balance, now: i64) -> Result<()> {
         let message = format!("governance has frozen {}: {reason}. Nothing was charged", balance.account);
         return Err(Error::new(Code::AccountFrozen, message));
     }
-    if balance.has_expired(now) {
+    if balance.expired {
         let message =
             format!("the grant of {} has expired: ask governance for another. Nothing was charged", balance.account);
         return Err(Error::new(Code::NoGrant, message));
@@ -296,7 +296,7 @@ async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) ->
                 return Err(Error::new(Code::QueryIdReused, message));
             }
             let account = accounts::find(db, now, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
-            usable(&account, now)?;
+            usable(&account)?;
             if !covers(row, claim)? {
                 fail(db, now, &claim.account.principal, &claim.query_id, false).await?;
                 return Ok(Decision::GivenUp);

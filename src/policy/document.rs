@@ -85,6 +85,9 @@ pub struct DatasetSection {
 pub struct TierSection {
     pub name: String,
     pub dataset: String,
+    /// `table.column`, beside the columns whose declaration names the tier.
+    #[serde(default)]
+    pub columns: Vec<String>,
     /// What all questions that read such a column may spend together: a cap beside the pool's.
     pub epsilon: Option<Amount>,
     pub delta: Option<Amount>,
@@ -248,6 +251,9 @@ impl Document {
             }
             if let Some(epsilon) = tier.epsilon {
                 check_amounts(&what, epsilon, tier.delta.unwrap_or_default())?;
+            }
+            if tier.max_epsilon.is_some_and(Amount::is_zero) {
+                return fail(format!("{what}: max_epsilon must be above 0; purposes = [] lets nobody read it"));
             }
             if !(1..=MOST_UNITS).contains(&tier.min_units) {
                 return fail(format!("{what}: min_units must be from 1 to {MOST_UNITS}"));

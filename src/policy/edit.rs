@@ -138,7 +138,12 @@ impl Holder {
             let (has, by) = (amount(&text.unwrap_or_default())?, amount(if by.is_empty() { "0" } else { by })?);
             let changed =
                 change(has, by).ok_or_else(|| invalid(format!("this grant has {key} {has}, and not {by}")))?;
-            section[key] = value(changed.to_string());
+            let mut changed = toml_edit::Value::from(changed.to_string());
+            if let Some(before) = section.get(key).and_then(Item::as_value) {
+                // The comment beside it.
+                *changed.decor_mut() = before.decor().clone();
+            }
+            section[key] = Item::Value(changed);
         }
         Ok(())
     }
@@ -194,6 +199,7 @@ delta = "1e-7"
         };
         let policy = edited(edit("0.75", "0")).unwrap();
         assert!(policy.text.contains("# Ana's.") && policy.text.contains("# Ours."), "{}", policy.text);
+        assert!(policy.text.contains("epsilon = \"1.75\"   # for now"), "{}", policy.text);
         assert_eq!(policy.document.grants[0].epsilon.to_string(), "1.75");
         assert_eq!(policy.document.teams[0].epsilon.to_string(), "3.75");
         for (epsilon, delta) in [("2.6", "0"), ("1", "1e-6"), ("x", "0")] {

@@ -33,30 +33,40 @@ pub struct Change {
     pub overdrawn: bool,
 }
 
-/// What putting `after` in force in the place of `before` does to `balances`, all that the ledger has.
-pub fn effect(before: &Policy, after: &Policy, balances: &[Balance]) -> Result<Effect> {
+/// What putting `after` in force in the place of `before` does to all accounts that the ledger has, each with whether its grant is in force.
+pub fn effect(before: &Policy, after: &Policy, known: &[(Balance, bool)]) -> Result<Effect> {
     let settings = after.document.settings()?;
     let mut accounts = Vec::new();
-    for balance in balances {
+    for (balance, active) in known {
         let new = settings.iter().find(|setting| setting.account == balance.account);
-        if new.is_some_and(|new| new.grant == balance.grant && new.terms == balance.terms) {
+        let is_same = |new: &Setting| new.grant == balance.grant && new.terms == balance.terms;
+        if new.map_or(!active, |new| *active && is_same(new)) {
             continue;
         }
+        // With another window, whatever was spent counts in the one that is now.
+        let spent = match new.is_some_and(|new| new.terms.window != balance.terms.window) {
+            true => balance.lifetime,
+            false => balance.spent,
+        };
         accounts.push(Change {
             account: balance.account.clone(),
-            before: Some(written_terms(&balance.grant, &balance.terms)),
+            before: active.then(|| written_terms(&balance.grant, &balance.terms)),
             after: new.map(|new| written_terms(&new.grant, &new.terms)),
-            remaining_before: balance.spent.remaining(&balance.grant),
-            remaining_after: new.map_or(Amount::ZERO, |new| balance.spent.remaining(&new.grant)),
-            overdrawn: new.is_some_and(|new| !balance.spent.accepts(&new.grant, Charge::NOTHING)),
+            remaining_before: if *active { balance.spent.remaining(&balance.grant) } else { Amount::ZERO },
+            remaining_after: new.map_or(Amount::ZERO, |new| spent.remaining(&new.grant)),
+            overdrawn: new.is_some_and(|new| !spent.accepts(&new.grant, Charge::NOTHING)),
         });
     }
-    let is_new = |setting: &&Setting| balances.iter().all(|balance| balance.account != setting.account);
+    let is_new = |setting: &&Setting| known.iter().all(|(balance, _)| balance.account != setting.account);
     for Setting { account, grant, terms } in settings.iter().filter(is_new) {
-        let remaining_after = Spent::NOTHING.remaining(grant);
-        let after = Some(written_terms(grant, terms));
-        let (account, remaining_before, overdrawn) = (account.clone(), Amount::ZERO, false);
-        accounts.push(Change { account, before: None, after, remaining_before, remaining_after, overdrawn });
+        accounts.push(Change {
+            account: account.clone(),
+            before: None,
+            after: Some(written_terms(grant, terms)),
+            remaining_before: Amount::ZERO,
+            remaining_after: Spent::NOTHING.remaining(grant),
+            overdrawn: false,
+        });
     }
     let (rules, datasets) = rules(&before.document, &after.document);
     let two = [before, after].iter().any(|policy| needs_two(&policy.document, &accounts, &datasets));

@@ -71,17 +71,20 @@ impl Policy {
     pub fn admit(&self, dataset: &Dataset, account: &Balance, query: &Query) -> Result<Admitted> {
         let mut admitted = Admitted { rules: self.rules_of(dataset, account), tiers: vec![] };
         let mut seen = BTreeSet::new();
-        for (table, column) in reads(query) {
+        let Reads { tables, columns } = reads(query);
+        for table in tables {
+            self.may_read_rows(dataset, account, &dataset.tables[table])?;
+        }
+        for (table, column) in columns {
             let (table, column) = (&dataset.tables[table], &dataset.tables[table].columns[column]);
             self.may_read(dataset, account, table, column)?;
-            let Some(tier) = self.tier(&dataset.name, &column.tier).filter(|tier| seen.insert(&tier.name)) else {
-                continue;
-            };
-            let rules = &mut admitted.rules;
-            rules.max_epsilon = tier.max_epsilon.map_or(rules.max_epsilon, |most| most.min(rules.max_epsilon));
-            rules.min_units = rules.min_units.max(tier.min_units);
-            if tier.epsilon.is_some() {
-                admitted.tiers.push(Account::tier(&dataset.name, &tier.name));
+            for tier in self.tiers(dataset, table, column).filter(|tier| seen.insert(&tier.name)) {
+                let rules = &mut admitted.rules;
+                rules.max_epsilon = tier.max_epsilon.map_or(rules.max_epsilon, |most| most.min(rules.max_epsilon));
+                rules.min_units = rules.min_units.max(tier.min_units);
+                if tier.epsilon.is_some() {
+                    admitted.tiers.push(Account::tier(&dataset.name, &tier.name));
+                }
             }
         }
         let rules = &mut admitted.rules;
@@ -96,8 +99,12 @@ impl Policy {
         Rules { default_epsilon: terms.default_epsilon.unwrap_or(rules.default_epsilon), max_epsilon, ..rules }
     }
 
-    fn tier(&self, dataset: &str, name: &str) -> Option<&TierSection> {
-        self.document.tiers.iter().find(|tier| tier.dataset == dataset && tier.name == name)
+    /// The tiers that a column is of, by its declaration or by the policy.
+    fn tiers(&self, dataset: &Dataset, table: &Table, column: &Column) -> impl Iterator<Item = &TierSection> {
+        let (dataset, name, declared) =
+            (dataset.name.clone(), format!("{}.{}", table.name, column.name), column.tier.clone());
+        let tiers = self.document.tiers.iter();
+        tiers.filter(move |tier| tier.dataset == dataset && (tier.name == declared || tier.columns.contains(&name)))
     }
 
     /// Fails where permissions for a column are given to others alone, or its tier is not for this purpose.
@@ -105,33 +112,54 @@ impl Policy {
     /// Errors: `NOT_PERMITTED`.
     pub fn may_read(&self, dataset: &Dataset, account: &Balance, table: &Table, column: &Column) -> Result<()> {
         let Account { principal, purpose, .. } = &account.account;
-        let (table, tier, column) = (&table.name, &column.tier, &column.name);
-        let of_tier = self.tier(&dataset.name, tier).and_then(|tier| tier.purposes.as_ref());
-        if of_tier.is_some_and(|purposes| !purposes.contains(purpose)) {
+        let excludes = |tier: &&TierSection| tier.purposes.as_ref().is_some_and(|some| !some.contains(purpose));
+        if let Some(tier) = self.tiers(dataset, table, column).find(|tier| excludes(tier)) {
             let message = format!(
-                "column '{column}' of table '{table}' is of tier '{tier}', which may not be read for purpose '{purpose}'"
+                "column '{}' of table '{}' is of tier '{}', which may not be read for purpose '{purpose}'",
+                column.name, table.name, tier.name
             );
             return Err(Error::new(Code::NotPermitted, message));
         }
-        let covers = |permission: &&PermissionSection| {
-            permission.dataset == dataset.name
-                && permission.table == *table
-                && permission.columns.as_ref().is_none_or(|columns| columns.contains(column))
-        };
-        let mut covering = self.document.permissions.iter().filter(covers).peekable();
-        let team = account.terms.team.as_ref();
-        let allows = |permission: &PermissionSection| {
-            permission.purposes.contains(purpose)
-                || permission.principals.contains(principal)
-                || team.is_some_and(|team| permission.teams.contains(team))
-        };
-        if covering.peek().is_none() || covering.any(allows) {
+        let covers = |of: &PermissionSection| of.columns.as_ref().is_none_or(|some| some.contains(&column.name));
+        if self.allows(dataset, account, table, covers) {
             return Ok(());
         }
         let message = format!(
-            "column '{column}' of table '{table}' may not be read by '{principal}' for purpose '{purpose}': ask governance, or leave it out"
+            "column '{}' of table '{}' may not be read by '{principal}' for purpose '{purpose}': ask governance, or leave it out",
+            column.name, table.name
         );
         Err(Error::new(Code::NotPermitted, message))
+    }
+
+    /// Fails where permissions for a whole table are given to others alone: its rows are not to be counted either.
+    fn may_read_rows(&self, dataset: &Dataset, account: &Balance, table: &Table) -> Result<()> {
+        if self.allows(dataset, account, table, |of| of.columns.is_none()) {
+            return Ok(());
+        }
+        let Account { principal, purpose, .. } = &account.account;
+        let message =
+            format!("table '{}' may not be read by '{principal}' for purpose '{purpose}': ask governance", table.name);
+        Err(Error::new(Code::NotPermitted, message))
+    }
+
+    /// Whether there are no permissions of a kind for a table, or one of them is for this account.
+    fn allows(
+        &self,
+        dataset: &Dataset,
+        account: &Balance,
+        table: &Table,
+        kind: impl Fn(&PermissionSection) -> bool,
+    ) -> bool {
+        let of_table = |of: &&PermissionSection| of.dataset == dataset.name && of.table == table.name && kind(of);
+        let mut permissions = self.document.permissions.iter().filter(of_table).peekable();
+        let Account { principal, purpose, .. } = &account.account;
+        let team = account.terms.team.as_ref();
+        let is_for = |of: &PermissionSection| {
+            of.purposes.contains(purpose)
+                || of.principals.contains(principal)
+                || team.is_some_and(|team| of.teams.contains(team))
+        };
+        permissions.peek().is_none() || permissions.any(is_for)
     }
 
     /// Seconds for which answers about a dataset are kept; None is for ever.
@@ -140,39 +168,48 @@ impl Policy {
         section.answers_kept_days.map(|days| i64::from(days) * 86_400)
     }
 
-    /// Fails where a dataset has no pool.
-    ///
-    /// Errors: `CONFIGURATION`.
-    pub fn covers<'a>(&self, datasets: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        let has_pool = |name: &&str| self.document.datasets.iter().any(|section| section.name == **name);
-        match datasets.into_iter().find(|name| !has_pool(name)) {
-            None => Ok(()),
-            Some(name) => {
-                let message = format!("dataset '{name}' has no [[dataset]] in the policy, and so no pool");
-                Err(Error::configuration(message))
-            }
-        }
-    }
-
     /// Fails where it is not about the datasets that there are.
     ///
     /// Errors: `CONFIGURATION`.
     pub fn fits(&self, outlines: &[Outline]) -> Result<()> {
+        let is_served = |name: &String| outlines.iter().any(|outline| outline.dataset == *name);
+        if let Some(section) = self.document.datasets.iter().find(|section| !is_served(&section.name)) {
+            let message = format!("the policy names dataset '{}', which is not served", section.name);
+            return Err(Error::configuration(message));
+        }
+        self.covers(outlines)
+    }
+
+    /// Fails where one of these datasets has no pool, or lacks what rules for it are about. Other servers of the ledger may serve others.
+    ///
+    /// Errors: `CONFIGURATION`.
+    pub fn covers(&self, outlines: &[Outline]) -> Result<()> {
         let Document { datasets: sections, tiers, permissions, .. } = &self.document;
         let fail = |message: String| Err(Error::configuration(message));
         let find = |name: &str| outlines.iter().find(|outline| outline.dataset == name);
-        self.covers(outlines.iter().map(|outline| outline.dataset.as_str()))?;
-        if let Some(section) = sections.iter().find(|section| find(&section.name).is_none()) {
-            return fail(format!("the policy names dataset '{}', which is not served", section.name));
+        if let Some(outline) = outlines.iter().find(|outline| sections.iter().all(|of| of.name != outline.dataset)) {
+            return fail(format!("dataset '{}' has no [[dataset]] in the policy, and so no pool", outline.dataset));
         }
         for tier in tiers {
-            let mut columns = find(&tier.dataset).into_iter().flat_map(|d| &d.tables).flat_map(|(_, columns)| columns);
-            if !columns.any(|(_, of)| *of == tier.name) {
+            let Some(outline) = find(&tier.dataset) else { continue };
+            let has = |name: &str| {
+                let (table, column) = name.split_once('.').unwrap_or_default();
+                outline.table(table).is_some_and(|columns| columns.iter().any(|(known, _)| known == column))
+            };
+            if let Some(unknown) = tier.columns.iter().find(|name| !has(name)) {
+                return fail(format!(
+                    "tier '{}' names column '{unknown}', which dataset '{}' does not have as table.column",
+                    tier.name, tier.dataset
+                ));
+            }
+            let mut columns = outline.tables.iter().flat_map(|(_, columns)| columns);
+            if tier.columns.is_empty() && !columns.any(|(_, of)| *of == tier.name) {
                 return fail(format!("no column of dataset '{}' is of tier '{}'", tier.dataset, tier.name));
             }
         }
         for PermissionSection { dataset, table, columns, .. } in permissions {
-            let Some(found) = find(dataset).and_then(|outline| outline.table(table)) else {
+            let Some(outline) = find(dataset) else { continue };
+            let Some(found) = outline.table(table) else {
                 return fail(format!("a permission names table '{table}', which dataset '{dataset}' does not have"));
             };
             let unknown = columns.iter().flatten().find(|wanted| !found.iter().any(|(name, _)| name == *wanted));
@@ -184,15 +221,22 @@ impl Policy {
     }
 }
 
-/// The columns that a question reads, by table.
-fn reads(query: &Query) -> BTreeSet<(TableId, usize)> {
-    fn walk(relation: &Relation, into: &mut BTreeSet<(TableId, usize)>) {
+/// What a question reads.
+#[derive(Default)]
+struct Reads {
+    tables: BTreeSet<TableId>,
+    columns: BTreeSet<(TableId, usize)>,
+}
+
+fn reads(query: &Query) -> Reads {
+    fn walk(relation: &Relation, into: &mut Reads) {
         if let Relation::Public { table, columns } | Relation::Protected { table, columns } = relation {
-            into.extend(columns.iter().map(|column| (*table, *column)));
+            into.tables.insert(*table);
+            into.columns.extend(columns.iter().map(|column| (*table, *column)));
         }
         relation.inputs().into_iter().for_each(|input| walk(input, into));
     }
-    let mut found = BTreeSet::new();
+    let mut found = Reads::default();
     let inputs = query.releases.iter().map(|release| &release.input);
     inputs.chain(&query.fixed).chain([&query.post]).for_each(|relation| walk(relation, &mut found));
     found

@@ -2355,7 +2355,7 @@ pub mod governance_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Approves or rejects somebody else's proposal. The last approval that it needs puts it in force.
+        /// Approves somebody else's proposal, or rejects one, one's own too. The last approval that it needs puts it in force.
         pub async fn decide(
             &mut self,
             request: impl tonic::IntoRequest<super::DecideRequest>,
@@ -2484,7 +2484,7 @@ pub mod governance_service_server {
             tonic::Response<super::ListProposalsResponse>,
             tonic::Status,
         >;
-        /// Approves or rejects somebody else's proposal. The last approval that it needs puts it in force.
+        /// Approves somebody else's proposal, or rejects one, one's own too. The last approval that it needs puts it in force.
         async fn decide(
             &self,
             request: tonic::Request<super::DecideRequest>,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 /// Puts the policy file in force where the ledger has no policy yet. Else the ledger's holds, whatever the file says now: it was changed by calls, or the
 /// file's change was not applied.
 pub async fn begin(ledger: &Ledger, file: &Policy, datasets: &[Arc<Dataset>], config: &Config) -> Result<()> {
+    let outlines: Vec<_> = datasets.iter().map(|dataset| Outline::of(dataset)).collect();
     let in_force = match ledger.policy().await? {
         Some(version) => {
             let in_force = Policy::of_version(version)?;
@@ -23,13 +24,12 @@ pub async fn begin(ledger: &Ledger, file: &Policy, datasets: &[Arc<Dataset>], co
             in_force
         }
         None => {
-            let outlines: Vec<_> = datasets.iter().map(|dataset| Outline::of(dataset)).collect();
             check_policy(file, &outlines, config)?;
             ledger.apply(by_operator(file, "the first policy of this ledger")?).await?;
             file.clone()
         }
     };
-    in_force.covers(datasets.iter().map(|dataset| dataset.name.as_str()))
+    in_force.covers(&outlines)
 }
 
 /// A policy as the machine's operator puts it in force.

@@ -11,7 +11,7 @@
 use super::config::Config;
 use super::tls::{Certificates, Tls};
 use crate::api::Principals;
-use crate::catalog::{self, Dataset, ReaderOptions, session};
+use crate::catalog::{self, Dataset, Outline, ReaderOptions, session};
 use crate::engine::{Engine, Workers};
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -86,7 +86,8 @@ impl State {
             let open = async move { open_datasets(&fresh, |name| session.dataset(name)).await };
             self.opening.run(open).await?
         };
-        self.session.policy().await?.covers(datasets.iter().map(|dataset| dataset.name.as_str()))?;
+        let outlines: Vec<_> = datasets.iter().map(|dataset| Outline::of(dataset)).collect();
+        self.session.policy().await?.covers(&outlines)?;
         let engines = engines(datasets, current.reader_options())?;
         let certificates = match (&self.tls, &fresh.server.tls) {
             (Some(_), Some(files)) => Some(Certificates::read(files)?),

@@ -6,7 +6,7 @@
 use super::Session;
 use crate::catalog::Outline;
 use crate::error::{Code, Error, Result};
-use crate::ledger::{Balance, NewPolicy, Opinion, Proposal};
+use crate::ledger::{NewPolicy, Opinion, Proposal};
 use crate::policy::{self, Edit, Effect, Policy, Role};
 
 /// Longest reason or justification, in bytes.
@@ -47,8 +47,7 @@ impl Session {
         if before.document == after.document {
             return Err(invalid("this changes nothing"));
         }
-        let balances: Vec<Balance> = self.ledger.balances().await?;
-        let effect = policy::effect(&before, &after, &balances)?;
+        let effect = policy::effect(&before, &after, &self.ledger.accounts().await?)?;
         if let (Edit::Move { .. }, Some(change)) = (edit, effect.accounts.iter().find(|change| change.overdrawn)) {
             return Err(invalid(format!("{} has spent too much of this already: move less", change.account)));
         }
@@ -122,7 +121,12 @@ impl Session {
         }
         approved_by.push(who.to_owned());
         let settings = after.document.settings()?;
+        let unspent = match edit {
+            Edit::Move { .. } => effect.accounts.into_iter().map(|change| change.account).collect(),
+            _ => vec![],
+        };
         let new = NewPolicy {
+            unspent,
             document: after.text,
             hash: after.hash,
             author: proposal.author,

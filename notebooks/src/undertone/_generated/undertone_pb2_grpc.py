@@ -536,7 +536,7 @@ class GovernanceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Decide(self, request, context):
-        """Approves or rejects somebody else's proposal. The last approval that it needs puts it in force.
+        """Approves somebody else's proposal, or rejects one, one's own too. The last approval that it needs puts it in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
