@@ -171,8 +171,7 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
             };
             check(&policy, &config)?;
             let ledger = existing(&config).await?;
-            let new = server::by_operator(&policy, &reason)?;
-            ledger.apply(crate::ledger::NewPolicy { based_on, ..new }).await?;
+            server::apply_policy(&ledger, &policy, &reason, based_on).await?;
             let version = ledger.policy().await?.map_or(0, |policy| policy.version);
             show(format!("policy {version} is in force, with hash {}\n", policy.hash))
         }

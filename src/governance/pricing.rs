@@ -311,6 +311,10 @@ fn shares(releases: &[Release], ask: &Ask, rules: &Rules) -> Result<Shares> {
         some => (!some.iter().any(is_own)).then_some(epsilon),
     };
     let private = || releases.iter().filter(|r| r.cells().is_none());
+    if rules.max_delta.is_zero() && private().any(Release::selects_keys) {
+        let message = "the keys of this question are private, and policy allows no delta to show them: group by columns with public values";
+        return Err(Error::new(Code::PrivateKeys, message));
+    }
     let asked = delta(ask, rules)?;
     let delta = asked.share(private().filter(|r| r.terms.delta.is_none()).count());
     let all = private().map(|r| r.terms.delta.unwrap_or(delta)).fold(Amount::ZERO, Amount::plus);

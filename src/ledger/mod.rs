@@ -36,7 +36,7 @@ pub use accounts::written_terms;
 pub use anchor::{Anchor, Head};
 pub use audit::{Chain, Entry};
 pub use handle::Ledger;
-pub use policies::{NewPolicy, Opinion, PolicyVersion, Proposal};
+pub use policies::{NewPolicy, Opinion, PolicyVersion, Proposal, RoleChange};
 pub use replay::{Recomputed, replay};
 pub use seal::Keys;
 pub use store::Location;

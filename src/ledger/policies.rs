@@ -34,8 +34,20 @@ pub struct NewPolicy {
     /// The proposal that this carries out, and its last approval.
     pub proposal: Option<(i64, Opinion)>,
     pub settings: Vec<Setting>,
+    /// Who gets or loses a role by it.
+    pub roles: Vec<RoleChange>,
+    /// Changes of rules, in words.
+    pub rules: Vec<String>,
     /// Accounts that must not have spent more than they are granted then.
     pub unspent: Vec<Account>,
+}
+
+/// What a principal may do from then on, or may not any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleChange {
+    pub principal: String,
+    pub role: String,
+    pub given: bool,
 }
 
 /// A change of the policy that waits for approval, or waited.
@@ -123,8 +135,13 @@ pub async fn apply(db: &mut AnyConnection, now: i64, new: &NewPolicy) -> Result<
         let body = json!({
             "version": number + 1, "policy": new.hash, "author": new.author, "approved_by": new.approved_by,
             "reason": new.reason, "proposal": new.proposal.as_ref().map(|(id, _)| id),
+            "rules": new.rules,
         });
         audit::append(db, now, "policy", &body).await.map_err(unavailable)?;
+        for RoleChange { principal, role, given } in &new.roles {
+            let body = json!({ "principal": principal, "role": role, "given": given });
+            audit::append(db, now, "role", &body).await.map_err(unavailable)?;
+        }
     }
     accounts::apply(db, now, &new.settings).await?;
     for account in &new.unspent {

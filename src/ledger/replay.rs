@@ -99,7 +99,7 @@ fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<(
         }
         // They change no balance.
         "reuse" | "resume" | "answer" | "bounds" | "loss" | "restore" | "quote" | "refusal" | "expiry" | "failure"
-        | "clock" | "policy" | "proposal" | "approval" | "rejection" => {}
+        | "clock" | "policy" | "role" | "proposal" | "approval" | "rejection" => {}
         _ => return None,
     }
     Some(())

@@ -77,6 +77,14 @@ pub struct DatasetSection {
     pub pool_delta: Amount,
     /// Days after which answers are deleted; None keeps them.
     pub answers_kept_days: Option<u32>,
+    /// The most that one question may ask for, and what one asks for that does not say; None leaves it to the declaration, and what that allows is never exceeded.
+    pub max_epsilon: Option<Amount>,
+    pub default_epsilon: Option<Amount>,
+    /// The most that one question may spend on private keys; with 0 keys must be public.
+    pub max_delta: Option<Amount>,
+    /// Groups with private keys appear only from this many units on.
+    #[serde(default = "one")]
+    pub min_units: u64,
 }
 
 /// Rules for questions that read a column of a tier.
@@ -103,7 +111,7 @@ pub struct TierSection {
     pub second_approver: bool,
 }
 
-/// Largest number of units that a tier may ask of a group.
+/// Largest number of units that may be asked of a group.
 const MOST_UNITS: u64 = 100_000;
 
 fn one() -> u64 {
@@ -177,6 +185,24 @@ fn check_amounts(what: &str, epsilon: Amount, delta: Amount) -> Result<()> {
     Ok(())
 }
 
+/// What a question asks for that does not say, and the most that one may ask for.
+fn check_prices(what: &str, default: Option<Amount>, most: Option<Amount>) -> Result<()> {
+    if default.is_some_and(Amount::is_zero) || most.is_some_and(Amount::is_zero) {
+        return Err(Error::configuration(format!("{what}: what a question may ask for must be above 0")));
+    }
+    match default.zip(most).is_some_and(|(default, most)| default > most) {
+        true => Err(Error::configuration(format!("{what}: default_epsilon is above max_epsilon"))),
+        false => Ok(()),
+    }
+}
+
+fn check_units(what: &str, units: u64) -> Result<()> {
+    match (1..=MOST_UNITS).contains(&units) {
+        true => Ok(()),
+        false => Err(Error::configuration(format!("{what}: min_units must be from 1 to {MOST_UNITS}"))),
+    }
+}
+
 /// The first second of the day after the last one, in UTC.
 fn end_of(what: &str, day: Option<&Datetime>) -> Result<Option<i64>> {
     let Some(day) = day else { return Ok(None) };
@@ -231,7 +257,10 @@ impl Document {
         };
         for dataset in datasets {
             check_name("dataset", &dataset.name)?;
+            let what = format!("dataset '{}'", dataset.name);
             check_amounts(&format!("pool of '{}'", dataset.name), dataset.pool_epsilon, dataset.pool_delta)?;
+            check_prices(&what, dataset.default_epsilon, dataset.max_epsilon)?;
+            check_units(&what, dataset.min_units)?;
         }
         for purpose in purposes {
             check_name("purpose", &purpose.name)?;
@@ -255,9 +284,7 @@ impl Document {
             if tier.max_epsilon.is_some_and(Amount::is_zero) {
                 return fail(format!("{what}: max_epsilon must be above 0; purposes = [] lets nobody read it"));
             }
-            if !(1..=MOST_UNITS).contains(&tier.min_units) {
-                return fail(format!("{what}: min_units must be from 1 to {MOST_UNITS}"));
-            }
+            check_units(&what, tier.min_units)?;
         }
         for permission in permissions {
             let what = format!("the permission for table '{}'", permission.table);
@@ -291,13 +318,7 @@ impl Document {
                     grant.dataset
                 ));
             }
-            let (least, most) = (grant.default_epsilon, grant.max_epsilon);
-            if least.is_some_and(Amount::is_zero) || most.is_some_and(Amount::is_zero) {
-                return fail(format!("{what}: what a question may ask for must be above 0"));
-            }
-            if least.zip(most).is_some_and(|(least, most)| least > most) {
-                return fail(format!("{what}: default_epsilon is above max_epsilon"));
-            }
+            check_prices(&what, grant.default_epsilon, grant.max_epsilon)?;
         }
         self.check_roles()?;
         self.check_shares()

@@ -1,6 +1,7 @@
 //! What a change of the policy would do to the accounts that there are, before it is made.
 
-use super::{Policy, document::Document};
+use super::document::{DatasetSection, Document};
+use super::{Policy, Role};
 use crate::accounting::{Charge, Spent};
 use crate::error::Result;
 use crate::ledger::{Account, Balance, Kind, Setting, written_terms};
@@ -73,6 +74,17 @@ pub fn effect(before: &Policy, after: &Policy, known: &[(Balance, bool)]) -> Res
     Ok(Effect { accounts, rules, approvals: if two { 2 } else { 1 } })
 }
 
+/// Who gets or loses a role: the principal, the role, and whether it is given.
+pub fn role_changes(before: &Policy, after: &Policy) -> Vec<(String, Role, bool)> {
+    let pairs = |policy: &Policy| -> BTreeSet<(String, Role)> {
+        let roles = policy.document.roles().into_iter();
+        roles.flat_map(|(principal, roles)| roles.into_iter().map(move |role| (principal.clone(), role))).collect()
+    };
+    let (had, has) = (pairs(before), pairs(after));
+    let change = |given: bool| move |(principal, role): &(String, Role)| (principal.clone(), *role, given);
+    has.difference(&had).map(change(true)).chain(had.difference(&has).map(change(false))).collect()
+}
+
 /// Sections that were added, removed or changed, and the datasets that they are about; an empty name is all of them.
 fn rules(before: &Document, after: &Document) -> (Vec<String>, BTreeSet<String>) {
     let (before, after) = (sections(before), sections(after));
@@ -100,7 +112,13 @@ fn sections(document: &Document) -> BTreeMap<(String, String), Vec<String>> {
     };
     roles.iter().for_each(|role| add("", format!("role '{}'", role.name), role));
     purposes.iter().for_each(|purpose| add("", format!("purpose '{}'", purpose.name), purpose));
-    datasets.iter().for_each(|of| add(&of.name, "how long answers are kept".to_owned(), &of.answers_kept_days));
+    for of in datasets {
+        let DatasetSection { name, pool_epsilon: _, pool_delta: _, answers_kept_days, .. } = of;
+        let DatasetSection { max_epsilon, default_epsilon, max_delta, min_units, .. } = of;
+        add(name, "how long answers are kept".to_owned(), answers_kept_days);
+        add(name, "what a question may ask for".to_owned(), &(max_epsilon, default_epsilon, max_delta));
+        add(name, "the least units of a group".to_owned(), min_units);
+    }
     tiers.iter().for_each(|tier| add(&tier.dataset, format!("tier '{}'", tier.name), tier));
     permissions.iter().for_each(|of| add(&of.dataset, format!("permission for table '{}'", of.table), of));
     found

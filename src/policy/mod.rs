@@ -14,12 +14,15 @@ pub use document::{Document, Role, check_name};
 pub use edit::{Edit, Holder};
 pub use effect::{Change, Effect, effect};
 
+use self::effect::role_changes;
+
 use self::document::{PermissionSection, TierSection};
 use crate::algebra::{Query, Relation, TableId};
 use crate::catalog::{Column, Dataset, Outline, Rules, Table};
 use crate::error::{Code, Error, Result};
 use crate::hex::sha256;
-use crate::ledger::{Account, Balance, PolicyVersion};
+use crate::ledger::{Account, Balance, NewPolicy, PolicyVersion, RoleChange};
+use crate::num::Amount;
 use std::collections::BTreeSet;
 
 /// A policy that is in force, or may be.
@@ -50,6 +53,20 @@ impl Policy {
     /// One that the ledger keeps.
     pub fn of_version(version: PolicyVersion) -> Result<Policy> {
         Ok(Policy { version: version.version, ..Policy::read(&version.document)? })
+    }
+
+    /// This one, to be put in force in the place of another.
+    pub fn succeeding(&self, before: &Policy, rules: Vec<String>) -> Result<NewPolicy> {
+        let role =
+            |(principal, role, given): (String, Role, bool)| RoleChange { principal, role: role.to_string(), given };
+        Ok(NewPolicy {
+            document: self.text.clone(),
+            hash: self.hash.clone(),
+            settings: self.document.settings()?,
+            roles: role_changes(before, self).into_iter().map(role).collect(),
+            rules,
+            ..NewPolicy::default()
+        })
     }
 
     pub fn has_role(&self, principal: &str, role: Role) -> bool {
@@ -92,11 +109,22 @@ impl Policy {
         Ok(admitted)
     }
 
-    /// Whatever the question reads.
+    /// Whatever the question reads: the declaration's, within governance's for the dataset and the grant.
     fn rules_of(&self, dataset: &Dataset, account: &Balance) -> Rules {
         let (rules, terms) = (dataset.rules.clone(), &account.terms);
-        let max_epsilon = terms.max_epsilon.map_or(rules.max_epsilon, |most| most.min(rules.max_epsilon));
-        Rules { default_epsilon: terms.default_epsilon.unwrap_or(rules.default_epsilon), max_epsilon, ..rules }
+        let Some(section) = self.document.datasets.iter().find(|section| section.name == dataset.name) else {
+            return rules;
+        };
+        let least = |of: Amount, others: &[Option<Amount>]| others.iter().flatten().copied().fold(of, Amount::min);
+        let max_delta = least(rules.max_delta, &[section.max_delta]);
+        Rules {
+            default_epsilon: terms.default_epsilon.or(section.default_epsilon).unwrap_or(rules.default_epsilon),
+            max_epsilon: least(rules.max_epsilon, &[section.max_epsilon, terms.max_epsilon]),
+            default_delta: rules.default_delta.min(max_delta),
+            max_delta,
+            min_units: rules.min_units.max(section.min_units),
+            ..rules
+        }
     }
 
     /// The tiers that a column is of, by its declaration or by the policy.

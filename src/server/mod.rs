@@ -8,6 +8,6 @@ mod state;
 mod tls;
 
 pub use config::{Config, load};
-pub use policy::{by_operator, check_policy};
+pub use policy::{apply as apply_policy, check_policy};
 pub use run::{Running, start};
 pub use state::{engines, open_datasets};

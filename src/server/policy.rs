@@ -4,7 +4,7 @@ use super::Config;
 use crate::catalog::{Dataset, Outline};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, NewPolicy};
-use crate::policy::Policy;
+use crate::policy::{Policy, effect};
 use std::sync::Arc;
 
 /// Puts the policy file in force where the ledger has no policy yet. Else the ledger's holds, whatever the file says now: it was changed by calls, or the
@@ -25,23 +25,22 @@ pub async fn begin(ledger: &Ledger, file: &Policy, datasets: &[Arc<Dataset>], co
         }
         None => {
             check_policy(file, &outlines, config)?;
-            ledger.apply(by_operator(file, "the first policy of this ledger")?).await?;
+            apply(ledger, file, "the first policy of this ledger", None).await?;
             file.clone()
         }
     };
     in_force.covers(&outlines)
 }
 
-/// A policy as the machine's operator puts it in force.
-pub fn by_operator(policy: &Policy, reason: &str) -> Result<NewPolicy> {
-    Ok(NewPolicy {
-        document: policy.text.clone(),
-        hash: policy.hash.clone(),
-        author: "the server's operator".to_owned(),
-        reason: reason.to_owned(),
-        settings: policy.document.settings()?,
-        ..NewPolicy::default()
-    })
+/// Puts a policy in force as the machine's operator, in the place of the one that is.
+pub async fn apply(ledger: &Ledger, policy: &Policy, reason: &str, based_on: Option<String>) -> Result<()> {
+    let before = ledger.policy().await?.map_or(Ok(Policy::default()), Policy::of_version)?;
+    let rules = effect(&before, policy, &ledger.accounts().await?)?.rules;
+    let new = policy.succeeding(&before, rules)?;
+    let author = "the server's operator".to_owned();
+    // Judged by what is in force now, it replaces nothing else.
+    let based_on = based_on.or_else(|| Some(before.hash).filter(|hash| !hash.is_empty()));
+    ledger.apply(NewPolicy { author, reason: reason.to_owned(), based_on, ..new }).await
 }
 
 /// Fails where a policy is not about the datasets that there are, or a grant or a role is somebody's who has no token.

@@ -120,21 +120,18 @@ impl Session {
             return self.proposal(id).await;
         }
         approved_by.push(who.to_owned());
-        let settings = after.document.settings()?;
         let unspent = match edit {
             Edit::Move { .. } => effect.accounts.into_iter().map(|change| change.account).collect(),
             _ => vec![],
         };
         let new = NewPolicy {
-            unspent,
-            document: after.text,
-            hash: after.hash,
             author: proposal.author,
             approved_by,
             reason: proposal.reason,
-            based_on: Some(before.hash),
+            based_on: Some(before.hash.clone()),
             proposal: Some((id, opinion)),
-            settings,
+            unspent,
+            ..after.succeeding(&before, effect.rules)?
         };
         self.ledger.apply(new).await?;
         self.proposal(id).await

@@ -906,6 +906,33 @@ async fn small_groups_of_a_tier_are_not_shown() {
     running.stop().await.unwrap();
 }
 
+/// Governance's limits for a dataset are within those of its declaration, and a grant's and a tier's within those.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_has_limits_of_its_own() {
+    let recipe = Recipe { patients: 20, delta: "1e-9", grant_delta: "1e-3", ..Recipe::default() };
+    let world = governed(&recipe, "max_epsilon = \"4\"", "max_epsilon = \"1\"", "");
+    let limited = "pool_epsilon = \"1e12\"\nmax_epsilon = \"2\"\ndefault_epsilon = \"0.25\"\nmin_units = 2";
+    rewrite(&world, "pool_epsilon = \"1e12\"", limited);
+    let running = world.serve().await;
+    let (ana, ben) = (Person::to(&running, ANA).await, Person::to(&running, BEN).await);
+    for (person, most) in [(&ana, "2"), (&ben, "1")] {
+        assert_eq!(person.asks.quote(COUNT, "").await.unwrap().price.unwrap().epsilon, "0.25");
+        person.asks.quote(COUNT, most).await.unwrap();
+        let said = refused("EPSILON_ABOVE_MAXIMUM", person.asks.quote(COUNT, "2.1").await);
+        assert!(said.contains(&format!("above the maximum of {most} ")), "{said}");
+    }
+    let counted = "SELECT patient_id % 16 AS k, count(DISTINCT patient_id) AS n FROM visits GROUP BY k";
+    let threshold = |quote: proto::QuoteResponse| quote.releases[0].threshold;
+    let with = threshold(ana.asks.quote(counted, "1").await.unwrap());
+    apply(&world, &policy_file(&world).replacen("min_units = 2", "", 1));
+    assert_eq!(threshold(ana.asks.quote(counted, "1").await.unwrap()) + 1, with);
+    apply(&world, &policy_file(&world).replacen("min_units = 2", "max_delta = 0", 1));
+    let said = refused("PRIVATE_KEYS", ana.asks.quote(counted, "1").await);
+    assert!(said.contains("policy allows no delta"), "{said}");
+    ana.ask(COUNT, "1").await.unwrap();
+    running.stop().await.unwrap();
+}
+
 /// A grant by the day is there anew on the next one: its lifetime, the pool and the log go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_refills_the_grant_and_nothing_else() {
