@@ -6,6 +6,7 @@ use crate::proto::{
     AccountChange, AccountState, Balance, Edit, Effect, Holder, ListAccountsResponse, Opinion, PolicyVersion, Proposal,
     SharedAccount,
 };
+use serde_json::Value;
 
 /// A moment as its day in UTC.
 fn day(at: i64) -> String {
@@ -101,11 +102,20 @@ pub fn policies(versions: &[PolicyVersion]) -> String {
     grid(&header, &versions.iter().map(row).collect::<Vec<_>>())
 }
 
+/// A grant with its terms, from JSON: `(10, 0.000001), window monthly`.
+fn terms(json: &str) -> String {
+    let Ok(Value::Object(mut terms)) = serde_json::from_str(json) else { return "none".to_owned() };
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let [epsilon, delta] = ["epsilon", "delta"].map(|name| terms.remove(name).map(text).unwrap_or_default());
+    let rest = terms.into_iter().map(|(name, value)| match (name.as_str(), value.as_i64()) {
+        ("expires_at", Some(at)) => format!(", until {}", day(at - 1)),
+        _ => format!(", {} {}", name.replace('_', " "), text(value)),
+    });
+    format!("({epsilon}, {delta})") + &rest.collect::<String>()
+}
+
 pub fn effect(effect: &Effect) -> String {
     let row = |change: &AccountChange| {
-        let terms = |json: &str| {
-            if json.is_empty() { "none".to_owned() } else { json.replace(['"', '{', '}'], "").replace(',', ", ") }
-        };
         let note = if change.overdrawn { "has spent more than that: can spend nothing" } else { "" };
         vec![
             change.account.clone(),
