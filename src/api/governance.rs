@@ -71,7 +71,8 @@ fn edit_message(edit: Edit) -> proto::Edit {
     proto::Edit { kind: Some(kind) }
 }
 
-pub fn effect_message(effect: Effect) -> proto::Effect {
+/// With the text that it changes: from the policy in force to the one that it makes.
+pub fn effect_message(effect: Effect, before: &Policy, after: &Policy) -> proto::Effect {
     let written = |grant: Option<serde_json::Value>| grant.map(|grant| grant.to_string()).unwrap_or_default();
     let change =
         |Change { account, before, after, remaining_before, remaining_after, overdrawn }| proto::AccountChange {
@@ -83,7 +84,8 @@ pub fn effect_message(effect: Effect) -> proto::Effect {
             overdrawn,
         };
     let Effect { accounts, rules, approvals } = effect;
-    proto::Effect { accounts: accounts.into_iter().map(change).collect(), rules, approvals }
+    let (diff, based_on) = (before.diff(after, "the policy proposed"), before.hash.clone());
+    proto::Effect { accounts: accounts.into_iter().map(change).collect(), rules, approvals, diff, based_on }
 }
 
 pub fn version_message(version: PolicyVersion) -> proto::PolicyVersion {
@@ -94,7 +96,7 @@ pub fn version_message(version: PolicyVersion) -> proto::PolicyVersion {
 /// A proposal, without what it would do.
 fn proposal_message(proposal: Proposal) -> Result<proto::Proposal> {
     let edit = Some(edit_message(edit_of(&proposal)?));
-    let opinion = |Opinion { who, approves, reason, at }| proto::Opinion { who, approves, reason, at };
+    let opinion = |Opinion { who, approves, reason, at, policy: _ }| proto::Opinion { who, approves, reason, at };
     let Proposal { id, at, author, edit: _, reason, approvals, state, opinions } = proposal;
     let opinions = opinions.into_iter().map(opinion).collect();
     Ok(proto::Proposal { id, at, author, reason, edit, state, approvals, opinions, ..Default::default() })
@@ -110,9 +112,9 @@ async fn simulated(session: &Session, proposal: Proposal) -> Result<proto::Propo
     Ok(match simulated {
         None => message,
         // The policy may ask for more approvals by now than it did when this was proposed.
-        Some(Ok(Simulated { effect, .. })) => proto::Proposal {
+        Some(Ok(Simulated { effect, before, after })) => proto::Proposal {
             approvals: message.approvals.max(effect.approvals),
-            effect: Some(effect_message(effect)),
+            effect: Some(effect_message(effect, &before, &after)),
             ..message
         },
         Some(Err(e)) if e.code == Code::LedgerUnavailable => return Err(e),
@@ -180,7 +182,7 @@ impl governance_service_server::GovernanceService for GovernanceApi {
         let found = async {
             self.0.policy().await?.permit(&who, READERS)?;
             let Simulated { effect, before, after } = self.0.simulate(&edit(request.into_inner().edit)?).await?;
-            let effect = Some(effect_message(effect));
+            let effect = Some(effect_message(effect, &before, &after));
             Ok(proto::SimulateResponse { effect, text: after.text, based_on: before.hash })
         };
         call.run(&self.0, found).await.map(Response::new)
@@ -226,8 +228,8 @@ impl governance_service_server::GovernanceService for GovernanceApi {
         let call = Call::begin("decide", &request)?;
         let who = call.who.clone();
         let decided = async {
-            let proto::DecideRequest { proposal, approve, reason } = request.into_inner();
-            let proposal = self.0.decide(&who, proposal, approve, &reason).await?;
+            let proto::DecideRequest { proposal, approve, reason, based_on } = request.into_inner();
+            let proposal = self.0.decide(&who, proposal, approve, &reason, &based_on).await?;
             Ok(proto::ProposalResponse { proposal: Some(simulated(&self.0, proposal).await?) })
         };
         call.run(&self.0, decided).await.map(Response::new)

@@ -179,8 +179,9 @@ impl Call {
         let Call { method, who, started, span, mut about } = self;
         let result = work.instrument(span.clone()).await;
         if let Some(e) = result.as_ref().err().filter(|e| is_refusal(e.code)) {
+            let policy = session.known_policy();
             about.extend(
-                [("principal", who.as_str()), ("call", method), ("code", e.code.name())]
+                [("principal", who.as_str()), ("call", method), ("code", e.code.name()), ("policy", &policy)]
                     .map(|(name, text)| (name.to_owned(), text.into())),
             );
             // It says nothing about data, and is told where the ledger cannot be written too.
@@ -413,6 +414,11 @@ fn dataset_message(dataset: &Dataset, accounts: &[Balance], policy: &Policy) -> 
     let may_read = |table: &Table, column: &Column| {
         accounts.iter().any(|account| policy.may_read(dataset, account, table, column).is_ok())
     };
+    let may_read_rows =
+        |table: &&Table| accounts.iter().any(|account| policy.may_read_rows(dataset, account, table).is_ok());
+    // Of several accounts, as the one that may ask for most.
+    let rules = accounts.iter().map(|account| policy.rules(dataset, account)).max_by_key(|rules| rules.max_epsilon);
+    let rules = rules.unwrap_or_else(|| dataset.rules.clone());
     let mechanism = match dataset.rules.mechanism {
         Mechanism::Automatic => proto::Mechanism::Automatic,
         Mechanism::Laplace => proto::Mechanism::Laplace,
@@ -422,11 +428,16 @@ fn dataset_message(dataset: &Dataset, accounts: &[Balance], policy: &Policy) -> 
         name: dataset.name.clone(),
         description: dataset.description.clone(),
         privacy_unit: dataset.privacy_unit.clone(),
-        tables: dataset.tables.iter().map(|table| table_message(table, |column| may_read(table, column))).collect(),
-        default_epsilon: dataset.rules.default_epsilon.to_string(),
-        max_epsilon: dataset.rules.max_epsilon.to_string(),
-        default_delta: dataset.rules.default_delta.to_string(),
-        max_delta: dataset.rules.max_delta.to_string(),
+        tables: dataset
+            .tables
+            .iter()
+            .filter(may_read_rows)
+            .map(|table| table_message(table, |column| may_read(table, column)))
+            .collect(),
+        default_epsilon: rules.default_epsilon.to_string(),
+        max_epsilon: rules.max_epsilon.to_string(),
+        default_delta: rules.default_delta.to_string(),
+        max_delta: rules.max_delta.to_string(),
         max_groups_contributed: match dataset.rules.open_groups {
             true => 0,
             false => dataset.rules.contribution.groups,

@@ -113,8 +113,14 @@ impl Client {
         Ok(found.map_err(error)?.into_inner().proposals)
     }
 
-    pub async fn decide(&mut self, proposal: i64, approve: bool, reason: String) -> Result<proto::Proposal> {
-        let found = self.governance().decide(proto::DecideRequest { proposal, approve, reason }).await;
+    pub async fn decide(
+        &mut self,
+        proposal: i64,
+        approve: bool,
+        reason: String,
+        based_on: String,
+    ) -> Result<proto::Proposal> {
+        let found = self.governance().decide(proto::DecideRequest { proposal, approve, reason, based_on }).await;
         Ok(found.map_err(error)?.into_inner().proposal.unwrap_or_default())
     }
 

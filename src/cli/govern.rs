@@ -35,6 +35,9 @@ pub enum GovernCommand {
         proposal: i64,
         #[arg(long)]
         reason: String,
+        /// The hash of the policy for which you saw its effect, as `govern proposals` shows it: fails where another one is in force by now.
+        #[arg(long)]
+        based_on: Option<String>,
     },
     /// Reject a proposal.
     Reject {
@@ -113,12 +116,17 @@ pub async fn run(command: GovernCommand) -> Result<()> {
             let proposals = connect(&server).await?.0.proposals(!all).await?;
             shaped(format, &proposals, |proposals| render::proposals(proposals))
         }
-        GovernCommand::Approve { server, proposal, reason } => {
-            let decided = connect(&server).await?.0.decide(proposal, true, reason).await?;
+        GovernCommand::Approve { server, proposal, reason, based_on } => {
+            let mut client = connect(&server).await?.0;
+            let based_on = match based_on {
+                Some(hash) => hash,
+                None => client.policy(0).await?.version.unwrap_or_default().hash,
+            };
+            let decided = client.decide(proposal, true, reason, based_on).await?;
             show(render::proposals(&[decided]))
         }
         GovernCommand::Reject { server, proposal, reason } => {
-            let decided = connect(&server).await?.0.decide(proposal, false, reason).await?;
+            let decided = connect(&server).await?.0.decide(proposal, false, reason, String::new()).await?;
             show(render::proposals(&[decided]))
         }
         GovernCommand::Move { server, dataset, from, to, epsilon, delta, reason } => {

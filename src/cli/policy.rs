@@ -53,7 +53,7 @@ pub enum PolicyCommand {
         /// Why; it goes into the audit log.
         #[arg(long)]
         reason: String,
-        /// The hash of the policy that the file was made from: fails where another one is in force.
+        /// The hash of the policy that the file was made from: fails where another one is in force. Needed where calls made the policy in force.
         #[arg(long)]
         based_on: Option<String>,
     },
@@ -111,9 +111,10 @@ fn policy(file: &Path) -> Result<Policy> {
 }
 
 /// Checks it against the declarations of a configuration's datasets.
-fn check(policy: &Policy, config: &Config) -> Result<()> {
+fn check(policy: &Policy, config: &Config) -> Result<Vec<Outline>> {
     let outlines = config.datasets.iter().map(|dataset| Outline::read(&dataset.file)).collect::<Result<Vec<_>>>()?;
-    server::check_policy(policy, &outlines, config)
+    server::check_policy(policy, &outlines, config)?;
+    Ok(outlines)
 }
 
 async fn in_force(ledger: &Ledger) -> Result<Policy> {
@@ -124,12 +125,16 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
     match command {
         PolicyCommand::Check { file, config } => {
             let policy = policy(&file)?;
-            if let Some(config) = config {
-                check(&policy, &server::load(&config)?)?;
-            }
+            let notes = match config {
+                Some(config) => {
+                    let outlines = check(&policy, &server::load(&config)?)?;
+                    policy.without_rules(&outlines).iter().map(|note| format!("note: {note}\n")).collect()
+                }
+                None => String::new(),
+            };
             let document = &policy.document;
             let counts = format!("{} datasets, {} grants", document.datasets.len(), document.grants.len());
-            show(format!("{}: {counts}, hash {}: fine\n", file.display(), policy.hash))
+            show(format!("{notes}{}: {counts}, hash {}: fine\n", file.display(), policy.hash))
         }
         PolicyCommand::Show { source, version } => show(match source.open().await? {
             Source::Server(mut client) => client.policy(version).await?.text,
@@ -141,13 +146,10 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
         }),
         PolicyCommand::Diff { source, file } => {
             let before = match source.open().await? {
-                Source::Server(mut client) => client.policy(0).await?.text,
-                Source::Machine(_, ledger) => in_force(&ledger).await?.text,
+                Source::Server(mut client) => Policy::read(&client.policy(0).await?.text)?,
+                Source::Machine(_, ledger) => in_force(&ledger).await?,
             };
-            let after = policy(&file)?.text;
-            let diff = similar::TextDiff::from_lines(&before, &after);
-            let name = file.display().to_string();
-            show(diff.unified_diff().header("the policy in force", &name).to_string())
+            show(before.diff(&policy(&file)?, &file.display().to_string()))
         }
         PolicyCommand::Simulate { source, file, format } => {
             let effect = match source.open().await? {
@@ -158,7 +160,8 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
                 Source::Machine(config, ledger) => {
                     let after = policy(&file)?;
                     check(&after, &config)?;
-                    effect_message(effect(&in_force(&ledger).await?, &after, &ledger.accounts().await?)?)
+                    let before = in_force(&ledger).await?;
+                    effect_message(effect(&before, &after, &ledger.accounts().await?)?, &before, &after)
                 }
             };
             shaped(format, &effect, render::effect)
@@ -171,9 +174,10 @@ pub async fn run(command: PolicyCommand) -> Result<()> {
             };
             check(&policy, &config)?;
             let ledger = existing(&config).await?;
-            server::apply_policy(&ledger, &policy, &reason, based_on).await?;
+            let (effect, before) = server::apply_policy(&ledger, &policy, &reason, based_on).await?;
             let version = ledger.policy().await?.map_or(0, |policy| policy.version);
-            show(format!("policy {version} is in force, with hash {}\n", policy.hash))
+            let effect = render::effect(&effect_message(effect, &before, &policy));
+            show(format!("{effect}policy {version} is in force, with hash {}\n", policy.hash))
         }
         PolicyCommand::Propose { server, file, reason } => {
             let mut client = connect(&server).await?.0;

@@ -208,7 +208,7 @@ pub fn written_terms(grant: &Grant, terms: &Terms) -> Value {
 
 /// Uses up all grants: what was charged on a ledger that is lost is not known.
 pub async fn exhaust(db: &mut AnyConnection, now: i64) -> Result<()> {
-    for (balance, _) in all_balances(db, 0).await? {
+    for (balance, _) in all_balances(db, now).await? {
         let left = |whole: Amount, spent: Amount| whole.minus(spent);
         let (grant, spent) = (balance.grant, balance.spent.total);
         let rest = Charge {
@@ -216,8 +216,6 @@ pub async fn exhaust(db: &mut AnyConnection, now: i64) -> Result<()> {
             rho: left(grant.rho_limit, spent.rho),
             delta: left(grant.delta_key, spent.delta),
         };
-        // As it is written: what is spent in its window stays so.
-        let balance = Balance { renewed: false, ..balance };
         debit(db, now, &balance, rest).await?;
         let mut body = named(&balance.account);
         let amounts = [("epsilon", rest.epsilon.unwrap_or_default()), ("rho", rest.rho), ("delta", rest.delta)];

@@ -6,6 +6,8 @@
 use crate::error::{Code, Error, Result};
 use crate::hex::{hex, unhex};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// The number of entries and the hash of the last one.
@@ -34,12 +36,21 @@ impl Anchor {
         }
     }
 
-    /// Whole or not at all.
-    pub fn write(&self, (entries, hash): &Head) -> Result<()> {
+    /// Whole or not at all. What another program has noted of a longer chain stays, unless a loss was accepted.
+    pub fn write(&self, (entries, hash): &Head, may_lower: bool) -> Result<()> {
+        if !may_lower && self.read()?.is_some_and(|(noted, _)| noted > *entries) {
+            return Ok(());
+        }
         let note = serde_json::to_string(&Note { entries: *entries, hash: hex(hash) });
         let note = note.map_err(|e| Error::internal(e.to_string()))?;
-        let next = self.0.with_added_extension("next");
-        let written = std::fs::write(&next, note + "\n").and_then(|()| std::fs::rename(&next, &self.0));
+        let next = self.0.with_added_extension(format!("next-{}", std::process::id()));
+        let write = || {
+            let mut file = File::create(&next)?;
+            file.write_all((note + "\n").as_bytes())?;
+            file.sync_data()?;
+            std::fs::rename(&next, &self.0)
+        };
+        let written = write();
         written.map_err(|e| self.error(&e.to_string()))
     }
 

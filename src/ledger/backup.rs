@@ -1,7 +1,7 @@
 //! Copies of a ledger, made while it is written to, in a form that either store reads: lines of JSON. The first says what it is a copy of; each other one is
 //! a row of a table, in which what is NULL is left out and bytes are `{"hex": ...}`.
 
-use super::{Chain, Entry, Location, anchor::Head, audit, unavailable};
+use super::{Chain, Entry, Location, anchor::Head, audit, statements, unavailable, verify};
 use crate::error::{Error, Result};
 use crate::hex::{hex, unhex};
 use futures::TryStreamExt;
@@ -59,7 +59,9 @@ pub async fn copy(location: &Location, db: &mut AnyConnection, to: &mut impl Wri
     let header = Header { undertone_ledger: Location::version(), entries: head.0, hash: hex(&head.1) };
     write_line(to, &header)?;
     for table in TABLES {
-        let query = sqlx::AssertSqlSafe(format!("SELECT * FROM {table}"));
+        // Its order is the chain's; no other table has one.
+        let order = if table == "audit" { " ORDER BY seq" } else { "" };
+        let query = sqlx::AssertSqlSafe(format!("SELECT * FROM {table}{order}"));
         let mut rows = sqlx::query(query).fetch(&mut *at_once);
         while let Some(found) = rows.try_next().await.map_err(unavailable)? {
             write_line(to, &Line { table: table.to_owned(), row: row(&found)? })?;
@@ -112,6 +114,8 @@ pub async fn restore(location: &Location, from: impl BufRead, now: i64) -> Resul
     if (head.0, hex(&head.1)) != (header.entries, header.hash) {
         return Err(fail("the copy is not whole"));
     }
+    statements::close_reserved(&mut transaction).await?;
+    verify::compare(&mut transaction).await?;
     let body = json!({ "entries": head.0, "hash": hex(&head.1) });
     audit::append(&mut transaction, now, "restore", &body).await.map_err(unavailable)?;
     transaction.commit().await.map_err(unavailable)?;

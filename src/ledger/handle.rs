@@ -4,13 +4,15 @@ use super::statements::{self, Decision};
 use super::writer::{Change, MAX_GROUP, Outcome, Work, Writer, now};
 use super::{
     Account, Anchor, Answered, Balance, Claim, Entry, FoundBounds, Head, Keys, Kind, Location, NewPolicy, Opinion,
-    PolicyVersion, Proposal, Reserved, Scope, StoredAnswer, accounts, audit, backup, damaged, policies, unavailable,
+    PolicyVersion, Proposal, Replay, Reserved, Scope, StoredAnswer, accounts, anchor, audit, backup, damaged, policies,
+    unavailable, verify,
 };
 use crate::accounting::Reservation;
 use crate::error::{Code, Error, Result};
 use crate::hex::{hex, sha256, unhex};
+use futures::TryStreamExt;
 use serde_json::Value;
-use sqlx::AnyPool;
+use sqlx::{AnyConnection, AnyPool};
 use std::fs::{File, TryLockError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -29,6 +31,7 @@ pub struct Ledger {
     readers: AnyPool,
     /// Seal what is kept of answers.
     keys: Keys,
+    anchor: Option<Anchor>,
     /// Held by the only server that a SQLite file has.
     server: Arc<OnceLock<File>>,
 }
@@ -47,9 +50,10 @@ impl Ledger {
         location.prepare(&mut connection).await?;
         let readers = location.readers().await?;
         let (writer, work) = mpsc::channel(4 * MAX_GROUP);
+        // Where there is no note yet, the first one is of whatever is there.
         let known = anchor.as_ref().map(Anchor::read).transpose()?.flatten();
-        tokio::spawn(Writer::new(location.clone(), connection, anchor, known).work(work));
-        Ok(Ledger { location: location.clone(), writer, readers, keys, server: Arc::default() })
+        tokio::spawn(Writer::new(location.clone(), connection, anchor.clone(), known).work(work));
+        Ok(Ledger { location: location.clone(), writer, readers, keys, anchor, server: Arc::default() })
     }
 
     async fn change(&self, change: Change) -> Result<Outcome> {
@@ -224,7 +228,9 @@ impl Ledger {
 
     /// Writes a copy of the ledger as it is now: the head of its chain.
     pub async fn back_up(&self, to: &mut impl std::io::Write) -> Result<Head> {
-        backup::copy(&self.location, &mut *self.reader().await?, to).await
+        let mut reader = self.reader().await?;
+        self.is_anchored(&mut reader).await?;
+        backup::copy(&self.location, &mut reader, to).await
     }
 
     /// Fills an empty ledger from a copy: the head of its chain.
@@ -307,34 +313,43 @@ impl Ledger {
     /// What an account has found out about bounds.
     pub async fn bounds(&self, account: &Account) -> Result<Vec<FoundBounds>> {
         let bounds = statements::bounds(&mut *self.reader().await?, account).await?;
-        bounds.into_iter().map(|bounds| self.found(account, bounds)).collect()
+        // What cannot be read any more is found anew: a key that is lost must not stop all questions.
+        let readable = bounds.into_iter().filter_map(|bounds| match self.found(account, bounds) {
+            Ok(found) => Some(found),
+            Err(e) => {
+                tracing::error!(error = %e, "bounds that were found cannot be read");
+                None
+            }
+        });
+        Ok(readable.collect())
     }
 
-    /// Walks the audit chain: the number of its entries, or an error that names the first one that was changed.
-    pub async fn verify_audit(&self) -> Result<i64> {
-        let walked = audit::verify(&mut *self.reader().await?).await.map_err(unavailable)?;
-        walked.map_err(|seq| {
-            let message = format!("audit entry {seq} does not fit the chain: the ledger was changed");
-            Error::new(Code::LedgerUnavailable, message)
-        })
+    /// Whether the ledger is what its log and its anchor say: the accounts as they follow from the log, with its chain.
+    ///
+    /// Errors: `LEDGER_UNAVAILABLE`, with the first thing that is another one.
+    pub async fn verify(&self) -> Result<Replay> {
+        let mut reader = self.reader().await?;
+        let mut at_once = self.location.read(&mut reader).await?;
+        self.is_anchored(&mut at_once).await?;
+        verify::compare(&mut at_once).await
+    }
+
+    async fn is_anchored(&self, db: &mut AnyConnection) -> Result<()> {
+        let Some(noted) = self.anchor.as_ref().map(Anchor::read).transpose()?.flatten() else { return Ok(()) };
+        match audit::has(db, &noted).await.map_err(unavailable)? {
+            true => Ok(()),
+            false => Err(anchor::lost(audit::head(db).await.map_err(unavailable)?.0, noted.0)),
+        }
     }
 
     /// Entries of the audit log from a number on, in their order.
     pub async fn audit_entries(&self, from: i64) -> Result<Vec<Entry>> {
-        audit::entries(&mut *self.reader().await?, from).await.map_err(unavailable)
+        audit::rows(&mut *self.reader().await?, from).try_collect().await.map_err(unavailable)
     }
 
     /// The number of entries of the audit log, and the hash of the last one.
     pub async fn head(&self) -> Result<(i64, Vec<u8>)> {
         audit::head(&mut *self.reader().await?).await.map_err(unavailable)
-    }
-
-    /// Every account's balance, and whether its grant is in force, at one moment with the log that it must follow from.
-    pub async fn audited(&self) -> Result<(Vec<Entry>, Vec<(Balance, bool)>)> {
-        let mut reader = self.reader().await?;
-        let mut at_once = self.location.read(&mut reader).await?;
-        let entries = audit::entries(&mut at_once, 0).await.map_err(unavailable)?;
-        Ok((entries, accounts::all_balances(&mut at_once, 0).await?))
     }
 }
 

@@ -16,7 +16,7 @@
 //! epsilon; receipts say so.
 //!
 //! *The log.* Every change is an entry of a hash chain, written in the transaction of the change itself; see [`audit`]. All balances follow from
-//! the entries alone; see [`replay()`].
+//! the entries alone; see [`Replay`].
 //! The ledger fails closed: where it cannot be written, nothing is answered.
 
 mod accounts;
@@ -29,15 +29,17 @@ mod replay;
 mod seal;
 mod statements;
 mod store;
+mod verify;
 mod window;
 mod writer;
 
 pub use accounts::written_terms;
 pub use anchor::{Anchor, Head};
-pub use audit::{Chain, Entry};
+use audit::Chain;
+pub use audit::Entry;
 pub use handle::Ledger;
 pub use policies::{NewPolicy, Opinion, PolicyVersion, Proposal, RoleChange};
-pub use replay::{Recomputed, replay};
+pub use replay::{Recomputed, Replay};
 pub use seal::Keys;
 pub use store::Location;
 pub use window::Window;
@@ -302,7 +304,7 @@ impl Balance {
         let share = |other: &Balance| other.unspent_share(&self.grant);
         let mut kept = Charge::NOTHING;
         let mut teams: BTreeMap<&str, [Charge; 2]> = BTreeMap::new();
-        for other in reserved.iter().filter(|other| other.account != account.account) {
+        for other in reserved.iter().filter(|other| other.account != account.account && !other.expired) {
             match (other.account.kind(), other.terms.team.as_deref()) {
                 (Kind::Team(team), _) if Some(team) == own_team => {}
                 (Kind::Team(team), _) => teams.entry(team).or_insert([Charge::NOTHING; 2])[0] = share(other),

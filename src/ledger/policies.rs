@@ -3,6 +3,7 @@
 use super::{Account, Setting, accounts, audit, unavailable};
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
+use crate::hex::sha256;
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -25,14 +26,13 @@ pub struct PolicyVersion {
 #[derive(Clone, Debug, Default)]
 pub struct NewPolicy {
     pub document: String,
-    pub hash: String,
     pub author: String,
     pub approved_by: Vec<String>,
     pub reason: String,
     /// The policy that it was made from; another one must not have come between.
     pub based_on: Option<String>,
-    /// The proposal that this carries out, and its last approval.
-    pub proposal: Option<(i64, Opinion)>,
+    /// The proposal that this carries out.
+    pub proposal: Option<i64>,
     pub settings: Vec<Setting>,
     /// Who gets or loses a role by it.
     pub roles: Vec<RoleChange>,
@@ -73,6 +73,8 @@ pub struct Opinion {
     pub approves: bool,
     pub reason: String,
     pub at: i64,
+    /// The hash of the policy for which it approves.
+    pub policy: String,
 }
 
 fn version(row: &AnyRow) -> sqlx::Result<PolicyVersion> {
@@ -108,22 +110,21 @@ pub async fn in_force(db: &mut AnyConnection) -> Result<Option<String>> {
 
 /// Puts a policy in force, with its accounts. One that is in force already changes nothing.
 pub async fn apply(db: &mut AnyConnection, now: i64, new: &NewPolicy) -> Result<()> {
-    let last = policy(db).await?;
+    let (last, new_hash) = (policy(db).await?, sha256(&new.document));
     let (number, hash) = last.as_ref().map_or((0, None), |last| (last.version, Some(last.hash.clone())));
     if new.based_on.is_some() && new.based_on != hash {
         let message = "the policy has changed since this change was made from it: make it anew from the one in force";
         return Err(Error::new(Code::PolicyChanged, message));
     }
-    if let Some((id, approval)) = &new.proposal {
-        judge(db, now, *id, approval).await?;
-        close(db, now, *id, "approved").await?;
+    if let Some(id) = new.proposal {
+        close(db, now, id, "approved").await?;
     }
-    if hash.as_ref() != Some(&new.hash) {
+    if hash.as_ref() != Some(&new_hash) {
         sqlx::query(
             "INSERT INTO policies (version, hash, at, author, approved_by, reason, document) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(number + 1)
-        .bind(&new.hash)
+        .bind(&new_hash)
         .bind(now)
         .bind(&new.author)
         .bind(new.approved_by.join(" "))
@@ -133,8 +134,8 @@ pub async fn apply(db: &mut AnyConnection, now: i64, new: &NewPolicy) -> Result<
         .await
         .map_err(unavailable)?;
         let body = json!({
-            "version": number + 1, "policy": new.hash, "author": new.author, "approved_by": new.approved_by,
-            "reason": new.reason, "proposal": new.proposal.as_ref().map(|(id, _)| id),
+            "version": number + 1, "policy": new_hash, "author": new.author, "approved_by": new.approved_by,
+            "reason": new.reason, "proposal": new.proposal,
             "rules": new.rules,
         });
         audit::append(db, now, "policy", &body).await.map_err(unavailable)?;
@@ -190,28 +191,34 @@ pub async fn propose(db: &mut AnyConnection, now: i64, new: &Proposal) -> Result
 
 /// Keeps what somebody says of an open proposal, which a rejection closes.
 pub async fn judge(db: &mut AnyConnection, now: i64, id: i64, opinion: &Opinion) -> Result<()> {
-    let Opinion { who, approves, reason, .. } = opinion;
+    let Opinion { who, approves, reason, policy, at: _ } = opinion;
+    let open = sqlx::query("SELECT id FROM proposals WHERE id = $1 AND state = 'open'").bind(id);
+    if open.fetch_optional(&mut *db).await.map_err(unavailable)?.is_none() {
+        return Err(Error::new(Code::InvalidRequest, format!("proposal {id} is not open")));
+    }
     if !approves {
         close(db, now, id, "rejected").await?;
     }
     let kept = sqlx::query(
-        // Whoever approved may still reject.
-        "INSERT INTO opinions (proposal, who, approves, reason, at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (proposal, who) DO UPDATE SET approves = 0, reason = excluded.reason, at = excluded.at
-         WHERE excluded.approves = 0",
+        // Whoever approved may still reject, and approve for a newer policy.
+        "INSERT INTO opinions (proposal, who, approves, reason, at, policy) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (proposal, who) DO UPDATE
+         SET approves = excluded.approves, reason = excluded.reason, at = excluded.at, policy = excluded.policy
+         WHERE excluded.approves = 0 OR opinions.policy <> excluded.policy",
     )
     .bind(id)
     .bind(who)
     .bind(i64::from(*approves))
     .bind(reason)
     .bind(now)
+    .bind(policy)
     .execute(&mut *db)
     .await
     .map_err(unavailable)?;
     if kept.rows_affected() == 0 {
         return Err(Error::new(Code::InvalidRequest, format!("'{who}' has approved proposal {id} already")));
     }
-    let body = json!({ "proposal": id, "who": who, "reason": reason });
+    let body = json!({ "proposal": id, "who": who, "reason": reason, "policy": policy });
     audit::append(db, now, if *approves { "approval" } else { "rejection" }, &body).await.map_err(unavailable)
 }
 
@@ -225,6 +232,7 @@ pub async fn proposals(db: &mut AnyConnection) -> Result<Vec<Proposal>> {
             approves: approves != 0,
             reason: row.try_get("reason")?,
             at: row.try_get("at")?,
+            policy: row.try_get("policy")?,
         };
         Ok((row.try_get::<i64, _>("proposal")?, opinion))
     };

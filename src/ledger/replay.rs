@@ -1,7 +1,9 @@
 //! Balances from the audit log alone: what every account was granted and has spent, by nothing but its entries.
 
-use super::{Account, Window, audit::Entry};
+use super::audit::{Chain, Entry};
+use super::{Account, Window};
 use crate::accounting::Charge;
+use crate::error::{Code, Error, Result};
 use crate::num::Amount;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,13 +25,33 @@ pub struct Recomputed {
     pub held: bool,
 }
 
-/// All accounts after the last entry; or the first entry that says what no ledger does.
-pub fn replay(entries: &[Entry]) -> Result<BTreeMap<Account, Recomputed>, i64> {
-    let mut accounts: BTreeMap<Account, Recomputed> = BTreeMap::new();
-    for entry in entries {
-        step(&mut accounts, entry).ok_or(entry.seq)?;
+/// A log as far as it was read.
+#[derive(Default)]
+pub struct Replay {
+    pub accounts: BTreeMap<Account, Recomputed>,
+    pub chain: Chain,
+}
+
+impl Replay {
+    /// Takes the next entry.
+    ///
+    /// Errors: `LEDGER_UNAVAILABLE` where it does not fit the chain, or says what no ledger does.
+    pub fn take(&mut self, entry: &Entry) -> Result<()> {
+        let fail = |message: String| Err(Error::new(Code::LedgerUnavailable, message));
+        if !self.chain.takes(entry) {
+            return fail(format!(
+                "audit entry {} does not fit the chain: the log was changed",
+                self.chain.entries() + 1
+            ));
+        }
+        match step(&mut self.accounts, entry) {
+            Some(()) => Ok(()),
+            None => fail(format!(
+                "audit entry {} is none that this version writes: use the version that wrote it",
+                entry.seq
+            )),
+        }
     }
-    Ok(accounts)
 }
 
 fn step(accounts: &mut BTreeMap<Account, Recomputed>, entry: &Entry) -> Option<()> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
-use crate::hex::{hex, sha256};
+use crate::hex::hex;
 use crate::num::Amount;
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -295,8 +295,15 @@ async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) ->
                 let message = "this question was charged and not answered, and its data or policy has changed since: ask it under a new query id";
                 return Err(Error::new(Code::QueryIdReused, message));
             }
-            let account = accounts::find(db, now, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
-            usable(&account)?;
+            let own = accounts::find(db, now, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
+            usable(&own)?;
+            // The others have paid, and may be gone; but nothing is run for those that governance stopped.
+            let team = own.terms.team.as_ref().map(|team| Account::team(&claim.account.dataset, team));
+            let pool = Account::pool(&claim.account.dataset);
+            for account in team.iter().chain(&claim.tiers).chain([&pool]) {
+                let other = accounts::find(db, now, account).await?;
+                other.filter(|other| other.held.is_some()).map_or(Ok(()), |other| usable(&other))?;
+            }
             if !covers(row, claim)? {
                 fail(db, now, &claim.account.principal, &claim.query_id, false).await?;
                 return Ok(Decision::GivenUp);
@@ -394,9 +401,8 @@ async fn keep_bounds(
     if kept.rows_affected() == 0 {
         return Ok(());
     }
-    let body = json!({
-        "principal": principal, "query_id": query_id, "asked": hex(asked), "kept_sha256": sha256(found),
-    });
+    // No digest of what was found: it could be guessed.
+    let body = json!({ "principal": principal, "query_id": query_id, "asked": hex(asked) });
     audit::append(db, now, "bounds", &body).await.map_err(unavailable)
 }
 
@@ -442,6 +448,12 @@ pub async fn expire(db: &mut AnyConnection, now: i64, dataset: &str, before: i64
             audit::append(db, now, "expiry", &body).await.map_err(unavailable)
         }
     }
+}
+
+/// Closes all that is reserved, of a ledger that may be older than what was answered: it may have been seen.
+pub async fn close_reserved(db: &mut AnyConnection) -> Result<()> {
+    let closed = sqlx::query("UPDATE charges SET state = 'failed' WHERE state = 'reserved'").execute(db).await;
+    closed.map(|_| ()).map_err(unavailable)
 }
 
 /// Closes a reservation that could not be answered. It stays charged. What failed may have failed because of somebody's rows, so

@@ -11,7 +11,7 @@
 //! of which it is refused.
 
 use super::unavailable;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction};
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What makes each version of a ledger from the one before, in SQLite's words; see [`Location::words`].
-const VERSIONS: [&str; 8] = [
+const VERSIONS: [&str; 9] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -29,6 +29,7 @@ const VERSIONS: [&str; 8] = [
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
     include_str!("schema/8.sql"),
+    include_str!("schema/9.sql"),
 ];
 
 /// PostgreSQL's words for SQLite's.
@@ -147,7 +148,8 @@ impl Location {
         match self {
             Location::Sqlite(_) => db.begin_with("BEGIN IMMEDIATE").await,
             Location::Postgres(_) => {
-                let mut transaction = db.begin().await?;
+                // Each statement sees what was committed before it: whatever the lock was waited for.
+                let mut transaction = db.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
                 let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITES);
                 lock.execute(&mut *transaction).await?;
                 Ok(transaction)
@@ -172,20 +174,34 @@ impl Location {
         }
     }
 
+    async fn version_of(&self, db: &mut AnyConnection) -> sqlx::Result<i64> {
+        let version = match self {
+            Location::Sqlite(_) => "PRAGMA user_version",
+            Location::Postgres(_) => "SELECT coalesce(max(version), 0) FROM ledger_version",
+        };
+        sqlx::query_scalar(version).fetch_one(db).await
+    }
+
+    /// Fails where a newer program has changed the tables since this one opened them.
+    pub(super) async fn same_version(&self, db: &mut AnyConnection) -> Result<()> {
+        match self.version_of(db).await.map_err(unavailable)? == VERSIONS.len() as i64 {
+            true => Ok(()),
+            false => {
+                let message = "a newer program has changed the ledger, so nothing is answered: start the newer server";
+                Err(Error::new(Code::LedgerUnavailable, message))
+            }
+        }
+    }
+
     /// Brings the ledger to the newest version, and refuses one that is newer still.
     pub(super) async fn prepare(&self, db: &mut AnyConnection) -> Result<()> {
         let place = |e: sqlx::Error| self.error(e);
         let mut transaction = self.write(db).await.map_err(place)?;
-        let version: i64 = match self {
-            Location::Sqlite(_) => sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await,
-            Location::Postgres(_) => {
-                let table = "CREATE TABLE IF NOT EXISTS ledger_version (version BIGINT NOT NULL)";
-                sqlx::raw_sql(table).execute(&mut *transaction).await.map_err(place)?;
-                let version = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM ledger_version");
-                version.fetch_one(&mut *transaction).await
-            }
+        if let Location::Postgres(_) = self {
+            let table = "CREATE TABLE IF NOT EXISTS ledger_version (version BIGINT NOT NULL)";
+            sqlx::raw_sql(table).execute(&mut *transaction).await.map_err(place)?;
         }
-        .map_err(place)?;
+        let version = self.version_of(&mut transaction).await.map_err(place)?;
         let known = VERSIONS.len();
         let done = usize::try_from(version).ok().filter(|done| *done <= known).ok_or_else(|| {
             self.error(format!("it has version {version}, this server knows {known}: use a newer server"))

@@ -101,15 +101,13 @@ pub struct Writer {
     anchor: Option<Anchor>,
     /// The head of the chain as it was last: a ledger without it has lost entries.
     known: Option<Head>,
-    /// Whether this connection's ledger is known to have it.
-    is_whole: bool,
     /// Whether the anchor notes it.
     is_noted: bool,
 }
 
 impl Writer {
     pub fn new(location: Location, db: AnyConnection, anchor: Option<Anchor>, known: Option<Head>) -> Writer {
-        Writer { location, connection: Some(db), anchor, known, is_whole: false, is_noted: true }
+        Writer { location, connection: Some(db), anchor, known, is_noted: true }
     }
 
     /// Works until nobody is left who could ask: one transaction for all that is waiting, then the replies.
@@ -120,7 +118,7 @@ impl Writer {
             let outcomes = match self.write_group(changes).await {
                 Ok(outcomes) => outcomes,
                 Err(e) => {
-                    (self.connection, self.is_whole) = (None, false);
+                    self.connection = None;
                     replies.iter().map(|_| Err(e.clone())).collect()
                 }
             };
@@ -132,9 +130,9 @@ impl Writer {
     }
 
     async fn write_group(&mut self, changes: Vec<Change>) -> Result<Vec<Result<Outcome>>> {
-        let Writer { location, connection, anchor, known, is_whole, is_noted } = self;
+        let Writer { location, connection, anchor, known, is_noted } = self;
         if let (Some(anchor), Some(head), false) = (&*anchor, &*known, *is_noted) {
-            anchor.write(head)?;
+            anchor.write(head, false)?;
             *is_noted = true;
         }
         let db = match connection {
@@ -150,20 +148,19 @@ impl Writer {
         let now = now();
         let mut transaction = location.write(db).await.map_err(unavailable)?;
         let mut last = audit::last_at(&mut transaction).await.map_err(unavailable)?;
-        if changes.iter().any(|change| matches!(change, Change::AcceptLoss { .. })) {
-            *known = None;
-        }
-        if let Some(known) = &*known {
+        location.same_version(&mut transaction).await?;
+        let accepts_loss = changes.iter().any(|change| matches!(change, Change::AcceptLoss { .. }));
+        if let Some(known) = known.as_ref().filter(|_| !accepts_loss)
+            && !audit::has(&mut transaction, known).await.map_err(unavailable)?
+        {
             let (has, _) = audit::head(&mut transaction).await.map_err(unavailable)?;
-            let is_there = async |db: &mut AnyConnection| audit::has(db, known).await.map_err(unavailable);
-            if has < known.0 || !(*is_whole || is_there(&mut transaction).await?) {
-                return Err(anchor::lost(has, known.0));
-            }
+            return Err(anchor::lost(has, known.0));
         }
         let mut outcomes = Vec::with_capacity(changes.len());
         for change in changes {
+            let is_loss = matches!(change, Change::AcceptLoss { .. });
             let at = match change {
-                Change::AcceptClock { .. } => now,
+                Change::AcceptClock { .. } | Change::AcceptLoss { .. } => now,
                 _ if now + CLOCK_STEP < last => {
                     outcomes.push(Err(clock(last - now)));
                     continue;
@@ -176,16 +173,18 @@ impl Writer {
                 Ok(_) => savepoint.commit().await.map_err(unavailable)?,
                 Err(_) => savepoint.rollback().await.map_err(unavailable)?,
             }
-            if outcome.is_ok() {
-                last = at;
+            match outcome {
+                Ok(_) => last = at,
+                // What is not accepted is not to be noted either.
+                Err(e) if is_loss => return Err(e),
+                Err(_) => {}
             }
             outcomes.push(outcome);
         }
         let head = audit::head(&mut transaction).await.map_err(unavailable)?;
         transaction.commit().await.map_err(unavailable)?;
-        *is_whole = true;
         if known.as_ref() != Some(&head) {
-            if let Some(Err(e)) = anchor.as_ref().map(|anchor| anchor.write(&head)) {
+            if let Some(Err(e)) = anchor.as_ref().map(|anchor| anchor.write(&head, accepts_loss)) {
                 // What is committed is answered; nothing more is until this is mended.
                 tracing::error!(error = %e, "ledger");
                 *is_noted = false;
@@ -236,6 +235,7 @@ async fn apply(db: &mut AnyConnection, now: i64, last: i64, change: Change) -> R
         Change::AcceptLoss { reason } => {
             let body = json!({ "reason": reason });
             audit::append(db, now, "loss", &body).await.map_err(unavailable)?;
+            statements::close_reserved(db).await?;
             accounts::exhaust(db, now).await.map(|()| Outcome::Done)
         }
         Change::AcceptClock { reason } => {

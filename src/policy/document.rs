@@ -320,6 +320,13 @@ impl Document {
             }
             check_prices(&what, grant.default_epsilon, grant.max_epsilon)?;
         }
+        let governors = self.roles().values().filter(|roles| roles.contains(&Role::Governance)).count();
+        if let Some(tier) = tiers.iter().find(|tier| tier.second_approver && governors < 3) {
+            return fail(format!(
+                "tier '{}' asks for two approvals of others than whoever proposes: that needs three with role governance",
+                tier.name
+            ));
+        }
         self.check_roles()?;
         self.check_shares()
     }
@@ -337,7 +344,7 @@ impl Document {
             };
             if let Some(both) = principals.iter().filter(|_| *name != Role::Analyst).find(asks) {
                 return Err(Error::configuration(format!(
-                    "'{both}' has role {name} and may ask questions: whoever sets budgets, reads the log or runs the server asks under another name, with a token of its own"
+                    "'{both}' has role {name} and may ask questions: whoever sets budgets, reads the log or runs the server is another person than who asks"
                 )));
             }
         }

@@ -1,6 +1,6 @@
 //! Changes of a policy that are made by calls. Each makes a new text of the one in force, and leaves its comments where they are.
 
-use super::Policy;
+use super::{Policy, check_name};
 use crate::error::{Code, Error, Result};
 use crate::num::Amount;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,22 @@ fn amount(text: &str) -> Result<Amount> {
 }
 
 impl Edit {
+    /// Whether it says something, whatever the policy: names that can be, and amounts of which one is above 0.
+    ///
+    /// Errors: `INVALID_REQUEST`.
+    pub fn check(&self) -> Result<()> {
+        let Edit::Budget { principal, dataset, purpose, epsilon, delta } = self else { return Ok(()) };
+        for (what, name) in [("principal", principal), ("dataset", dataset), ("purpose", purpose)] {
+            check_name(what, name).map_err(|e| invalid(e.message))?;
+        }
+        let amounts = [epsilon, delta].map(|text| amount(if text.is_empty() { "0" } else { text }));
+        let [epsilon, delta] = amounts;
+        match epsilon?.is_zero() && delta?.is_zero() {
+            true => Err(invalid("ask for an epsilon or a delta above 0".into())),
+            false => Ok(()),
+        }
+    }
+
     /// The policy that this makes of another one.
     ///
     /// Errors: `INVALID_REQUEST` where there is nothing of the kind to change; `CONFIGURATION` where what comes of it is no policy.

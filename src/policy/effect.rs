@@ -69,7 +69,11 @@ pub fn effect(before: &Policy, after: &Policy, known: &[(Balance, bool)]) -> Res
             overdrawn: false,
         });
     }
-    let (rules, datasets) = rules(&before.document, &after.document);
+    let (mut rules, datasets) = rules(&before.document, &after.document);
+    rules.extend(role_changes(before, after).iter().map(|(principal, role, given)| match given {
+        true => format!("'{principal}' gets role {role}"),
+        false => format!("'{principal}' loses role {role}"),
+    }));
     let two = [before, after].iter().any(|policy| needs_two(&policy.document, &accounts, &datasets));
     Ok(Effect { accounts, rules, approvals: if two { 2 } else { 1 } })
 }

@@ -50,6 +50,12 @@ impl Policy {
         Ok(Policy { version: 0, hash: sha256(text), text: text.to_owned(), document: Document::read(text)? })
     }
 
+    /// What another one says instead, line by line.
+    pub fn diff(&self, other: &Policy, name: &str) -> String {
+        let diff = similar::TextDiff::from_lines(&self.text, &other.text);
+        diff.unified_diff().header("the policy in force", name).to_string()
+    }
+
     /// One that the ledger keeps.
     pub fn of_version(version: PolicyVersion) -> Result<Policy> {
         Ok(Policy { version: version.version, ..Policy::read(&version.document)? })
@@ -61,7 +67,6 @@ impl Policy {
             |(principal, role, given): (String, Role, bool)| RoleChange { principal, role: role.to_string(), given };
         Ok(NewPolicy {
             document: self.text.clone(),
-            hash: self.hash.clone(),
             settings: self.document.settings()?,
             roles: role_changes(before, self).into_iter().map(role).collect(),
             rules,
@@ -86,17 +91,25 @@ impl Policy {
     ///
     /// Errors: `NOT_PERMITTED` where it may not read a column.
     pub fn admit(&self, dataset: &Dataset, account: &Balance, query: &Query) -> Result<Admitted> {
-        let mut admitted = Admitted { rules: self.rules_of(dataset, account), tiers: vec![] };
-        let mut seen = BTreeSet::new();
         let Reads { tables, columns } = reads(query);
         for table in tables {
             self.may_read_rows(dataset, account, &dataset.tables[table])?;
         }
         for (table, column) in columns {
-            let (table, column) = (&dataset.tables[table], &dataset.tables[table].columns[column]);
-            self.may_read(dataset, account, table, column)?;
-            for tier in self.tiers(dataset, table, column).filter(|tier| seen.insert(&tier.name)) {
-                let rules = &mut admitted.rules;
+            let table = &dataset.tables[table];
+            self.may_read(dataset, account, table, &table.columns[column])?;
+        }
+        Ok(self.limits(dataset, account, query))
+    }
+
+    /// The rules for a question by what it reads, whoever may.
+    pub fn limits(&self, dataset: &Dataset, account: &Balance, query: &Query) -> Admitted {
+        let mut admitted = Admitted { rules: self.rules(dataset, account), tiers: vec![] };
+        let rules = &mut admitted.rules;
+        let mut seen = BTreeSet::new();
+        for (table, column) in reads(query).columns {
+            let table = &dataset.tables[table];
+            for tier in self.tiers(dataset, table, &table.columns[column]).filter(|tier| seen.insert(&tier.name)) {
                 rules.max_epsilon = tier.max_epsilon.map_or(rules.max_epsilon, |most| most.min(rules.max_epsilon));
                 rules.min_units = rules.min_units.max(tier.min_units);
                 if tier.epsilon.is_some() {
@@ -104,13 +117,12 @@ impl Policy {
                 }
             }
         }
-        let rules = &mut admitted.rules;
         rules.default_epsilon = rules.default_epsilon.min(rules.max_epsilon);
-        Ok(admitted)
+        admitted
     }
 
     /// Whatever the question reads: the declaration's, within governance's for the dataset and the grant.
-    fn rules_of(&self, dataset: &Dataset, account: &Balance) -> Rules {
+    pub fn rules(&self, dataset: &Dataset, account: &Balance) -> Rules {
         let (rules, terms) = (dataset.rules.clone(), &account.terms);
         let Some(section) = self.document.datasets.iter().find(|section| section.name == dataset.name) else {
             return rules;
@@ -148,7 +160,7 @@ impl Policy {
             );
             return Err(Error::new(Code::NotPermitted, message));
         }
-        let covers = |of: &PermissionSection| of.columns.as_ref().is_none_or(|some| some.contains(&column.name));
+        let covers = |of: &PermissionSection| of.columns.as_ref().is_some_and(|some| some.contains(&column.name));
         if self.allows(dataset, account, table, covers) {
             return Ok(());
         }
@@ -159,8 +171,11 @@ impl Policy {
         Err(Error::new(Code::NotPermitted, message))
     }
 
-    /// Fails where permissions for a whole table are given to others alone: its rows are not to be counted either.
-    fn may_read_rows(&self, dataset: &Dataset, account: &Balance, table: &Table) -> Result<()> {
+    /// Fails where permissions for a whole table are given to others alone: its rows are not to be counted either. Permissions for its columns are asked for
+    /// beside that.
+    ///
+    /// Errors: `NOT_PERMITTED`.
+    pub fn may_read_rows(&self, dataset: &Dataset, account: &Balance, table: &Table) -> Result<()> {
         if self.allows(dataset, account, table, |of| of.columns.is_none()) {
             return Ok(());
         }
@@ -206,6 +221,21 @@ impl Policy {
             return Err(Error::configuration(message));
         }
         self.covers(outlines)
+    }
+
+    /// Tiers of these datasets' columns for which there are no rules: a mistyped name, perhaps.
+    pub fn without_rules(&self, outlines: &[Outline]) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        for outline in outlines {
+            let ruled =
+                |name: &String| self.document.tiers.iter().any(|of| of.dataset == outline.dataset && of.name == *name);
+            let tiers = outline.tables.iter().flat_map(|(_, columns)| columns).map(|(_, tier)| tier);
+            let unruled = tiers.filter(|tier| *tier != "general" && !ruled(tier));
+            found.extend(unruled.map(|tier| {
+                format!("tier '{tier}' of dataset '{}' has no [[tier]]: columns of it have no rules", outline.dataset)
+            }));
+        }
+        found.into_iter().collect()
     }
 
     /// Fails where one of these datasets has no pool, or lacks what rules for it are about. Other servers of the ledger may serve others.

@@ -426,6 +426,9 @@ pub struct Receipt {
     /// SHA-256 of governance's policy under which it was admitted and charged.
     #[prost(string, tag = "15")]
     pub governance_policy: ::prost::alloc::string::String,
+    /// Random, in hexadecimal: so that the digest of this answer in the audit log cannot be guessed at.
+    #[prost(string, tag = "16")]
+    pub nonce: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -814,6 +817,12 @@ pub struct Effect {
     /// Approvals that it needs.
     #[prost(int64, tag = "3")]
     pub approvals: i64,
+    /// What the policy's text changes, line by line.
+    #[prost(string, tag = "4")]
+    pub diff: ::prost::alloc::string::String,
+    /// The hash of the policy in force, by which this is judged.
+    #[prost(string, tag = "5")]
+    pub based_on: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -912,6 +921,10 @@ pub struct DecideRequest {
     pub approve: bool,
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+    /// Of an approval, the hash of the policy for which its effect was seen; another one must not be in force, or the effect may be another. An
+    /// approval counts for that policy alone: after another change it has to be given again.
+    #[prost(string, tag = "4")]
+    pub based_on: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

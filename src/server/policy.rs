@@ -2,9 +2,9 @@
 
 use super::Config;
 use crate::catalog::{Dataset, Outline};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::ledger::{Ledger, NewPolicy};
-use crate::policy::{Policy, effect};
+use crate::policy::{Effect, Policy, effect};
 use std::sync::Arc;
 
 /// Puts the policy file in force where the ledger has no policy yet. Else the ledger's holds, whatever the file says now: it was changed by calls, or the
@@ -29,18 +29,42 @@ pub async fn begin(ledger: &Ledger, file: &Policy, datasets: &[Arc<Dataset>], co
             file.clone()
         }
     };
+    for note in in_force.without_rules(&outlines) {
+        tracing::warn!("{note}");
+    }
     in_force.covers(&outlines)
 }
 
-/// Puts a policy in force as the machine's operator, in the place of the one that is.
-pub async fn apply(ledger: &Ledger, policy: &Policy, reason: &str, based_on: Option<String>) -> Result<()> {
-    let before = ledger.policy().await?.map_or(Ok(Policy::default()), Policy::of_version)?;
-    let rules = effect(&before, policy, &ledger.accounts().await?)?.rules;
-    let new = policy.succeeding(&before, rules)?;
-    let author = "the server's operator".to_owned();
+/// Who puts a policy in force on the ledger's machine.
+const OPERATOR: &str = "the server's operator";
+
+/// Puts a policy in force as the machine's operator, in the place of the one that is: what it does, and that one.
+///
+/// `based_on`: the hash of the policy that it was made from.
+///
+/// Errors: `INVALID_REQUEST` without a reason, or where calls made the policy in force and it is not said that this one was made from that; `POLICY_CHANGED`.
+pub async fn apply(
+    ledger: &Ledger,
+    policy: &Policy,
+    reason: &str,
+    based_on: Option<String>,
+) -> Result<(Effect, Policy)> {
+    let last = ledger.policy().await?;
+    let is_of_calls = last.as_ref().is_some_and(|last| last.author != OPERATOR && last.hash != policy.hash);
+    if is_of_calls && based_on.is_none() {
+        let message = "the policy in force was made by calls, which this would take back: get it with `undertone policy show`, change that, and name its hash with --based-on";
+        return Err(Error::new(Code::InvalidRequest, message));
+    }
+    if reason.trim().is_empty() {
+        return Err(Error::new(Code::InvalidRequest, "give a reason"));
+    }
+    let before = last.map_or(Ok(Policy::default()), Policy::of_version)?;
+    let effect = effect(&before, policy, &ledger.accounts().await?)?;
+    let new = policy.succeeding(&before, effect.rules.clone())?;
     // Judged by what is in force now, it replaces nothing else.
-    let based_on = based_on.or_else(|| Some(before.hash).filter(|hash| !hash.is_empty()));
-    ledger.apply(NewPolicy { author, reason: reason.to_owned(), based_on, ..new }).await
+    let based_on = based_on.or_else(|| Some(before.hash.clone()).filter(|hash| !hash.is_empty()));
+    ledger.apply(NewPolicy { author: OPERATOR.to_owned(), reason: reason.to_owned(), based_on, ..new }).await?;
+    Ok((effect, before))
 }
 
 /// Fails where a policy is not about the datasets that there are, or a grant or a role is somebody's who has no token.

@@ -65,7 +65,7 @@ pub async fn start(config: &Config) -> Result<Running> {
     let policy = config.policy()?;
     let tls = config.server.tls.as_ref().map(Certificates::read).transpose()?.map(Tls::new);
     let ledger = config.open_ledger().await?;
-    let entries = ledger.verify_audit().await?;
+    let entries = ledger.verify().await?.chain.entries();
     ledger.serve(config.limits().deadline).await?;
     policy::begin(&ledger, &policy, &datasets, config).await?;
     tracing::info!(audit_entries = entries, datasets = datasets.len(), "ledger open");

@@ -6,6 +6,7 @@ use crate::accounting::{Charge, Token};
 use crate::engine::{Confidence, Fixed, make_consistent, released_table};
 use crate::error::{Error, Result};
 use crate::governance::{self, ALPHA, Asked, Bought, Priced};
+use crate::hex::hex;
 use crate::ledger::{Answered, FoundBounds};
 use crate::mechanism::{self, Calibrated, Drawn, ExactAggregates, Found, Released};
 use crate::proto;
@@ -127,6 +128,7 @@ fn receipt(planned: &Planned, priced: &Priced, query_id: &str, charged_at: i64) 
         confidence: 1.0 - ALPHA,
         policy_version: engine.dataset().policy_version.clone(),
         governance_policy: planned.policy.clone(),
+        nonce: hex(&rand::random::<[u8; 16]>()),
         charged_at,
         promise: governance::PROMISE.into(),
         balance_after: None,

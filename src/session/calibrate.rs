@@ -8,16 +8,17 @@ use crate::error::{Code, Error, Result};
 use crate::governance::{self, Ask, Asked, Case, Known, Names, Priced};
 use crate::ledger::{Account, Answered, Claim, Reserved};
 use crate::mechanism::Found;
+use crate::policy::Admitted;
 use crate::proto;
 use crate::sql::{self, Statement};
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What was found, and what it cost the dataset's pool.
+/// What it cost the dataset's pool to find bounds. What was found is not told: whoever governs or runs the server reads no answers.
 #[derive(Debug, Serialize)]
 pub struct Calibration {
-    /// Of each SELECT and grouping, as questions like this one choose them at the dataset's default price.
+    /// Of each SELECT and grouping.
     pub releases: Vec<CalibratedRelease>,
     /// 0 where all of it was known.
     pub epsilon: String,
@@ -29,7 +30,8 @@ pub struct Calibration {
 pub struct CalibratedRelease {
     /// Its keys in words; empty where it has none.
     pub keys: String,
-    pub bounds: Vec<proto::ChosenBound>,
+    /// What is known now, in words.
+    pub found: Vec<String>,
 }
 
 /// What is to be found for a question.
@@ -40,6 +42,10 @@ struct Wanted {
     /// The question, with what is known to all.
     priced: Priced,
     prepared: Prepared,
+    /// Caps of tiers of what the question reads.
+    tiers: Vec<Account>,
+    /// The hash of the policy.
+    policy: String,
 }
 
 impl Session {
@@ -48,7 +54,8 @@ impl Session {
     ///
     /// Errors: those of a question; `INVALID_REQUEST` where there is nothing to find; `BUDGET_EXHAUSTED` where the pool cannot pay.
     pub async fn calibrate(&self, ask: &Ask, epsilon: &str, query_id: &str) -> Result<Calibration> {
-        let Wanted { engine, statement, probes, mut priced, prepared } = self.wanted(ask, epsilon).await?;
+        let Wanted { engine, statement, probes, mut priced, prepared, tiers, policy } =
+            self.wanted(ask, epsilon).await?;
         let charge = probes.iter().fold(Charge::NOTHING, |sum, asked| sum.plus(asked.made.charge));
         let mut found = vec![];
         if !probes.is_empty() {
@@ -58,8 +65,8 @@ impl Session {
                 request: digest(&format!("calibrate {query_id}")),
                 question: digest(&format!("calibrate {probes:?}")),
                 before: None,
-                tiers: vec![],
-                policy: None,
+                tiers,
+                policy: Some(policy).filter(|hash| !hash.is_empty()),
                 charge,
                 pool_charge: charge,
                 releases: probes.len(),
@@ -75,8 +82,7 @@ impl Session {
         let names = Names { dataset: engine.dataset(), query: &statement.query };
         let release = |note: proto::ReleaseNote| {
             let keys = note.key_columns.into_iter().map(|key| key.expression).collect::<Vec<_>>().join(", ");
-            let bounds = note.chosen.into_iter().map(|bound| proto::ChosenBound { price: None, ..bound });
-            CalibratedRelease { keys, bounds: bounds.collect() }
+            CalibratedRelease { keys, found: note.chosen.into_iter().map(|bound| bound.what).collect() }
         };
         Ok(Calibration {
             releases: governance::releases(&priced, &names).into_iter().map(release).collect(),
@@ -96,13 +102,15 @@ impl Session {
             let message = format!("the ledger has no pool of dataset '{}' yet: start the server once", ask.dataset);
             Error::new(Code::NoGrant, message)
         })?;
-        let known = self.known(&account).await?;
+        let (known, policy) = (self.known(&account).await?, self.policy().await?);
         let (ask, epsilon) = (ask.clone(), epsilon.to_owned());
         let plan = move || {
             let dataset = engine.dataset();
             let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
             let scope = scope(dataset);
-            let (rules, grant, pure_is_over) = (&dataset.rules, &pool.grant, pool.pure_is_over());
+            // Governance's own question: limits and caps hold, and no purpose or permission is asked for.
+            let Admitted { rules, tiers } = policy.limits(dataset, &pool, &statement.query);
+            let (rules, grant, pure_is_over) = (&rules, &pool.grant, pool.pure_is_over());
             let case =
                 Case { statement: &statement, ask: &ask, rules, grant, pure_is_over, scope: &scope, known: &known };
             let epsilon = governance::epsilon(&Ask { epsilon, ..Ask::default() }, rules)?;
@@ -114,7 +122,7 @@ impl Session {
             let made = probes.iter().map(|asked| &asked.made);
             let prepare = engine.prepare(&statement.query, &priced.releases, made, None);
             let prepared = tokio::runtime::Handle::current().block_on(prepare)?;
-            Ok(Wanted { engine, statement, probes, priced, prepared })
+            Ok(Wanted { engine, statement, probes, priced, prepared, tiers, policy: policy.hash.clone() })
         };
         self.workers.compute(plan).await
     }

@@ -221,6 +221,11 @@ impl Session {
         Ok(())
     }
 
+    /// The hash of the policy that was in force when it was last looked at.
+    pub fn known_policy(&self) -> String {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).hash.clone()
+    }
+
     /// The policy in force, whichever server put it there.
     pub async fn policy(&self) -> Result<Arc<Policy>> {
         let known = self.policy.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -377,7 +382,8 @@ impl Session {
             Reserved::Stored(stored) => Ok(Delivered { stored, replayed: true }),
             Reserved::Run { reservation, charged_at } => {
                 self.metrics.charged(&planned.account.dataset);
-                let balance = self.ledger.scope(&planned.account, &planned.tiers).await?;
+                // Charged, it is run whatever is known of what is left.
+                let balance = self.ledger.scope(&planned.account, &planned.tiers).await.unwrap_or_default();
                 let tokens = reservation.split();
                 let run = Run { planned, prepared, tokens, query_id: query_id.to_owned(), charged_at, balance };
                 Ok(Delivered { stored: self.run_paid(run, place).instrument(step("run")).await?, replayed: false })

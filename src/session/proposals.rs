@@ -1,7 +1,7 @@
 //! Changes of the policy: proposed, judged by others, and carried out.
 //!
 //! A proposal is an edit of the policy in force, whichever that is when it is decided. The approval that is the last one it needs carries it out
-//! in the same transaction, and only if the policy is still the one that its effect was shown for.
+//! in one transaction, and only if the policy is still the one for which all of them approved its effect.
 
 use super::Session;
 use crate::catalog::Outline;
@@ -26,8 +26,9 @@ fn invalid(message: impl Into<String>) -> Error {
 fn reason(text: &str) -> Result<String> {
     let text = text.trim();
     match text.len() {
-        1..=MAX_REASON => Ok(text.to_owned()),
-        _ => Err(invalid(format!("give a reason, of at most {MAX_REASON} bytes"))),
+        // It is shown to whoever decides, and must not look like anything else.
+        1..=MAX_REASON if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err(invalid(format!("give a reason, of at most {MAX_REASON} bytes and in one line"))),
     }
 }
 
@@ -40,7 +41,7 @@ impl Session {
         let outlines: Vec<_> = self.engines().values().map(|engine| Outline::of(engine.dataset())).collect();
         // What is wrong with the policy that it makes is wrong with the request.
         let after =
-            edit.of(&before).and_then(|after| after.fits(&outlines).map(|()| after)).map_err(|e| match e.code {
+            edit.of(&before).and_then(|after| after.covers(&outlines).map(|()| after)).map_err(|e| match e.code {
                 Code::Configuration => invalid(e.message),
                 _ => e,
             })?;
@@ -61,11 +62,11 @@ impl Session {
         self.keep(who, &edit, why, effect.approvals).await
     }
 
-    /// Asks for a budget.
+    /// Asks for a budget. Whether there is such a dataset or purpose is for governance to see: a request tells nobody.
     pub async fn request_budget(&self, who: &str, edit: Edit, why: &str) -> Result<Proposal> {
         self.policy().await?.permit(who, &[Role::Analyst])?;
-        let Simulated { effect, .. } = self.simulate(&edit).await?;
-        self.keep(who, &edit, why, effect.approvals).await
+        edit.check()?;
+        self.keep(who, &edit, why, 1).await
     }
 
     async fn keep(&self, who: &str, edit: &Edit, why: &str, approvals: i64) -> Result<Proposal> {
@@ -92,10 +93,11 @@ impl Session {
     /// Approves or rejects somebody else's proposal.
     ///
     /// Errors: `NOT_PERMITTED` for its author and whoever is not governance; `INVALID_REQUEST` where it is not open, or cannot be carried out any more.
-    pub async fn decide(&self, who: &str, id: i64, approves: bool, why: &str) -> Result<Proposal> {
+    pub async fn decide(&self, who: &str, id: i64, approves: bool, why: &str, based_on: &str) -> Result<Proposal> {
         self.policy().await?.permit(who, &[Role::Governance])?;
         let proposal = self.proposal(id).await?;
-        let opinion = Opinion { who: who.to_owned(), approves, reason: reason(why)?, at: 0 };
+        let policy = self.policy().await?.hash.clone();
+        let opinion = Opinion { who: who.to_owned(), approves, reason: reason(why)?, at: 0, policy: policy.clone() };
         if proposal.state != "open" {
             return Err(invalid(format!("proposal {id} is {} already", proposal.state)));
         }
@@ -107,19 +109,23 @@ impl Session {
             let message = "a proposal is approved by somebody else than its author";
             return Err(Error::new(Code::NotPermitted, message));
         }
+        if !based_on.is_empty() && based_on != policy {
+            let message = "the policy has changed since the effect of this proposal was shown: look at it again";
+            return Err(Error::new(Code::PolicyChanged, message));
+        }
         let edit = edit_of(&proposal)?;
         let Simulated { effect, before, after } = self.simulate(&edit).await?;
+        self.ledger.judge(id, opinion).await?;
+        // Whoever else approved meanwhile is counted by one of both, at least. Who approved it for another policy approved another effect, and who has lost the
+        // role since does not count.
+        let proposal = self.proposal(id).await?;
+        let counts =
+            |of: &&Opinion| of.approves && of.policy == before.hash && before.has_role(&of.who, Role::Governance);
+        let approved_by: Vec<String> = proposal.opinions.iter().filter(counts).map(|of| of.who.clone()).collect();
         // The policy may ask for more by now than it did when this was proposed.
-        let needed = effect.approvals.max(proposal.approvals) as usize;
-        let mut approved_by: Vec<String> =
-            proposal.opinions.iter().filter(|opinion| opinion.approves).map(|opinion| opinion.who.clone()).collect();
-        // Who approved and has lost the role since does not count.
-        approved_by.retain(|who| before.has_role(who, Role::Governance));
-        if approved_by.len() + 1 < needed {
-            self.ledger.judge(id, opinion).await?;
-            return self.proposal(id).await;
+        if approved_by.len() < effect.approvals.max(proposal.approvals) as usize {
+            return Ok(proposal);
         }
-        approved_by.push(who.to_owned());
         let unspent = match edit {
             Edit::Move { .. } => effect.accounts.into_iter().map(|change| change.account).collect(),
             _ => vec![],
@@ -129,12 +135,14 @@ impl Session {
             approved_by,
             reason: proposal.reason,
             based_on: Some(before.hash.clone()),
-            proposal: Some((id, opinion)),
+            proposal: Some(id),
             unspent,
             ..after.succeeding(&before, effect.rules)?
         };
-        self.ledger.apply(new).await?;
-        self.proposal(id).await
+        let applied = self.ledger.apply(new).await;
+        let proposal = self.proposal(id).await?;
+        // Another approval, at the same moment, may have carried it out.
+        if proposal.state == "open" { applied.map(|()| proposal) } else { Ok(proposal) }
     }
 }
 

@@ -207,8 +207,8 @@ async fn governance_finds_bounds_for_all_and_each_account_pays_once() {
     let (done, said) = calibrate(&world, by_hospital, "0.25");
     assert!(done, "{said}");
     let bounds: Vec<&str> = said.lines().collect();
-    assert!(bounds.len() == 3 && bounds[0].starts_with("by hospital: groups of one patient: at most "), "{said}");
-    assert!(bounds[1].starts_with("by hospital: sum of visit_id of one patient in a group: within [0, "), "{said}");
+    assert!(bounds.len() == 3 && bounds[0] == "by hospital: groups of one patient: found", "{said}");
+    assert!(bounds[1] == "by hospital: sum of visit_id of one patient in a group: found", "{said}");
     assert!(bounds[2].starts_with("cost the dataset's pool epsilon 0.25, rho 0."), "{said}");
     let spent = async |caller: &Caller| {
         let (account, pool) = caller.balance().await;

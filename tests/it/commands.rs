@@ -276,7 +276,7 @@ async fn the_log_proves_every_balance() {
         lines[2].contains("'ben'") && lines[2].contains("granted (1, 0.000001), spent epsilon 0.125, rho "),
         "{verified}"
     );
-    assert_eq!(lines[4], "every balance of the ledger is what the log says");
+    assert_eq!(lines[4], "every balance, charge and policy of the ledger is what the log says");
     // What is exported is verified without the ledger.
     let (log, table) = (world.path("log.ndjson"), world.path("log.parquet"));
     out(&audit(&["export", "--config", config, "-o", log.to_str().unwrap()]));
@@ -304,7 +304,11 @@ async fn the_log_proves_every_balance() {
     for (change, says) in [
         ("UPDATE accounts SET spent_epsilon = '0.1' WHERE principal = 'ben'", "what it has spent is another"),
         ("UPDATE accounts SET spent_epsilon = '0.125', epsilon = '3' WHERE principal = 'ben'", "its grant is another"),
-        ("UPDATE accounts SET epsilon = '1', frozen = 1 WHERE principal = 'ben'", "whether it is frozen is another"),
+        ("UPDATE accounts SET epsilon = '1', rho_limit = '9' WHERE principal = 'ben'", "its grant is another"),
+        (
+            "UPDATE accounts SET rho_limit = (SELECT rho_limit FROM accounts WHERE principal = '') WHERE principal = 'ben'",
+            "its grant is another",
+        ),
         ("DELETE FROM accounts WHERE principal = 'ben'", "the ledger does not have it"),
     ] {
         sqlx::raw_sql(change).execute(&mut db).await.unwrap();

@@ -591,7 +591,7 @@ async fn clients_of_two_servers_that_are_killed_see_one_ledger() {
         log: entries.iter().map(Event::of).collect(),
         grants: [own.grant, pool.grant],
         spent: [own.spent, pool.spent],
-        verified: ledger.verify_audit().await.is_ok(),
+        verified: ledger.verify().await.is_ok(),
     };
     let told = |wanted: &Told| history.iter().filter(|call| call.told == *wanted).count();
     let (lost, refused) = (told(&Told::code("")), told(&Told::code(EXHAUSTED)));

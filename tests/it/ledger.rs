@@ -82,7 +82,7 @@ async fn lose_many(location: &Location) {
     let Scope { own: ana, pool, .. } = ledger.scope(&account("ana"), &[]).await.unwrap().unwrap();
     assert_eq!(ana.spent.charges, MAX_LOST as u64 + 2);
     assert_eq!(pool.spent.charges, MAX_LOST as u64 + 3);
-    ledger.verify_audit().await.unwrap();
+    ledger.verify().await.unwrap().chain.entries();
 }
 
 /// What a question that failed three times, or failed outright, leaves behind.
@@ -98,9 +98,9 @@ async fn fail(location: &Location) {
     ledger.reserve(claim("ana", "dead")).await.unwrap();
     ledger.fail("ana", "dead", true).await.unwrap();
     // A second report of the same failure is none.
-    let entries = ledger.verify_audit().await.unwrap();
+    let entries = ledger.verify().await.unwrap().chain.entries();
     ledger.fail("ana", "dead", true).await.unwrap();
-    assert_eq!(ledger.verify_audit().await.unwrap(), entries);
+    assert_eq!(ledger.verify().await.unwrap().chain.entries(), entries);
     assert_eq!(ledger.reserve(claim("ana", "next")).await.unwrap_err().code, Code::AccountFrozen);
     assert_eq!(ledger.unfreeze("clinic", "ben", "?").await.unwrap_err().code, Code::NoGrant);
 }
@@ -133,7 +133,7 @@ async fn buy_bounds(location: &Location) {
     assert_eq!(spent().await, ["1", "1"]);
     // It is nobody's fault.
     assert!(!ledger.scope(&account("ana"), &[]).await.unwrap().unwrap().own.frozen);
-    ledger.verify_audit().await.unwrap();
+    ledger.verify().await.unwrap().chain.entries();
 }
 
 /// A ledger of the first version is brought to the newest, with everything in it.
@@ -219,8 +219,8 @@ async fn two_servers_never_oversell_a_grant() {
     let first = servers[0].commit(&account("ben"), "same", answered(b"first")).await.unwrap();
     let second = servers[1].commit(&account("ben"), "same", answered(b"second")).await.unwrap();
     assert_eq!((first.bytes.as_slice(), second.bytes.as_slice()), (b"first".as_slice(), b"first".as_slice()));
-    let entries = servers[0].verify_audit().await.unwrap();
-    assert_eq!(servers[1].verify_audit().await.unwrap(), entries);
+    let entries = servers[0].verify().await.unwrap().chain.entries();
+    assert_eq!(servers[1].verify().await.unwrap().chain.entries(), entries);
 }
 
 /// A database that ends in the middle of what it was told: nothing is answered while it is away, and when it is back the ledger goes on
@@ -270,7 +270,7 @@ async fn a_database_that_crashes_loses_no_confirmed_charge() {
         assert_eq!([ana.spent.charges, pool.spent.charges], [confirmed; 2], "round {round}");
     }
     assert!(confirmed > 50, "{confirmed}");
-    ledger.verify_audit().await.unwrap();
+    ledger.verify().await.unwrap().chain.entries();
 }
 
 /// A database that would not keep what it confirms is no place for a ledger.

@@ -180,6 +180,8 @@ def _effect(message: pb.Effect) -> Effect:
         ),
         rules=tuple(message.rules),
         approvals=message.approvals,
+        diff=message.diff,
+        based_on=message.based_on,
     )
 
 

@@ -182,8 +182,11 @@ class Governance(Caller):
     def approve(self, proposal: Proposal | int, reason: str) -> Proposal:
         """Approve somebody else's proposal. The last approval that it needs puts it in force.
 
+        An approval counts for the policy in force alone: after another change it has to be given
+        again.
+
         Args:
-            proposal: The proposal, or its number.
+            proposal: The proposal, whose effect is approved as it was seen; or its number.
             reason: Why. Governance and auditors read it.
 
         Raises:
@@ -244,7 +247,11 @@ class Governance(Caller):
 
     def _decide(self, proposal: Proposal | int, approve: bool, reason: str) -> Proposal:
         number = proposal.id if isinstance(proposal, Proposal) else proposal
-        request = pb.DecideRequest(proposal=number, approve=approve, reason=reason)
+        seen = proposal.effect if isinstance(proposal, Proposal) else None
+        based_on = seen.based_on if approve and seen is not None else ""
+        request = pb.DecideRequest(
+            proposal=number, approve=approve, reason=reason, based_on=based_on
+        )
         response = self._once(self._governance.Decide, request, lost=_LOST_PROPOSAL)
         return _wire.proposal(response.proposal)
 

@@ -264,11 +264,15 @@ class Effect:
         accounts: The accounts that it changes.
         rules: The rules that it changes, in words.
         approvals: Approvals of others than its author that it needs.
+        diff: What the policy's text changes, line by line.
+        based_on: The hash of the policy in force, by which this was judged.
     """
 
     accounts: tuple[AccountChange, ...]
     rules: tuple[str, ...]
     approvals: int
+    diff: str = ""
+    based_on: str = ""
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         headers, rows = list(_HEADERS), [change._row() for change in self.accounts]

@@ -133,7 +133,11 @@ pub fn effect(effect: &Effect) -> String {
     };
     let rules: String = effect.rules.iter().map(|rule| format!("{rule}\n")).collect();
     let approvals = if effect.approvals == 1 { "approval" } else { "approvals" };
-    format!("{accounts}{rules}needs {} {approvals} of others than its author\n", effect.approvals)
+    let based_on = effect.based_on.as_str();
+    format!(
+        "{accounts}{rules}{}needs {} {approvals} of others than its author; judged by policy {based_on}\n",
+        effect.diff, effect.approvals
+    )
 }
 
 pub fn proposals(proposals: &[Proposal]) -> String {

@@ -133,7 +133,7 @@ pub fn calibration(calibration: &Calibration) -> String {
             "" => "without keys".to_owned(),
             keys => format!("by {keys}"),
         };
-        release.bounds.iter().map(|bound| format!("{by}: {}\n", bound_in_words(bound))).collect::<String>()
+        release.found.iter().map(|what| format!("{by}: {what}: found\n")).collect::<String>()
     };
     let bounds: String = releases.iter().map(of).collect();
     let cost = match epsilon.as_str() {

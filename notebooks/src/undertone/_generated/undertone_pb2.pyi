@@ -304,7 +304,7 @@ class Answer(_message.Message):
     def __init__(self, query_id: _Optional[str] = ..., table: _Optional[bytes] = ..., intervals: _Optional[bytes] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., replayed: bool = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after", "question_digest", "refines", "governance_policy")
+    __slots__ = ("query_id", "dataset", "principal", "purpose", "price", "columns", "releases", "confidence", "policy_version", "charged_at", "promise", "balance_after", "question_digest", "refines", "governance_policy", "nonce")
     QUERY_ID_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -320,6 +320,7 @@ class Receipt(_message.Message):
     QUESTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     REFINES_FIELD_NUMBER: _ClassVar[int]
     GOVERNANCE_POLICY_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
     query_id: str
     dataset: str
     principal: str
@@ -335,7 +336,8 @@ class Receipt(_message.Message):
     question_digest: str
     refines: str
     governance_policy: str
-    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ..., question_digest: _Optional[str] = ..., refines: _Optional[str] = ..., governance_policy: _Optional[str] = ...) -> None: ...
+    nonce: str
+    def __init__(self, query_id: _Optional[str] = ..., dataset: _Optional[str] = ..., principal: _Optional[str] = ..., purpose: _Optional[str] = ..., price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., policy_version: _Optional[str] = ..., charged_at: _Optional[int] = ..., promise: _Optional[str] = ..., balance_after: _Optional[_Union[Balance, _Mapping]] = ..., question_digest: _Optional[str] = ..., refines: _Optional[str] = ..., governance_policy: _Optional[str] = ..., nonce: _Optional[str] = ...) -> None: ...
 
 class GetAnswerRequest(_message.Message):
     __slots__ = ("query_id",)
@@ -657,14 +659,18 @@ class SimulateResponse(_message.Message):
     def __init__(self, effect: _Optional[_Union[Effect, _Mapping]] = ..., text: _Optional[str] = ..., based_on: _Optional[str] = ...) -> None: ...
 
 class Effect(_message.Message):
-    __slots__ = ("accounts", "rules", "approvals")
+    __slots__ = ("accounts", "rules", "approvals", "diff", "based_on")
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    DIFF_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
     accounts: _containers.RepeatedCompositeFieldContainer[AccountChange]
     rules: _containers.RepeatedScalarFieldContainer[str]
     approvals: int
-    def __init__(self, accounts: _Optional[_Iterable[_Union[AccountChange, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., approvals: _Optional[int] = ...) -> None: ...
+    diff: str
+    based_on: str
+    def __init__(self, accounts: _Optional[_Iterable[_Union[AccountChange, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., approvals: _Optional[int] = ..., diff: _Optional[str] = ..., based_on: _Optional[str] = ...) -> None: ...
 
 class AccountChange(_message.Message):
     __slots__ = ("account", "before", "after", "remaining_before", "remaining_after", "overdrawn")
@@ -745,14 +751,16 @@ class Opinion(_message.Message):
     def __init__(self, who: _Optional[str] = ..., approves: bool = ..., reason: _Optional[str] = ..., at: _Optional[int] = ...) -> None: ...
 
 class DecideRequest(_message.Message):
-    __slots__ = ("proposal", "approve", "reason")
+    __slots__ = ("proposal", "approve", "reason", "based_on")
     PROPOSAL_FIELD_NUMBER: _ClassVar[int]
     APPROVE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    BASED_ON_FIELD_NUMBER: _ClassVar[int]
     proposal: int
     approve: bool
     reason: str
-    def __init__(self, proposal: _Optional[int] = ..., approve: bool = ..., reason: _Optional[str] = ...) -> None: ...
+    based_on: str
+    def __init__(self, proposal: _Optional[int] = ..., approve: bool = ..., reason: _Optional[str] = ..., based_on: _Optional[str] = ...) -> None: ...
 
 class FreezeRequest(_message.Message):
     __slots__ = ("dataset", "holder", "reason", "lift")
