@@ -6,11 +6,20 @@
 use super::status::status;
 use crate::error::{Code, Error, Result};
 use crate::hex::{hex, sha256};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use rand::{TryRng, rngs::SysRng};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
+
+/// Some drivers leave out the padding of a basic credential.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Who calls, as verified.
 #[derive(Clone, Debug)]
@@ -33,26 +42,31 @@ impl Principals {
         *self.by_digest.write().unwrap_or_else(PoisonError::into_inner) = entries.into_iter().collect();
     }
 
-    fn find(&self, request: &Request<()>) -> Result<Principal> {
-        let refuse = |why: &str| {
-            Error::new(
-                Code::Unauthenticated,
-                format!(
-                    "{why}: send one header `authorization: Bearer <token>`, with a token from `undertone token issue`"
-                ),
-            )
+    /// Whose bearer token a call carries.
+    pub(super) fn find(&self, headers: &MetadataMap) -> Result<Principal> {
+        let token = credential(headers)?.strip_prefix("Bearer ").filter(|token| !token.is_empty());
+        self.known(token.ok_or_else(|| refuse("the credential is no bearer token"))?)
+    }
+
+    /// Whose credential a call carries, a bearer token or a name with the token as its password, and that token. What comes after the first
+    /// colon is the password (RFC 7617).
+    pub(super) fn sign_in(&self, headers: &MetadataMap) -> Result<(Principal, String)> {
+        let credential = credential(headers)?;
+        let Some(basic) = credential.strip_prefix("Basic ") else {
+            let principal = self.find(headers)?;
+            return Ok((principal, credential.trim_start_matches("Bearer ").to_owned()));
         };
-        let mut values = request.metadata().get_all("authorization").iter();
-        let (first, second) = (values.next(), values.next());
-        let value = match (first, second) {
-            (None, _) => return Err(refuse("there is no credential")),
-            (_, Some(_)) => return Err(refuse("there is more than one credential")),
-            (Some(value), None) => value.to_str().map_err(|_| refuse("the credential is not text"))?,
-        };
-        let token = value
-            .strip_prefix("Bearer ")
-            .filter(|t| !t.is_empty())
-            .ok_or_else(|| refuse("the credential is no bearer token"))?;
+        let plain = BASE64.decode(basic).ok().and_then(|plain| String::from_utf8(plain).ok());
+        let plain = plain.ok_or_else(|| refuse("the basic credential cannot be read"))?;
+        let (name, token) = plain.split_once(':').ok_or_else(|| refuse("the basic credential has no password"))?;
+        let principal = self.known(token)?;
+        match principal.0 == name {
+            true => Ok((principal, token.to_owned())),
+            false => Err(refuse("the token is not known")),
+        }
+    }
+
+    fn known(&self, token: &str) -> Result<Principal> {
         // The look-up is by digest, so its time says nothing about tokens.
         let known = self.by_digest.read().unwrap_or_else(PoisonError::into_inner);
         let name = known.get(&digest(token)).ok_or_else(|| refuse("the token is not known"))?;
@@ -60,9 +74,26 @@ impl Principals {
     }
 }
 
+fn refuse(why: &str) -> Error {
+    Error::new(
+        Code::Unauthenticated,
+        format!("{why}: send one header `authorization: Bearer <token>`, with a token from `undertone token issue`"),
+    )
+}
+
+/// The one credential of a call.
+fn credential(headers: &MetadataMap) -> Result<&str> {
+    let mut values = headers.get_all("authorization").iter();
+    match (values.next(), values.next()) {
+        (None, _) => Err(refuse("there is no credential")),
+        (_, Some(_)) => Err(refuse("there is more than one credential")),
+        (Some(value), None) => value.to_str().map_err(|_| refuse("the credential is not text")),
+    }
+}
+
 impl Interceptor for Principals {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let principal = self.find(&request).map_err(|e| status(&e))?;
+        let principal = self.find(request.metadata()).map_err(|e| status(&e))?;
         request.extensions_mut().insert(principal);
         Ok(request)
     }

@@ -1,6 +1,7 @@
 //! The services of `undertone.v1`.
 
 use super::auth::{Principal, Principals};
+use super::flight::FlightApi;
 use super::governance::{self as governance_api, AuditApi, GovernanceApi};
 use super::status::status;
 use crate::algebra::{Accuracy, DatePart, Mechanism};
@@ -16,6 +17,7 @@ use crate::proto::{
 use crate::session::{Delivered, Planned, Session};
 use crate::sql::Parameter;
 use crate::telemetry;
+use arrow_flight::flight_service_server::FlightServiceServer;
 use prost::Message;
 use serde_json::Value;
 use std::sync::Arc;
@@ -51,7 +53,10 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
         .max_decoding_message_size(max_bytes);
     let catalog = catalog_service_server::CatalogServiceServer::new(CatalogApi(session.clone()))
         .max_decoding_message_size(max_bytes);
+    let flight = FlightServiceServer::new(FlightApi::new(session.clone(), principals.clone()))
+        .max_decoding_message_size(max_bytes);
     routes
+        .add_service(flight)
         .add_service(InterceptedService::new(query, principals.clone()))
         .add_service(InterceptedService::new(budget, principals.clone()))
         .add_service(InterceptedService::new(catalog, principals.clone()))
@@ -205,7 +210,7 @@ impl query_service_server::QueryService for QueryApi {
         call.about(&self.0, question.as_ref().map_or("", |question| &question.dataset), "");
         let quoted = async {
             let ask = ask(question)?;
-            quote_message(&self.0, self.0.plan(&who, &ask).await?).await
+            quote_message(&self.0, &self.0.plan(&who, &ask).await?).await
         };
         call.run(&self.0, quoted).await.map(Response::new)
     }
@@ -218,7 +223,7 @@ impl query_service_server::QueryService for QueryApi {
         let who = call.who.clone();
         let quoted = async {
             let (of, refinement) = refinement(request.into_inner().refinement)?;
-            quote_message(&self.0, self.0.plan_refinement(&who, &of, &refinement).await?).await
+            quote_message(&self.0, &self.0.plan_refinement(&who, &of, &refinement).await?).await
         };
         call.run(&self.0, quoted).await.map(Response::new)
     }
@@ -315,8 +320,9 @@ fn streamed(
     Response::new(ReceiverStream::new(receive))
 }
 
-async fn quote_message(session: &Session, planned: Planned) -> crate::error::Result<proto::QuoteResponse> {
-    session.note_quote(&planned).await?;
+/// What a question would cost. That it was asked is in the log when this returns.
+pub(super) async fn quote_message(session: &Session, planned: &Planned) -> crate::error::Result<proto::QuoteResponse> {
+    session.note_quote(planned).await?;
     let balances = session.ledger().scope(&planned.account, &planned.tiers).await?;
     let governance::Priced { charge, pool_charge, .. } = planned.priced;
     Ok(proto::QuoteResponse {
@@ -328,7 +334,7 @@ async fn quote_message(session: &Session, planned: Planned) -> crate::error::Res
         confidence: 1.0 - ALPHA,
         affordable: balances.as_ref().is_some_and(|scope| scope.affords(charge, pool_charge)),
         balance: balances.map(|b| governance::balance_message(&b)),
-        advice: planned.advice.unwrap_or_default(),
+        advice: planned.advice.clone().unwrap_or_default(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The wire: gRPC messages to and from the session, callers and their tokens, errors as statuses.
 
 mod auth;
+mod flight;
 mod governance;
 mod grpc;
 mod status;
