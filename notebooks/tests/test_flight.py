@@ -1,6 +1,7 @@
 """The server behind the stock Arrow Flight SQL driver, as pandas, polars and SQL tools use it."""
 
 import base64
+import datetime
 import json
 import os
 from collections.abc import Iterator
@@ -96,6 +97,31 @@ def test_pandas_and_polars_read_answers(flight: Server) -> None:
         assert read.columns == ["region", "mean"]
         assert sorted(read["mean"].to_list()) == sorted(frame["mean"].to_list())
     assert charges(flight, "ana") == before + 1
+
+
+def test_parameters_are_bound_by_value(flight: Server) -> None:
+    before = charges(flight, "ana")
+    sql = "SELECT count(*) AS n FROM orders WHERE amount > ? AND ordered_on < ?"
+    with connect(flight, "ana", epsilon="0.125") as connection, connection.cursor() as cursor:
+        day = datetime.date(2026, 1, 1)
+        cursor.execute(sql, (100, day))
+        first = cursor.fetchone()
+        cursor.execute(sql, (100, day))
+        assert cursor.fetchone() == first
+        assert charges(flight, "ana") == before + 1
+        cursor.execute(sql, (200.5, day))
+        cursor.fetchone()
+        assert charges(flight, "ana") == before + 2
+        # As many as the text has, of types that parameters have.
+        for wrong, words in [
+            ((100,), "parameter 2 has no value"),
+            ((100, day, 3), "came with 3 parameters"),
+            ((100, b"x"), "parameter 2 is Binary"),
+        ]:
+            with pytest.raises(dbapi.ProgrammingError, match=words):
+                cursor.execute(sql, wrong)
+                cursor.fetchone()
+    assert charges(flight, "ana") == before + 2
 
 
 def test_tools_find_what_may_be_asked(flight: Server) -> None:

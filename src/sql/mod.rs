@@ -22,7 +22,7 @@ mod parameters;
 mod reference;
 mod windows;
 
-pub use parameters::Parameter;
+pub use parameters::{Parameter, count as parameters};
 pub use reference::function_reference;
 
 use crate::algebra::{Query, Type};

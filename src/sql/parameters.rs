@@ -7,7 +7,8 @@ use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, Query, TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan,
     VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -27,6 +28,17 @@ pub enum Parameter {
 
 /// The values of a question, by number.
 pub struct Parameters<'a>(pub &'a [Parameter]);
+
+/// How many parameters a text has: each `?`, or each different `$1`, `$2`, ... 0 where it cannot be read.
+pub fn count(text: &str) -> usize {
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().unwrap_or_default();
+    let placeholders = tokens.into_iter().filter_map(|token| match token {
+        Token::Placeholder(text) => Some(text),
+        _ => None,
+    });
+    let (anonymous, numbered): (Vec<String>, Vec<String>) = placeholders.partition(|text| text == "?");
+    anonymous.len() + numbered.into_iter().collect::<BTreeSet<_>>().len()
+}
 
 /// Numbers each `?`, and checks that each value has a place and each place a value.
 pub fn number(tokens: &mut [TokenWithSpan], Parameters(values): &Parameters) -> Result<()> {

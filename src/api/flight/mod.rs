@@ -8,6 +8,7 @@
 //!
 //! *Options* that SQL has no words for are headers of a call, which every driver can set: see [`statement`].
 
+mod binding;
 mod metadata;
 mod statement;
 mod ticket;
@@ -17,16 +18,19 @@ use super::auth::{Principal, Principals};
 use super::grpc::Call;
 use super::status::status;
 use crate::error::{Code, Error, Result};
+use crate::governance::Ask;
 use crate::session::Session;
+use crate::sql;
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{
     ActionBeginTransactionResult, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any,
-    Command, ProstMessageExt, TicketStatementQuery,
+    Command, DoPutPreparedStatementResult, ProstMessageExt, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
@@ -89,7 +93,7 @@ impl FlightApi {
         }
     }
 
-    async fn priced(&self, who: &str, ask: crate::governance::Ask) -> Result<(Schema, Vec<u8>)> {
+    async fn priced(&self, who: &str, ask: Ask) -> Result<(Schema, Vec<u8>)> {
         let planned = self.session.plan(who, &ask).await?;
         let schema = statement::schema(&self.session, &planned).await?;
         let handle = self.tickets.of_question(who, &ask, &planned.priced.charge)?;
@@ -113,17 +117,43 @@ impl FlightApi {
         }
     }
 
+    async fn bind(&self, who: &str, data: Streaming<FlightData>) -> Result<Vec<u8>> {
+        let mut data = Box::pin(data.peekable());
+        let first = match data.as_mut().peek().await {
+            Some(Ok(first)) => first.flight_descriptor.clone().unwrap_or_default(),
+            _ => return Err(malformed()),
+        };
+        let Command::CommandPreparedStatementQuery(prepared) = decoded(&first.cmd)? else {
+            let message = "nothing can be written here: this server answers questions, and takes no data";
+            return Err(Error::new(Code::InvalidRequest, message));
+        };
+        let ask = self.tickets.prepared(who, &prepared.prepared_statement_handle)?;
+        let data = data.map_err(|e| FlightError::Tonic(Box::new(e)));
+        let batches: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(data)
+            .try_collect()
+            .await
+            .map_err(|_| Error::new(Code::InvalidRequest, "the parameters are no Arrow data"))?;
+        let parameters = binding::parameters(&batches)?;
+        self.tickets.of_prepared(who, &Ask { parameters, ..ask })
+    }
+
     async fn act(&self, who: &str, headers: &MetadataMap, action: Action) -> Result<Option<Vec<u8>>> {
         match action.r#type.as_str() {
             CREATE => {
                 let wanted: ActionCreatePreparedStatementRequest = unpacked(&action.body)?;
                 let ask = statement::ask(&self.session, who, headers, wanted.query).await?;
-                let planned = self.session.plan(who, &ask).await?;
-                let schema = statement::schema(&self.session, &planned).await?;
+                let parameters = sql::parameters(&ask.sql);
+                // With parameters, price and schema are known when they have values.
+                let dataset_schema = match parameters {
+                    0 => ipc(&statement::schema(&self.session, &self.session.plan(who, &ask).await?).await?)?.0,
+                    _ => Default::default(),
+                };
+                let parameter = |n: usize| Field::new(format!("${n}"), DataType::Null, true);
+                let parameter_schema = Schema::new((1..=parameters).map(parameter).collect::<Vec<_>>());
                 let prepared = ActionCreatePreparedStatementResult {
                     prepared_statement_handle: self.tickets.of_prepared(who, &ask)?.into(),
-                    dataset_schema: ipc(&schema)?.0,
-                    parameter_schema: ipc(&Schema::empty())?.0,
+                    dataset_schema,
+                    parameter_schema: ipc(&parameter_schema)?.0,
                 };
                 Ok(Some(prepared.as_any().encode_to_vec()))
             }
@@ -160,10 +190,6 @@ fn unpacked<M: ProstMessageExt>(body: &[u8]) -> Result<M> {
 fn ipc(schema: &Schema) -> Result<IpcMessage> {
     let internal = |e: arrow::error::ArrowError| Error::internal(e.to_string());
     SchemaAsIpc::new(schema, &IpcWriteOptions::default()).try_into().map_err(internal)
-}
-
-fn refused(what: &str) -> Status {
-    status(&Error::new(Code::InvalidRequest, format!("{what}: this server answers questions, and takes no data")))
 }
 
 type Stream<T> = BoxStream<'static, Result<T, Status>>;
@@ -256,12 +282,18 @@ impl FlightService for FlightApi {
         Err(Status::unimplemented("ask for the flight information: it is there at once"))
     }
 
-    async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        Err(refused("nothing can be written, and parameters of prepared statements cannot be bound yet"))
+    /// Binds values to a prepared statement. They are in the handle that comes back: the server keeps nothing.
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let (call, _, data) = self.call("flight_put", request)?;
+        let who = call.who.clone();
+        let bound = call.run(&self.session, self.bind(&who, data)).await?;
+        let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(bound.into()) };
+        let result = PutResult { app_metadata: result.encode_to_vec().into() };
+        Ok(Response::new(stream::iter([Ok(result)]).boxed()))
     }
 
     async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        Err(refused("nothing can be exchanged"))
+        Err(Status::unimplemented("this server answers questions, and takes no data"))
     }
 }
 
