@@ -1,4 +1,4 @@
-//! Arrow Flight SQL (version 18 of the Arrow protocol's `FlightSql.proto`): the door for SQL tools.
+//! Arrow Flight SQL (the messages of Apache Arrow's `FlightSql.proto`): the door for SQL tools.
 //!
 //! *Price first.* Preparing a statement, its schema and its flight information cost nothing: the schema's metadata has the price, the expected errors and the balance. The
 //! first DoGet of a ticket charges, and every further one gives the same bytes; see [`ticket`].
