@@ -1,6 +1,6 @@
 //! Accounts as rows: what is granted, spent and held back.
 
-use super::statements::{named, parse};
+use super::statements::{account, named, parse};
 use super::{Account, Balance, Kind, Setting, Terms, Window, audit, damaged, unavailable};
 use crate::accounting::{Charge, Grant, Spent};
 use crate::error::{Code, Error, Result};
@@ -19,17 +19,23 @@ fn flag(row: &AnyRow, column: &str) -> Result<bool> {
     row.try_get::<i64, _>(column).map(|flag| flag != 0).map_err(unavailable)
 }
 
-/// Columns that begin with `prefix`.
-fn spent(row: &AnyRow, prefix: &str, charges: &str) -> Result<Spent> {
-    let column = |name: &str| format!("{prefix}_{name}");
-    let epsilon: Option<String> = row.try_get(column("epsilon").as_str()).map_err(unavailable)?;
-    let total = Charge {
-        epsilon: epsilon.map(|text| parse(&text)).transpose()?,
-        rho: amount(row, &column("rho"))?,
-        delta: amount(row, &column("delta"))?,
-    };
+/// A charge in these columns: of epsilon, which is infinite where it is NULL, of rho and of delta.
+pub fn charge(row: &AnyRow, [epsilon, rho, delta]: [&str; 3]) -> Result<Charge> {
+    let pure: Option<String> = row.try_get(epsilon).map_err(unavailable)?;
+    let epsilon = pure.map(|text| parse(&text)).transpose()?;
+    Ok(Charge { epsilon, rho: amount(row, rho)?, delta: amount(row, delta)? })
+}
+
+fn spent(row: &AnyRow, columns: [&str; 3], charges: &str) -> Result<Spent> {
     let charges: i64 = row.try_get(charges).map_err(unavailable)?;
-    Ok(Spent { total, charges: charges.unsigned_abs(), kept: Charge::NOTHING })
+    Ok(Spent { total: charge(row, columns)?, charges: charges.unsigned_abs(), kept: Charge::NOTHING })
+}
+
+/// Writes a charge into an entry of the log, or nothing but it where there is none yet.
+pub fn put_charge(body: &mut Value, charge: &Charge) {
+    body["epsilon"] = charge.epsilon.map(|epsilon| epsilon.to_string()).into();
+    body["rho"] = charge.rho.to_string().into();
+    body["delta"] = charge.delta.to_string().into();
 }
 
 /// An account as it is at a moment: in a new window, nothing is spent.
@@ -40,9 +46,9 @@ fn balance(row: &AnyRow, now: i64) -> Result<Balance> {
     let began: i64 = row.try_get("since").map_err(unavailable)?;
     let since = window.map_or(began, |window| window.start(now).max(began));
     let expires_at: Option<i64> = row.try_get("expires_at").map_err(unavailable)?;
-    let of_window = spent(row, "spent", "charges")?;
+    let of_window = spent(row, ["spent_epsilon", "spent_rho", "spent_delta"], "charges")?;
     Ok(Balance {
-        account: Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? },
+        account: account(row)?,
         grant: Grant {
             epsilon: amount(row, "epsilon")?,
             delta_key: amount(row, "delta_key")?,
@@ -58,7 +64,7 @@ fn balance(row: &AnyRow, now: i64) -> Result<Balance> {
             reserved: amount(row, "reserved")?,
         },
         spent: if since > began { Spent::NOTHING } else { of_window },
-        lifetime: spent(row, "life", "life_charges")?,
+        lifetime: spent(row, ["life_epsilon", "life_rho", "life_delta"], "life_charges")?,
         since,
         renewed: since > began,
         frozen: flag(row, "frozen")?,
@@ -209,19 +215,15 @@ pub fn written_terms(grant: &Grant, terms: &Terms) -> Value {
 /// Uses up all grants: what was charged on a ledger that is lost is not known.
 pub async fn exhaust(db: &mut AnyConnection, now: i64) -> Result<()> {
     for (balance, _) in all_balances(db, now).await? {
-        let left = |whole: Amount, spent: Amount| whole.minus(spent);
         let (grant, spent) = (balance.grant, balance.spent.total);
         let rest = Charge {
-            epsilon: Some(spent.epsilon.map_or(Amount::ZERO, |spent| left(grant.epsilon, spent))),
-            rho: left(grant.rho_limit, spent.rho),
-            delta: left(grant.delta_key, spent.delta),
+            epsilon: Some(spent.epsilon.map_or(Amount::ZERO, |spent| grant.epsilon.minus(spent))),
+            rho: grant.rho_limit.minus(spent.rho),
+            delta: grant.delta_key.minus(spent.delta),
         };
         debit(db, now, &balance, rest).await?;
         let mut body = named(&balance.account);
-        let amounts = [("epsilon", rest.epsilon.unwrap_or_default()), ("rho", rest.rho), ("delta", rest.delta)];
-        for (name, amount) in amounts {
-            body[name] = amount.to_string().into();
-        }
+        put_charge(&mut body, &rest);
         audit::append(db, now, "exhausted", &body).await.map_err(unavailable)?;
     }
     Ok(())

@@ -33,7 +33,7 @@ mod verify;
 mod window;
 mod writer;
 
-pub use accounts::written_terms;
+pub use accounts::{put_charge, written_terms};
 pub use anchor::{Anchor, Head};
 use audit::Chain;
 pub use audit::Entry;
@@ -259,7 +259,7 @@ impl Scope {
     pub fn of(all: &[Balance], own: &Balance, tiers: &[Account]) -> Option<Scope> {
         let find = |account: &Account| all.iter().find(|balance| balance.account == *account);
         let dataset = &own.account.dataset;
-        let team = own.terms.team.as_ref().map(|team| Account::team(dataset, team));
+        let team = own.team();
         let others = team.iter().chain(tiers).map(|account| find(account).cloned()).collect::<Option<Vec<_>>>()?;
         let has_share = |b: &&Balance| b.account.dataset == *dataset && !b.terms.reserved.is_zero();
         let reserved: Vec<Balance> = all.iter().filter(has_share).cloned().collect();
@@ -288,6 +288,11 @@ impl Scope {
 }
 
 impl Balance {
+    /// The account of its team, where it has one.
+    fn team(&self) -> Option<Account> {
+        self.terms.team.as_ref().map(|team| Account::team(&self.account.dataset, team))
+    }
+
     /// Whether it may pay at all.
     pub fn is_open(&self) -> bool {
         !self.frozen && self.held.is_none() && !self.expired

@@ -150,7 +150,8 @@ fn account(body: &Value) -> Option<Account> {
     }
 }
 
-fn charge(body: &Value) -> Option<Charge> {
+/// What [`super::put_charge`] wrote.
+pub(super) fn charge(body: &Value) -> Option<Charge> {
     let amount = |name: &str| Amount::written(body.get(name)?.as_str()?);
     let epsilon = match body.get("epsilon")? {
         Value::Null => None,

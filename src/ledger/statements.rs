@@ -37,7 +37,8 @@ pub fn named(account: &Account) -> serde_json::Value {
     }
 }
 
-fn account(row: &AnyRow) -> Result<Account> {
+/// Whose a row is.
+pub fn account(row: &AnyRow) -> Result<Account> {
     let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
     Ok(Account { dataset: text("dataset")?, principal: text("principal")?, purpose: text("purpose")? })
 }
@@ -169,15 +170,9 @@ pub async fn reserve(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<
     insert(db, now, claim, Paid::Now).await?;
     let mut body = named(&claim.account);
     body["query_id"] = claim.query_id.as_str().into();
-    let of = |charge: &Charge| {
-        let epsilon = charge.epsilon.map(|epsilon| epsilon.to_string());
-        json!({ "epsilon": epsilon, "rho": charge.rho.to_string(), "delta": charge.delta.to_string() })
-    };
-    for (name, amount) in of(&claim.charge).as_object().into_iter().flatten() {
-        body[name] = amount.clone();
-    }
+    accounts::put_charge(&mut body, &claim.charge);
     if claim.pool_charge != claim.charge {
-        body["of_pool"] = of(&claim.pool_charge);
+        accounts::put_charge(&mut body["of_pool"], &claim.pool_charge);
     }
     let others = payers.iter().map(|(balance, _)| &balance.account);
     let others: Vec<&str> =
@@ -198,7 +193,7 @@ async fn payers(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<Vec<(
     let own = accounts::find(db, now, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
     let pool = accounts::pool_of(db, now, &own).await?.ok_or_else(|| no_grant(&claim.account))?;
     let mut payers = Vec::new();
-    let team = own.terms.team.as_ref().map(|team| Account::team(&claim.account.dataset, team));
+    let team = own.team();
     for account in team.iter().chain(&claim.tiers) {
         let other = accounts::find(db, now, account).await?.ok_or_else(|| no_grant(account))?;
         payers.push((other, claim.charge));
@@ -298,8 +293,7 @@ async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) ->
             let own = accounts::find(db, now, &claim.account).await?.ok_or_else(|| no_grant(&claim.account))?;
             usable(&own)?;
             // The others have paid, and may be gone; but nothing is run for those that governance stopped.
-            let team = own.terms.team.as_ref().map(|team| Account::team(&claim.account.dataset, team));
-            let pool = Account::pool(&claim.account.dataset);
+            let (team, pool) = (own.team(), Account::pool(&claim.account.dataset));
             for account in team.iter().chain(&claim.tiers).chain([&pool]) {
                 let other = accounts::find(db, now, account).await?;
                 other.filter(|other| other.held.is_some()).map_or(Ok(()), |other| usable(&other))?;

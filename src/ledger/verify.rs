@@ -1,11 +1,10 @@
 //! Whether a ledger is what its log says: the chain, and from its entries alone every balance, charge, answer and policy.
 
-use super::replay::Replay;
+use super::replay::{Replay, charge};
 use super::{accounts, audit, policies, unavailable, written_terms};
 use crate::accounting::{Charge, Grant};
 use crate::error::{Code, Error, Result};
 use crate::hex::sha256;
-use crate::num::Amount;
 use futures::TryStreamExt;
 use serde_json::Value;
 use sqlx::{AnyConnection, Row};
@@ -72,11 +71,8 @@ impl Charges {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let key = (text("principal"), text("query_id"));
         match kind {
-            "charge" => {
-                let amount = |name: &str| body.get(name).and_then(Value::as_str).and_then(Amount::written);
-                let (rho, delta) = (amount("rho").unwrap_or_default(), amount("delta").unwrap_or_default());
-                self.paid.insert(key, (Charge { epsilon: amount("epsilon"), rho, delta }, false));
-            }
+            // The replay has refused what is no charge.
+            "charge" => drop(charge(&body).and_then(|charge| self.paid.insert(key, (charge, false)))),
             "answer" => {
                 self.paid.entry(key).or_insert((Charge::NOTHING, true)).1 = true;
             }
@@ -90,15 +86,10 @@ impl Charges {
         let mut rows = sqlx::query(query).fetch(db);
         let mut found = 0;
         while let Some(row) = rows.try_next().await.map_err(unavailable)? {
-            let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(unavailable);
-            let amount = |column: &str| Ok(text(column)?.as_deref().and_then(Amount::written));
-            let key = (text("principal")?.unwrap_or_default(), text("query_id")?.unwrap_or_default());
-            let charge = Charge {
-                epsilon: amount("epsilon")?,
-                rho: amount("rho")?.unwrap_or_default(),
-                delta: amount("delta")?.unwrap_or_default(),
-            };
-            let answered = text("state")?.as_deref() == Some("answered");
+            let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+            let key = (text("principal")?, text("query_id")?);
+            let charge = accounts::charge(&row, ["epsilon", "rho", "delta"])?;
+            let answered = text("state")? == "answered";
             if self.paid.get(&key) != Some(&(charge, answered)) {
                 let what = format!("the charge under query id '{}' of '{}'", key.1, key.0);
                 return Err(differs(&what, "it is another than the log says"));

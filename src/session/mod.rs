@@ -29,13 +29,15 @@ use self::answer::answer;
 pub use self::calibrate::{CalibratedRelease, Calibration};
 use self::drawn::{Kept, PaidBounds};
 pub use self::proposals::{Simulated, edit_of};
-use crate::accounting::{Grant, Token};
+use crate::accounting::{Charge, Grant, Token};
 use crate::catalog::{Dataset, Rules};
 use crate::engine::{Engine, Prepared, Workers};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, Ask, Case, Known, Priced};
 use crate::hex::hex;
-use crate::ledger::{Account, Answered, Balance, Claim, FoundBounds, Ledger, Reserved, Scope, StoredAnswer};
+use crate::ledger::{
+    Account, Answered, Balance, Claim, FoundBounds, Ledger, Reserved, Scope, StoredAnswer, put_charge,
+};
 use crate::mechanism::{Calibrated, Found};
 use crate::policy::{Admitted, Policy};
 use crate::sql::{self, Statement};
@@ -326,20 +328,34 @@ impl Session {
     /// Keeps in the log that a price was asked: of which question by its digest, and not in which words.
     pub async fn note_quote(&self, planned: &Planned) -> Result<()> {
         let Planned { account, priced, policy, .. } = planned;
-        let charge = &priced.charge;
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "dataset": account.dataset, "principal": account.principal, "purpose": account.purpose,
             "question": planned.digest(), "policy": policy,
-            "epsilon": charge.epsilon.map(|epsilon| epsilon.to_string()),
-            "rho": charge.rho.to_string(), "delta": charge.delta.to_string(),
         });
+        put_charge(&mut body, &priced.charge);
         self.ledger.note_quote(body).await
     }
 
     /// Answers a question: charges it, or finds it paid.
     pub async fn execute(&self, principal: &str, ask: &Ask, query_id: &str, fresh: bool) -> Result<Delivered> {
+        self.execute_at(principal, ask, query_id, fresh, |_| Ok(())).await
+    }
+
+    /// The same, where it may have this price.
+    pub async fn execute_at(
+        &self,
+        principal: &str,
+        ask: &Ask,
+        query_id: &str,
+        fresh: bool,
+        may_cost: impl Fn(&Charge) -> Result<()>,
+    ) -> Result<Delivered> {
         let request = digest(&format!("{ask:?} fresh={fresh}"));
-        self.deliver(principal, query_id, request, fresh, |charged| self.plan_as(principal, ask, charged)).await
+        let plan = async |charged| {
+            let planned = self.plan_as(principal, ask, charged).await?;
+            may_cost(&planned.priced.charge).map(|()| planned)
+        };
+        self.deliver(principal, query_id, request, fresh, plan).await
     }
 
     /// What all answers have in common: `plan` is given the question that was charged under the query id and is not answered yet.

@@ -8,15 +8,14 @@
 //! Kills are timed so that they land in each stage that the ledger can tell apart: before a charge, between charge and
 //! answer, and after the answer is stored. The test counts them there and wants at least ten of each.
 
+use crate::process::Server;
 use crate::world::{ANA, Caller, Recipe, World, request};
 use futures::{FutureExt, StreamExt};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sqlx::{Connection, Row, SqliteConnection};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use undertone::ledger::{Ledger, Location};
@@ -24,34 +23,6 @@ use undertone::ledger::{Ledger, Location};
 const KILLS: usize = 200;
 const CALLERS: usize = 6;
 const SQL: &str = "SELECT hospital, count(*) AS n, avg(age) AS a FROM visits GROUP BY hospital";
-
-/// The server as a process of its own.
-struct Life {
-    child: Child,
-    address: String,
-}
-
-impl Life {
-    fn begin(world: &World) -> Life {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_undertone"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(world.path("undertone.toml"))
-            .env("UNDERTONE_LOG", "off")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("undertone is listening on ").unwrap_or_else(|| panic!("said '{line}'"));
-        Life { address: address.to_owned(), child }
-    }
-
-    /// SIGKILL: nothing in the process gets a chance to tidy up.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
 
 /// What clients saw: table and intervals by query id.
 #[derive(Default)]
@@ -144,7 +115,7 @@ async fn two_hundred_kills_lose_nothing_and_give_nothing_away() {
     let mut stages = [0usize; 3];
 
     for kill in 0..KILLS {
-        let life = Life::begin(&world);
+        let mut life = Server::begin(&world);
         retry(&life.address, &seen).await;
         let callers: Vec<_> = (0..CALLERS)
             .map(|c| tokio::spawn(load(life.address.clone(), format!("k{kill}c{c}"), seen.clone())))
@@ -189,7 +160,7 @@ async fn two_hundred_kills_lose_nothing_and_give_nothing_away() {
     assert!(stages.iter().all(|n| *n >= 10), "too few kills in a stage: {stages:?}");
 
     // Every question again, under its id: the same bytes where any were seen, and one charge each whatever happened.
-    let life = Life::begin(&world);
+    let mut life = Server::begin(&world);
     let caller = Caller::connect(&life.address, ANA).await;
     let asked = seen.lock().unwrap().asked.clone();
     for round in 0..2 {

@@ -3,15 +3,15 @@
 //! Syncs that fail, a file that cannot grow, a second server on the same file, and writes of which a part is on disk. As in
 //! [`crash`](crate::crash) each question has one charge whatever happens to it, and one answer whoever asks for it again.
 
-use crate::world::{ANA, Caller, Recipe, World, code, request};
+use crate::process::{Server, serve};
+use crate::world::{Caller, Recipe, World, code, request};
 use futures::StreamExt;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::Status;
@@ -25,61 +25,14 @@ const SQL: &str = "SELECT hospital, count(*) AS n, avg(age) AS a FROM visits GRO
 /// Its multiples are exact, so that what is spent can be compared as text.
 const EPSILON: &str = "0.5";
 
-/// The server as a process of its own, which ends with this value at the latest.
-struct Server {
-    child: Child,
-    address: String,
+fn is_alive(server: &mut Server) -> bool {
+    server.child.try_wait().unwrap().is_none()
 }
 
-impl Server {
-    fn begin(world: &World) -> Server {
-        Server::begin_in(world, &[], &[])
-    }
-
-    /// With more environment, and run by another command.
-    fn begin_in(world: &World, environment: &[(&str, &OsStr)], prefix: &[&str]) -> Server {
-        let mut child = serve(world, prefix)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("undertone is listening on ").map(str::to_owned);
-        let address = address.unwrap_or_else(|| panic!("said '{line}'"));
-        Server { child, address }
-    }
-
-    async fn ana(&self) -> Caller {
-        Caller::connect(&self.address, ANA).await
-    }
-
-    fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// The largest file that the process can write from now on, as a disk that fills up or is freed would have it.
-    fn limit_files(&self, bytes: &str) {
-        let (process, limit) = (self.child.id().to_string(), format!("--fsize={bytes}:"));
-        assert!(Command::new("prlimit").args(["--pid", &process, &limit]).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    /// SIGKILL: nothing in the process gets a chance to tidy up.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs the server, by another command where there is one.
-fn serve(world: &World, prefix: &[&str]) -> Command {
-    let words = [prefix, &[env!("CARGO_BIN_EXE_undertone"), "serve", "--listen", "127.0.0.1:0", "--config"]].concat();
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg(world.path("undertone.toml")).env("UNDERTONE_LOG", "off");
-    command
+/// The largest file that the process can write from now on, as a disk that fills up or is freed would have it.
+fn limit_files(server: &Server, bytes: &str) {
+    let (process, limit) = (server.child.id().to_string(), format!("--fsize={bytes}:"));
+    assert!(Command::new("prlimit").args(["--pid", &process, &limit]).status().unwrap().success());
 }
 
 /// Asks for a draw of its own under this query id.
@@ -263,21 +216,21 @@ async fn a_full_disk_stops_charges_and_not_the_server() {
     };
     assert!(asked > 0, "the disk was full from the start");
     unavailable(&failed, &refused);
-    assert!(server.is_alive());
+    assert!(is_alive(&mut server));
     given.stands(&ana).await;
     assert_eq!(ana.balance().await.0.charges, charges(&world).await.len() as u64);
     adds_up(&world).await;
     // Once there is room it goes on, and what failed can be asked again.
-    server.limit_files("unlimited");
+    limit_files(&server, "unlimited");
     given.ask(&ana, &failed).await.unwrap();
     given.is_all(&world).await;
 
     // All writes of a question are at the end of the log. Room for two frames more each time.
     let breaks = |room: usize| {
         let room = (room * 2 * (FRAME_HEADER + SERVERS_PAGE)) as u64;
-        server.limit_files(&(length(&world, "ledger.sqlite-wal") + room).to_string());
+        limit_files(&server, &(length(&world, "ledger.sqlite-wal") + room).to_string());
     };
-    break_at_each_stage(&world, &mut given, &ana, breaks, || server.limit_files("unlimited")).await;
+    break_at_each_stage(&world, &mut given, &ana, breaks, || limit_files(&server, "unlimited")).await;
     breaks(0);
     // The limit dies with the server.
     die_and_begin_again(&world, &mut given, server, || {}).await;
@@ -310,7 +263,7 @@ async fn a_second_server_on_the_same_ledger_is_refused() {
     assert!(!status.success(), "{said}");
     assert!(said.contains("another server") && said.contains("ledger.url"), "{said}");
 
-    assert!(first.is_alive());
+    assert!(is_alive(&mut first));
     given.ask(&ana, "after").await.unwrap();
     given.stands(&ana).await;
     // What marks the ledger as taken goes with the process, however that ends.

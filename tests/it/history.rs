@@ -9,13 +9,12 @@
 //! longer than the test. So nobody is frozen, however the kills fall.
 
 use crate::postgres;
+use crate::process::Server;
 use crate::world::{ANA, Recipe, World, code, request};
 use futures::StreamExt;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -260,40 +259,6 @@ impl Event {
 fn charge(body: &serde_json::Value) -> Charge {
     let amount = |name: &str| body[name].as_str().map(|text| Amount::written(text).unwrap());
     Charge { epsilon: amount("epsilon"), rho: amount("rho").unwrap(), delta: amount("delta").unwrap() }
-}
-
-/// A server as a process of its own, which ends with this value at the latest.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn begin(world: &World) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_undertone"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(world.path("undertone.toml"))
-            .env("UNDERTONE_LOG", "off")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("undertone is listening on ").map(str::to_owned);
-        Server { child, address: address.unwrap_or_else(|| panic!("said '{line}'")) }
-    }
-
-    /// SIGKILL: nothing in the process gets a chance to tidy up.
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// A world whose ledger is this database.

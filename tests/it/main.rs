@@ -20,6 +20,7 @@ mod model;
 mod policy;
 mod postgres;
 mod price;
+mod process;
 mod refine;
 mod reload;
 mod sql;
