@@ -100,6 +100,7 @@ fn claim(query_id: String) -> Claim {
         pool_charge: charge,
         releases: 1,
         fresh: true,
+        call: "execute",
     }
 }
 

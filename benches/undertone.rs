@@ -198,6 +198,7 @@ fn charges(criterion: &mut Criterion) {
             pool_charge: Charge::pure("0.1".parse().unwrap()),
             releases: 1,
             fresh: true,
+            call: "execute",
         };
         ledger.reserve(claim).await.unwrap()
     };

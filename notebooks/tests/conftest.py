@@ -7,7 +7,7 @@ import pytest
 
 import undertone
 from fake import Fake, serving
-from real import Server, prepare
+from real import PASSWORD, Server, prepare
 
 
 def missing(what: str) -> None:
@@ -54,6 +54,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("demo")
     prepare(Path(binary), directory, customers=2000)
     server = Server(Path(binary), directory)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def flight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server whose budgets are one module's alone. Ana has a password as well."""
+    binary = os.environ.get("UNDERTONE_BIN")
+    if not binary:
+        missing("UNDERTONE_BIN does not name the server's binary")
+    directory = tmp_path_factory.mktemp("flight")
+    prepare(Path(binary), directory, customers=1000)
+    server = Server(Path(binary), directory)
+    server.set_password("ana", PASSWORD)
     server.start()
     yield server
     server.stop()

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import undertone
 
 DATASET = "shop"
 PURPOSE = "service-quality"
+PASSWORD = "correct:horse: battery"
 
 READY = re.compile(r"undertone is listening on (127\.0\.0\.1:\d+)")
 PREPARE_SECONDS = 300
@@ -77,6 +79,16 @@ class Server:
         assert self._process is not None
         self._process.send_signal(what)
 
+    def reload(self) -> None:
+        """Have the were read again."""
+        before = self._log.read_text().count("were read again")
+        self.send(signal.SIGHUP)
+        for _ in range(20 * START_SECONDS):
+            if self._log.read_text().count("were read again") > before:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"the configuration was not read again:\n{self.log()}")
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         self.send(how)
         assert self._process is not None
@@ -101,6 +113,22 @@ class Server:
             yield other
         finally:
             other.stop()
+
+    def set_password(self, principal: str, password: str) -> None:
+        """Let a principal be known by a password too, from the next start or reload on."""
+        printed = subprocess.run(
+            [self._binary, "token", "password", "--principal", principal],
+            input=password + "\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        (line,) = [line for line in printed.splitlines() if line.startswith("password_argon2")]
+        config = self.directory / "undertone.toml"
+        name = f'name = "{principal}"\n'
+        text = re.sub(r"password_argon2 = .*\n", "", config.read_text())
+        assert text.count(name) == 1
+        config.write_text(text.replace(name, f"{name}{line}\n"))
 
     def token(self, principal: str) -> str:
         return (self.directory / f"{principal}.token").read_text().strip()

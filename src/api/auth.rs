@@ -1,8 +1,9 @@
 //! Callers. A principal is who a bearer token says, and nothing else in a request can change that.
 //!
 //! Tokens are 256 random bits, so their plain SHA-256 is stored: there is nothing to guess, and a stolen
-//! configuration opens no door.
+//! configuration opens no door. Passwords are for tools that know nothing else, over Flight SQL alone: see [`password`].
 
+use super::password;
 use super::status::status;
 use crate::error::{Code, Error, Result};
 use crate::hex::{hex, sha256};
@@ -10,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
 use rand::{TryRng, rngs::SysRng};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
@@ -25,52 +26,94 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone, Debug)]
 pub struct Principal(pub String);
 
-/// Token digests and the principals that they stand for.
+/// What a principal shows to be known: the digest of its token, or the hash of its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    Token { sha256: String },
+    Password { argon2: String },
+}
+
+/// The principals, and what they are known by.
 #[derive(Clone, Default)]
-pub struct Principals {
-    by_digest: Arc<RwLock<HashMap<String, String>>>,
+pub struct Principals(Arc<RwLock<Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// By the digests of their tokens.
+    by_token: HashMap<String, String>,
+    /// Hashes, by their names.
+    passwords: HashMap<String, String>,
+}
+
+impl Known {
+    fn of(entries: impl IntoIterator<Item = (String, Credential)>) -> Known {
+        let mut known = Known::default();
+        for (principal, credential) in entries {
+            match credential {
+                Credential::Token { sha256 } => known.by_token.insert(sha256, principal),
+                Credential::Password { argon2 } => known.passwords.insert(principal, argon2),
+            };
+        }
+        known
+    }
 }
 
 impl Principals {
-    /// From (token digest in lower-case hexadecimal, principal).
-    pub fn new(entries: impl IntoIterator<Item = (String, String)>) -> Self {
-        Principals { by_digest: Arc::new(RwLock::new(entries.into_iter().collect())) }
+    pub fn new(entries: impl IntoIterator<Item = (String, Credential)>) -> Self {
+        Principals(Arc::new(RwLock::new(Known::of(entries))))
     }
 
     /// Knows these from now on, and no others; all clones do.
-    pub fn replace(&self, entries: impl IntoIterator<Item = (String, String)>) {
-        *self.by_digest.write().unwrap_or_else(PoisonError::into_inner) = entries.into_iter().collect();
+    pub fn replace(&self, entries: impl IntoIterator<Item = (String, Credential)>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Known::of(entries);
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose bearer token a call carries.
     pub(super) fn find(&self, headers: &MetadataMap) -> Result<Principal> {
-        let token = credential(headers)?.strip_prefix("Bearer ").filter(|token| !token.is_empty());
-        self.known(token.ok_or_else(|| refuse("the credential is no bearer token"))?)
+        self.of_token(bearer(headers)?).map(|(principal, _)| principal)
     }
 
-    /// Whose credential a call carries, a bearer token or a name with the token as its password, and that token. What comes after the first
+    /// Whose token this is.
+    pub(super) fn of_token(&self, token: &str) -> Result<(Principal, Credential)> {
+        // The look-up is by digest, so its time says nothing about tokens.
+        let sha256 = digest(token);
+        let name = self.known().by_token.get(&sha256).cloned().ok_or_else(|| refuse("the token is not known"))?;
+        Ok((Principal(name), Credential::Token { sha256 }))
+    }
+
+    /// Whose credential a call carries: a bearer token, or a name with its password or its token. What comes after the first
     /// colon is the password (RFC 7617).
-    pub(super) fn sign_in(&self, headers: &MetadataMap) -> Result<(Principal, String)> {
-        let credential = credential(headers)?;
-        let Some(basic) = credential.strip_prefix("Basic ") else {
-            let principal = self.find(headers)?;
-            return Ok((principal, credential.trim_start_matches("Bearer ").to_owned()));
+    pub(super) async fn sign_in(&self, headers: &MetadataMap) -> Result<(Principal, Credential)> {
+        let Some(basic) = credential(headers)?.strip_prefix("Basic ") else {
+            return self.of_token(bearer(headers)?);
         };
         let plain = BASE64.decode(basic).ok().and_then(|plain| String::from_utf8(plain).ok());
         let plain = plain.ok_or_else(|| refuse("the basic credential cannot be read"))?;
-        let (name, token) = plain.split_once(':').ok_or_else(|| refuse("the basic credential has no password"))?;
-        let principal = self.known(token)?;
-        match principal.0 == name {
-            true => Ok((principal, token.to_owned())),
-            false => Err(refuse("the token is not known")),
+        let (name, secret) = plain.split_once(':').ok_or_else(|| refuse("the basic credential has no password"))?;
+        if let Some(found) = self.of_token(secret).ok().filter(|(principal, _)| principal.0 == name) {
+            return Ok(found);
+        }
+        let stored = self.known().passwords.get(name).cloned();
+        match (password::is(secret, stored.clone()).await, stored) {
+            (true, Some(argon2)) => Ok((Principal(name.to_owned()), Credential::Password { argon2 })),
+            _ => Err(Error::new(
+                Code::Unauthenticated,
+                "the name or the password is not known: a principal's password, or its token in the place of one, is in the server's configuration",
+            )),
         }
     }
 
-    fn known(&self, token: &str) -> Result<Principal> {
-        // The look-up is by digest, so its time says nothing about tokens.
-        let known = self.by_digest.read().unwrap_or_else(PoisonError::into_inner);
-        let name = known.get(&digest(token)).ok_or_else(|| refuse("the token is not known"))?;
-        Ok(Principal(name.clone()))
+    /// Whether a principal is still known by what it showed.
+    pub(super) fn still(&self, principal: &str, by: &Credential) -> bool {
+        let known = self.known();
+        match by {
+            Credential::Token { sha256 } => known.by_token.get(sha256).is_some_and(|name| name == principal),
+            Credential::Password { argon2 } => known.passwords.get(principal) == Some(argon2),
+        }
     }
 }
 
@@ -79,6 +122,12 @@ fn refuse(why: &str) -> Error {
         Code::Unauthenticated,
         format!("{why}: send one header `authorization: Bearer <token>`, with a token from `undertone token issue`"),
     )
+}
+
+/// The bearer token of a call.
+pub(super) fn bearer(headers: &MetadataMap) -> Result<&str> {
+    let token = credential(headers)?.strip_prefix("Bearer ").filter(|token| !token.is_empty());
+    token.ok_or_else(|| refuse("the credential is no bearer token"))
 }
 
 /// The one credential of a call.

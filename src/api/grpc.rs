@@ -41,7 +41,14 @@ pub struct BudgetApi(pub Arc<Session>);
 pub struct CatalogApi(pub Arc<Session>);
 
 /// Adds the services behind the tokens of `principals`; bodies up to `max_bytes`.
-pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principals: &Principals, max_bytes: usize) {
+///
+/// Errors: `INTERNAL` where the operating system gives no randomness.
+pub fn serve_routes(
+    routes: &mut RoutesBuilder,
+    session: &Arc<Session>,
+    principals: &Principals,
+    max_bytes: usize,
+) -> crate::error::Result<()> {
     use proto::audit_service_server::AuditServiceServer;
     use proto::governance_service_server::GovernanceServiceServer;
     use tonic::service::interceptor::InterceptedService;
@@ -53,7 +60,7 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
         .max_decoding_message_size(max_bytes);
     let catalog = catalog_service_server::CatalogServiceServer::new(CatalogApi(session.clone()))
         .max_decoding_message_size(max_bytes);
-    let flight = FlightServiceServer::new(FlightApi::new(session.clone(), principals.clone()))
+    let flight = FlightServiceServer::new(FlightApi::new(session.clone(), principals.clone())?)
         .max_decoding_message_size(max_bytes);
     routes
         .add_service(flight)
@@ -62,6 +69,7 @@ pub fn serve_routes(routes: &mut RoutesBuilder, session: &Arc<Session>, principa
         .add_service(InterceptedService::new(catalog, principals.clone()))
         .add_service(InterceptedService::new(governance, principals.clone()))
         .add_service(InterceptedService::new(audit, principals.clone()));
+    Ok(())
 }
 
 fn ask(question: Option<proto::Question>) -> crate::error::Result<Ask> {
@@ -180,6 +188,16 @@ impl Call {
         self,
         session: &Session,
         work: impl Future<Output = crate::error::Result<T>>,
+    ) -> Result<T, Status> {
+        self.run_as(session, work, status).await
+    }
+
+    /// The same, with a status of one's own.
+    pub(super) async fn run_as<T>(
+        self,
+        session: &Session,
+        work: impl Future<Output = crate::error::Result<T>>,
+        status: impl Fn(&Error) -> Status,
     ) -> Result<T, Status> {
         let Call { method, who, started, span, mut about } = self;
         let result = work.instrument(span.clone()).await;
@@ -333,6 +351,7 @@ pub(super) async fn quote_message(session: &Session, planned: &Planned) -> crate
         question_digest: planned.digest(),
         confidence: 1.0 - ALPHA,
         affordable: balances.as_ref().is_some_and(|scope| scope.affords(charge, pool_charge)),
+        answered: session.is_answered(planned).await?,
         balance: balances.map(|b| governance::balance_message(&b)),
         advice: planned.advice.clone().unwrap_or_default(),
     })
@@ -416,7 +435,7 @@ impl catalog_service_server::CatalogService for CatalogApi {
 }
 
 /// As somebody with these accounts sees it: without columns that none of them may read.
-fn dataset_message(dataset: &Dataset, accounts: &[Balance], policy: &Policy) -> proto::Dataset {
+pub(super) fn dataset_message(dataset: &Dataset, accounts: &[Balance], policy: &Policy) -> proto::Dataset {
     let may_read = |table: &Table, column: &Column| {
         accounts.iter().any(|account| policy.may_read(dataset, account, table, column).is_ok())
     };

@@ -9,6 +9,7 @@ mod exit;
 mod format;
 mod govern;
 mod ledger;
+mod password;
 mod policy;
 mod profile;
 mod render;
@@ -248,6 +249,12 @@ enum TokenCommand {
         #[arg(long)]
         principal: String,
     },
+    /// Print the lines for the server's configuration with which a principal is known by a password too, for SQL tools that know no tokens.
+    /// Asks for it, or reads a line of standard input.
+    Password {
+        #[arg(long)]
+        principal: String,
+    },
 }
 
 #[derive(Args)]
@@ -437,6 +444,10 @@ async fn run(command: Command) -> Result<()> {
                 "token (shown once; give it to {principal}):\n  {token}\n\nfor the server's configuration:\n\n[[principal]]\nname = \"{principal}\"\ntoken_sha256 = \"{}\"\n",
                 crate::api::digest(&token)
             ))
+        }
+        Command::Token { command: TokenCommand::Password { principal } } => {
+            let hash = crate::api::password_hash(&password::read()?)?;
+            show(format!("[[principal]]\nname = \"{principal}\"\npassword_argon2 = \"{hash}\"\n"))
         }
         Command::Calibrate { config, sql, dataset, epsilon, format } => {
             let ask = Ask { sql, dataset, ..Ask::default() };

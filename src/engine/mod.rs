@@ -13,6 +13,7 @@ mod consistent;
 mod coverage;
 mod functions;
 mod order;
+mod own;
 mod quantile;
 mod run;
 mod table;
@@ -22,6 +23,7 @@ mod window;
 mod workers;
 
 pub use consistent::make_consistent;
+pub use own::{OwnTables, select};
 pub use run::{Engine, Fixed, Prepared};
 pub use table::{Confidence, released_table};
 pub use workers::Workers;

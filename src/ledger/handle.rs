@@ -264,6 +264,17 @@ impl Ledger {
         answer.map(|answer| self.opened(answer)).transpose()
     }
 
+    /// Whether an account has an answer to a question already, under either of two digests.
+    pub async fn is_answered(&self, account: &Account, question: &[u8], before: Option<&[u8]>) -> Result<bool> {
+        let earlier = statements::earlier(&mut *self.reader().await?, account, question, before).await?;
+        Ok(earlier.is_some())
+    }
+
+    /// The query ids of the newest answers that a principal paid for, the newest first.
+    pub async fn newest(&self, principal: &str, most: u32) -> Result<Vec<String>> {
+        statements::newest(&mut *self.reader().await?, principal, most).await
+    }
+
     /// What is needed to draw once more for an answer of this principal: None where there is no such answer, and within it where it cannot be.
     pub async fn drawn(&self, principal: &str, query_id: &str) -> Result<Option<Option<Vec<u8>>>> {
         let found = statements::drawn(&mut *self.reader().await?, principal, query_id).await?;

@@ -182,6 +182,8 @@ pub struct Claim {
     pub releases: usize,
     /// Whether an earlier answer of the same account to the same question will not do.
     pub fresh: bool,
+    /// The call that asks, for the log.
+    pub call: &'static str,
 }
 
 /// What a claim came to.

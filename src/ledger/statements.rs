@@ -89,6 +89,16 @@ pub async fn answer(db: &mut AnyConnection, principal: &str, query_id: &str) -> 
     }
 }
 
+/// The query ids of the newest answers that a principal paid for and that are kept, the newest first.
+pub async fn newest(db: &mut AnyConnection, principal: &str, most: u32) -> Result<Vec<String>> {
+    let rows = sqlx::query(
+        "SELECT query_id FROM charges WHERE principal = $1 AND state = 'answered' AND same_as IS NULL AND expired_at IS NULL
+         ORDER BY charged_at DESC, query_id LIMIT $2",
+    );
+    let rows = rows.bind(principal).bind(i64::from(most)).fetch_all(db).await.map_err(unavailable)?;
+    rows.iter().map(|row| row.try_get("query_id").map_err(unavailable)).collect()
+}
+
 /// What is needed to draw once more for an answer under a query id.
 pub async fn drawn(
     db: &mut AnyConnection,
@@ -148,12 +158,14 @@ pub async fn reserve(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<
         return again(db, now, claim, &row).await;
     }
     if !claim.fresh
-        && let Some(earlier) = earlier_answer(db, claim).await?
+        && let Some(earlier) = earlier(db, &claim.account, &claim.question, claim.before.as_deref()).await?
+        && let Some(earlier) = answer(db, &claim.account.principal, &earlier).await?
     {
         insert(db, now, claim, Paid::Before(&earlier.query_id)).await?;
         let mut body = named(&claim.account);
         body["query_id"] = claim.query_id.as_str().into();
         body["same_as"] = earlier.query_id.as_str().into();
+        body["call"] = claim.call.into();
         audit::append(db, now, "reuse", &body).await.map_err(unavailable)?;
         return Ok(Decision::Stored(StoredAnswer { query_id: claim.query_id.clone(), ..earlier }));
     }
@@ -184,6 +196,7 @@ pub async fn reserve(db: &mut AnyConnection, now: i64, claim: &Claim) -> Result<
         body["policy"] = policy.as_str().into();
     }
     body["question"] = hex(&claim.question).into();
+    body["call"] = claim.call.into();
     audit::append(db, now, "charge", &body).await.map_err(unavailable)?;
     Ok(Decision::Run { releases: claim.releases, charged_at: now })
 }
@@ -325,19 +338,25 @@ async fn again(db: &mut AnyConnection, now: i64, claim: &Claim, row: &AnyRow) ->
     }
 }
 
-async fn earlier_answer(db: &mut AnyConnection, claim: &Claim) -> Result<Option<StoredAnswer>> {
+/// The query id of an account's answer to a question, under either of two digests.
+pub async fn earlier(
+    db: &mut AnyConnection,
+    account: &Account,
+    question: &[u8],
+    before: Option<&[u8]>,
+) -> Result<Option<String>> {
     let row = sqlx::query(
-        "SELECT query_id, dataset, principal, purpose, answer AS bytes FROM charges WHERE dataset = $1 AND principal = $2 AND purpose = $3 AND question IN ($4, $5) AND state = 'answered' AND same_as IS NULL AND expired_at IS NULL
+        "SELECT query_id FROM charges WHERE dataset = $1 AND principal = $2 AND purpose = $3 AND question IN ($4, $5) AND state = 'answered' AND same_as IS NULL AND expired_at IS NULL
          ORDER BY charged_at, query_id LIMIT 1",
     )
-    .bind(&claim.account.dataset)
-    .bind(&claim.account.principal)
-    .bind(&claim.account.purpose)
-    .bind(&claim.question)
-    .bind(claim.before.as_ref().unwrap_or(&claim.question))
+    .bind(&account.dataset)
+    .bind(&account.principal)
+    .bind(&account.purpose)
+    .bind(question)
+    .bind(before.unwrap_or(question))
     .fetch_optional(db)
     .await;
-    row.map_err(unavailable)?.as_ref().map(stored).transpose()
+    row.map_err(unavailable)?.map(|row| row.try_get("query_id").map_err(unavailable)).transpose()
 }
 
 /// Stores the answer of a reservation. False where it is no longer reserved: then another run was first, and its bytes count.

@@ -293,6 +293,9 @@ pub struct QuoteResponse {
     /// Where an error was asked for that cannot be paid now: by how much, and what could be, in words.
     #[prost(string, tag = "9")]
     pub advice: ::prost::alloc::string::String,
+    /// Whether the account has an answer to this very question: asked again it costs nothing, unless a fresh draw is asked for.
+    #[prost(bool, tag = "10")]
+    pub answered: bool,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]

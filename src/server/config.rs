@@ -1,5 +1,6 @@
 //! The server's configuration file. Unknown keys are refused. `examples/undertone.toml` is the annotated example.
 
+use crate::api::{Credential, check_password_hash};
 use crate::catalog::{ReaderOptions, SpillOptions};
 use crate::error::{Error, Result};
 use crate::ledger::{Anchor, Keys, Ledger, Location};
@@ -128,7 +129,9 @@ pub struct DatasetSection {
 #[serde(deny_unknown_fields)]
 pub struct PrincipalSection {
     pub name: String,
-    pub token_sha256: String,
+    pub token_sha256: Option<String>,
+    /// For tools that know names and passwords alone, over Flight SQL.
+    pub password_argon2: Option<String>,
 }
 
 /// With less, sorting alone would fail.
@@ -166,6 +169,24 @@ pub fn load(path: &Path) -> Result<Config> {
     Ok(config)
 }
 
+impl PrincipalSection {
+    fn check(&self) -> Result<()> {
+        let PrincipalSection { name, token_sha256, password_argon2 } = self;
+        let fail = |why: String| Err(Error::configuration(format!("principal '{name}': {why}")));
+        let is_digest = |digest: &String| {
+            digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        if token_sha256.as_ref().is_some_and(|digest| !is_digest(digest)) {
+            return fail("token_sha256 must be 64 hexadecimal digits from `undertone token issue`".into());
+        }
+        match (token_sha256, password_argon2) {
+            (None, None) => fail("set token_sha256, password_argon2 or both".into()),
+            (_, Some(hash)) => check_password_hash(hash).or_else(|why| fail(format!("password_argon2 {why}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Config {
     fn check(&self) -> Result<()> {
         let fail = |message: String| Err(Error::configuration(message));
@@ -201,20 +222,14 @@ impl Config {
         }
         let mut names = HashSet::new();
         for principal in &self.principals {
-            let digest = &principal.token_sha256;
             check_name("principal", &principal.name)?;
-            if digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-                return fail(format!(
-                    "principal '{}': token_sha256 must be 64 hexadecimal digits from `undertone token issue`",
-                    principal.name
-                ));
-            }
+            principal.check()?;
             if !names.insert(principal.name.as_str()) {
                 return fail(format!("principal '{}' is declared twice", principal.name));
             }
         }
-        let digests: HashSet<_> = self.principals.iter().map(|p| &p.token_sha256).collect();
-        if digests.len() != self.principals.len() {
+        let mut digests = HashSet::new();
+        if !self.principals.iter().filter_map(|p| p.token_sha256.as_ref()).all(|digest| digests.insert(digest)) {
             return fail("two principals have the same token".into());
         }
         Ok(())
@@ -272,9 +287,13 @@ impl Config {
         Policy::read(&text).map_err(|e| fail(e.message))
     }
 
-    /// Digests of tokens, and the principals that they stand for.
-    pub fn tokens(&self) -> impl Iterator<Item = (String, String)> {
-        self.principals.iter().map(|p| (p.token_sha256.clone(), p.name.clone()))
+    /// Principals, and what they are known by.
+    pub fn credentials(&self) -> impl Iterator<Item = (String, Credential)> {
+        self.principals.iter().flat_map(|p| {
+            let token = p.token_sha256.clone().map(|sha256| Credential::Token { sha256 });
+            let password = p.password_argon2.clone().map(|argon2| Credential::Password { argon2 });
+            token.into_iter().chain(password).map(|credential| (p.name.clone(), credential))
+        })
     }
 
     /// Takes from a newer reading what can change while a server runs: the names of sections where more than that changed.

@@ -20,6 +20,12 @@ use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
+/// Of one connection, so that nobody keeps the server's memory: bytes of a call's headers, and calls at the same time.
+const MOST_HEADER_BYTES: u32 = 16 * 1024;
+const MOST_STREAMS: u32 = 128;
+/// A client that does not answer for twice as long is gone.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
 /// A server that accepts calls until it is told to stop.
 pub struct Running {
     pub address: SocketAddr,
@@ -72,9 +78,9 @@ pub async fn start(config: &Config) -> Result<Running> {
 
     let engines = engines(datasets, config.reader_options())?;
     let session = Arc::new(Session::new(engines, ledger, config.limits())?);
-    let principals = Principals::new(config.tokens());
+    let principals = Principals::new(config.credentials());
     let mut routes = Routes::builder();
-    api::serve_routes(&mut routes, &session, &principals, config.server.max_request_bytes);
+    api::serve_routes(&mut routes, &session, &principals, config.server.max_request_bytes)?;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -92,8 +98,13 @@ pub async fn start(config: &Config) -> Result<Running> {
         // Either told to stop, or the handle is gone: both mean the end.
         let _ = stopped.await;
     };
-    let router =
-        Server::builder().layer(tower::util::MapResponseLayer::new(api::with_code)).add_routes(routes.routes());
+    let router = Server::builder()
+        .http2_max_header_list_size(Some(MOST_HEADER_BYTES))
+        .max_concurrent_streams(Some(MOST_STREAMS))
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .layer(tower::util::MapResponseLayer::new(api::with_code))
+        .add_routes(routes.routes());
     let task = match &tls {
         Some(tls) => tokio::spawn(router.serve_with_incoming_shutdown(tls::incoming(listener, tls.clone()), end)),
         None => tokio::spawn(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), end)),

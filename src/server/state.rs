@@ -95,7 +95,7 @@ impl State {
         };
         // From here on nothing can fail.
         self.session.replace(engines);
-        self.principals.replace(fresh.tokens());
+        self.principals.replace(fresh.credentials());
         if let Some((tls, certificates)) = self.tls.as_ref().zip(certificates) {
             tls.replace(certificates);
         }

@@ -71,6 +71,7 @@ impl Session {
                 pool_charge: charge,
                 releases: probes.len(),
                 fresh: true,
+                call: "calibrate",
             };
             let _place = self.place("").await?;
             let Reserved::Run { reservation, .. } = self.ledger.reserve(claim).await? else { return Err(busy()) };

@@ -29,9 +29,10 @@ use self::answer::answer;
 pub use self::calibrate::{CalibratedRelease, Calibration};
 use self::drawn::{Kept, PaidBounds};
 pub use self::proposals::{Simulated, edit_of};
-use crate::accounting::{Charge, Grant, Token};
-use crate::catalog::{Dataset, Rules};
-use crate::engine::{Engine, Prepared, Workers};
+use crate::accounting::{Grant, Token};
+use crate::algebra::Type;
+use crate::catalog::{Dataset, Rules, Table};
+use crate::engine::{self, Engine, OwnTables, Prepared, Workers};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, Ask, Case, Known, Priced};
 use crate::hex::hex;
@@ -40,14 +41,17 @@ use crate::ledger::{
 };
 use crate::mechanism::{Calibrated, Found};
 use crate::policy::{Admitted, Policy};
-use crate::sql::{self, Statement};
+use crate::sql::{self, NoRows, Statement};
 use crate::telemetry::{Metrics, step};
+use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 /// Limits on running questions.
@@ -164,6 +168,24 @@ struct Run {
     charged_at: i64,
     /// The accounts that paid, right after the charge.
     balance: Option<Scope>,
+}
+
+/// The call that asks, and on which conditions.
+pub struct Door<'a, May> {
+    /// Its name, for the log.
+    pub call: &'static str,
+    /// Cancelled where nobody waits for the answer any more: what is not charged by then will not be.
+    pub gone: &'a CancellationToken,
+    /// Whether the question, as it is planned, may be charged now: asked right before that, and an error costs nothing.
+    pub may: May,
+}
+
+/// What a query id stands for.
+struct Request<'a> {
+    id: &'a str,
+    /// Of everything that was asked.
+    digest: Vec<u8>,
+    fresh: bool,
 }
 
 /// An answer's bytes, and whether this call paid for them.
@@ -336,35 +358,93 @@ impl Session {
         self.ledger.note_quote(body).await
     }
 
-    /// Answers a question: charges it, or finds it paid.
-    pub async fn execute(&self, principal: &str, ask: &Ask, query_id: &str, fresh: bool) -> Result<Delivered> {
-        self.execute_at(principal, ask, query_id, fresh, |_| Ok(())).await
+    /// Whether the account that asks has an answer to this very question already: then it costs nothing once more.
+    pub async fn is_answered(&self, planned: &Planned) -> Result<bool> {
+        let question = stored_as(&planned.question, &planned.statement);
+        self.ledger.is_answered(&planned.account, &question, planned.before.as_deref()).await
     }
 
-    /// The same, where it may have this price.
-    pub async fn execute_at(
+    /// The query of a text that is about what is its caller's own to see: what there is to ask about, balances, receipts.
+    pub async fn own(&self, text: &str, parameters: &[sql::Parameter]) -> Result<Option<sql::OwnQuery>> {
+        if !sql::may_be_own(text) {
+            return Ok(None);
+        }
+        let (text, parameters) = (text.to_owned(), parameters.to_vec());
+        self.workers.compute(move || sql::own(&text, &parameters)).await
+    }
+
+    /// The types of a text's parameters, as far as it tells.
+    pub async fn parameter_types(&self, text: &str, dataset: Option<Arc<Dataset>>) -> Result<Vec<Option<Type>>> {
+        let count = sql::parameters(text);
+        let (Some(dataset), true) = (dataset, count > 0) else { return Ok(vec![None; count]) };
+        let text = text.to_owned();
+        self.workers.compute(move || Ok(sql::parameter_types(&text, &dataset))).await
+    }
+
+    /// The columns of a text that asks a table for no rows, where a principal may read them.
+    pub async fn no_rows(&self, principal: &str, ask: &Ask) -> Result<Option<Vec<(String, Type)>>> {
+        let (policy, known) = (self.policy().await?, self.datasets(principal).await?);
+        let Some((dataset, accounts)) = known.into_iter().find(|(dataset, _)| dataset.name == ask.dataset) else {
+            return Ok(None);
+        };
+        let (text, parameters) = (ask.sql.clone(), ask.parameters.clone());
+        let look = move || {
+            let may_read = |table: &Table, at: usize| {
+                accounts.iter().any(|of| policy.may_read(&dataset, of, table, &table.columns[at]).is_ok())
+            };
+            let found = sql::no_rows(&text, &parameters, &dataset, may_read);
+            Ok(found.map(|NoRows { table, columns }| {
+                let table = &dataset.tables[table];
+                columns.into_iter().map(|(name, at)| (name, table.columns[at].ty)).collect()
+            }))
+        };
+        self.workers.compute(look).await
+    }
+
+    /// What could be asked in the place of a list of rows.
+    pub async fn instead(
+        &self,
+        text: &str,
+        parameters: &[sql::Parameter],
+        dataset: Arc<Dataset>,
+    ) -> Result<Vec<String>> {
+        let (text, parameters) = (text.to_owned(), parameters.to_vec());
+        self.workers.compute(move || Ok(sql::instead(&text, &parameters, &dataset))).await
+    }
+
+    /// Runs such a query over its tables. Costs nothing.
+    ///
+    /// Errors: `UNSUPPORTED_SQL` where it cannot be planned or fails, `ANSWER_TOO_LARGE`.
+    pub async fn select(&self, query: sql::OwnQuery, tables: OwnTables) -> Result<RecordBatch> {
+        let selected = self.workers.run(engine::select(query, tables));
+        tokio::time::timeout(self.limits.deadline, selected).await.map_err(|_| late())?
+    }
+
+    /// Answers a question: charges it, or finds it paid.
+    pub async fn execute(&self, principal: &str, ask: &Ask, query_id: &str, fresh: bool) -> Result<Delivered> {
+        let door = Door { call: "execute", gone: &CancellationToken::new(), may: |_| ready(Ok(())) };
+        self.execute_at(principal, ask, query_id, fresh, door).await
+    }
+
+    /// The same, through a door.
+    pub async fn execute_at<M: Future<Output = Result<()>>>(
         &self,
         principal: &str,
         ask: &Ask,
         query_id: &str,
         fresh: bool,
-        may_cost: impl Fn(&Charge) -> Result<()>,
+        door: Door<'_, impl FnOnce(Arc<Planned>) -> M>,
     ) -> Result<Delivered> {
-        let request = digest(&format!("{ask:?} fresh={fresh}"));
-        let plan = async |charged| {
-            let planned = self.plan_as(principal, ask, charged).await?;
-            may_cost(&planned.priced.charge).map(|()| planned)
-        };
-        self.deliver(principal, query_id, request, fresh, plan).await
+        let request = Request { id: query_id, digest: digest(&format!("{ask:?} fresh={fresh}")), fresh };
+        self.deliver(principal, request, door, |charged| self.plan_as(principal, ask, charged)).await
     }
 
     /// What all answers have in common: `plan` is given the question that was charged under the query id and is not answered yet.
-    async fn deliver<P: Future<Output = Result<Planned>>>(
+    async fn deliver<P: Future<Output = Result<Planned>>, M: Future<Output = Result<()>>>(
         &self,
         principal: &str,
-        query_id: &str,
-        request: Vec<u8>,
-        fresh: bool,
+        Request { id: query_id, digest: request, fresh }: Request<'_>,
+        Door { call, gone, may }: Door<'_, impl FnOnce(Arc<Planned>) -> M>,
         plan: impl FnOnce(Option<Vec<u8>>) -> P,
     ) -> Result<Delivered> {
         let _alone = self.inflight.enter(principal, query_id).await;
@@ -372,8 +452,11 @@ impl Session {
             return Ok(Delivered { stored, replayed: true });
         }
         let charged = self.ledger.charged(principal, query_id).await?;
-        let ready = tokio::time::timeout(self.limits.deadline, self.ready(principal, plan(charged))).await;
-        let (planned, prepared, place) = ready.map_err(|_| busy())??;
+        // Until it is charged, a question whose caller has gone is given up; from then on it is answered.
+        let ready = self.ready(principal, plan(charged));
+        let ready = gone.run_until_cancelled(tokio::time::timeout(self.limits.deadline, ready)).await;
+        let (planned, prepared, place) = ready.ok_or_else(given_up)?.map_err(|_| busy())??;
+        may(planned.clone()).await?;
         if planned.priced.releases.is_empty() {
             return self.run_free(planned, prepared, query_id, place).await;
         }
@@ -389,6 +472,7 @@ impl Session {
             pool_charge: planned.priced.pool_charge,
             releases: planned.priced.draws(),
             fresh,
+            call,
         };
         let told = |e: Error| match (e.code, &planned.advice) {
             (Code::BudgetExhausted, Some(advice)) => Error::new(e.code, format!("{advice}. Nothing was charged")),
@@ -467,7 +551,6 @@ impl Session {
         let (account, query_id) = (planned.account.clone(), query_id.to_owned());
         let balance = self.ledger.scope(&account, &planned.tiers).await?;
         let run = Run { planned, prepared, tokens: vec![], query_id: query_id.clone(), charged_at: 0, balance };
-        let late = || Error::new(Code::AnswerTooLarge, "the question takes too long: add a condition, or a LIMIT");
         let made = tokio::time::timeout(self.limits.deadline, self.answer(run, place)).await;
         let Answered { bytes, .. } = made.map_err(|_| late())?.map_err(|e| match e.code {
             Code::ExecutionFailed => Error::internal("the question could not be answered; nothing was charged"),
@@ -548,6 +631,15 @@ fn scope(dataset: &Dataset) -> String {
 
 fn busy() -> Error {
     Error::new(Code::ServerBusy, "the server has no place for this question now; nothing was charged: ask again later")
+}
+
+/// What costs nothing is told when it takes too long.
+fn late() -> Error {
+    Error::new(Code::AnswerTooLarge, "the question takes too long: add a condition, or a LIMIT")
+}
+
+fn given_up() -> Error {
+    Error::new(Code::InvalidRequest, "the question was cancelled before it was charged; nothing was charged: ask again")
 }
 
 /// What is told of any failure after the charge.

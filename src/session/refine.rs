@@ -1,10 +1,12 @@
 //! Another draw for an answer that was paid for: the way of a question, from the answer's own query id on.
 
 use super::drawn::{Kept, bounded};
-use super::{As, Delivered, Earlier, Planned, Session, busy, digest, stored_as};
+use super::{As, Delivered, Door, Earlier, Planned, Request, Session, busy, digest, stored_as};
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, Refinement};
 use crate::ledger::Balance;
+use std::future::ready;
+use tokio_util::sync::CancellationToken;
 
 /// Most draws of one answer: the exact interval of their mean takes longer with each.
 const MOST_DRAWS: usize = 16;
@@ -44,9 +46,10 @@ impl Session {
         refinement: &Refinement,
         query_id: &str,
     ) -> Result<Delivered> {
-        let request = digest(&format!("refine {of} {refinement:?}"));
+        let digest = digest(&format!("refine {of} {refinement:?}"));
+        let door = Door { call: "refine", gone: &CancellationToken::new(), may: |_| ready(Ok(())) };
         let plan = |charged| self.plan_refinement_as(principal, of, refinement, charged);
-        self.deliver(principal, query_id, request, false, plan).await
+        self.deliver(principal, Request { id: query_id, digest, fresh: false }, door, plan).await
     }
 
     /// What is kept of an answer.

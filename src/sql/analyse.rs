@@ -1,10 +1,11 @@
 //! Names and types, by DataFusion, over the declared catalog alone.
 
+use super::DATA_SCHEMA;
 use super::aggregates::aggregate;
 use super::functions::{AGGREGATES, SPECIALS, scalar_names};
 use super::locate::{Locator, position};
 use super::windows::windows;
-use crate::algebra::Scalar;
+use crate::algebra::{Scalar, Type};
 use crate::catalog::{Dataset, arrow_type, canonical};
 use crate::error::{Code, Error, Result};
 use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNano, Schema};
@@ -35,6 +36,15 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Query, Statement};
 use datafusion::sql::sqlparser::tokenizer::Location;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// The types of the parameters `$1`, `$2`, ... of a query, as far as what they stand beside tells.
+pub fn parameter_types(query: Box<Query>, dataset: &Dataset, count: usize) -> Vec<Option<Type>> {
+    let names = Names::new(dataset);
+    let options = ParserOptions::new().with_map_string_types_to_utf8view(false);
+    let plan = SqlToRel::new_with_options(&names, options).sql_statement_to_plan(Statement::Query(query));
+    let known = plan.and_then(|plan| plan.get_parameter_types()).unwrap_or_default();
+    (1..=count).map(|number| known.get(&format!("${number}"))?.as_ref().and_then(canonical)).collect()
+}
 
 /// A typed logical plan. It is judged by lowering and never executed.
 pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Result<LogicalPlan> {
@@ -216,6 +226,7 @@ fn conditions_of_joins(plan: LogicalPlan) -> DfResult<LogicalPlan> {
 
 /// The declared tables and the functions that have a rule; nothing else has a name.
 struct Names {
+    dataset: String,
     tables: HashMap<String, Arc<dyn TableSource>>,
     options: ConfigOptions,
     planners: Vec<Arc<dyn ExprPlanner>>,
@@ -229,6 +240,7 @@ impl Names {
             (table.name.clone(), Arc::new(LogicalTableSource::new(Arc::new(schema))) as Arc<dyn TableSource>)
         });
         Names {
+            dataset: dataset.name.clone(),
             tables: tables.collect(),
             options: ConfigOptions::new(),
             planners: vec![Arc::new(AggregateFunctionPlanner), Arc::new(SyntaxPlanner)],
@@ -238,9 +250,11 @@ impl Names {
 
 impl ContextProvider for Names {
     fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
-        match (&name, self.tables.get(name.table())) {
-            (TableReference::Bare { .. }, Some(source)) => Ok(source.clone()),
-            _ => plan_err!("{UNKNOWN_TABLE}{name}"),
+        let is_here = name.schema().is_none_or(|schema| schema == DATA_SCHEMA)
+            && name.catalog().is_none_or(|catalog| catalog == self.dataset);
+        match self.tables.get(name.table()).filter(|_| is_here) {
+            Some(source) => Ok(source.clone()),
+            None => plan_err!("{UNKNOWN_TABLE}{name}"),
         }
     }
 

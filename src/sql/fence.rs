@@ -1,6 +1,6 @@
 //! The parser, and syntax that DataFusion would read and silently ignore.
 
-use super::clause::cut;
+use super::clause::{Written, cut};
 use super::constant::fold_decimals;
 use super::functions::check_function;
 use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_OPERATORS, MAX_TOKENS, depth, too_deep};
@@ -27,6 +27,15 @@ pub struct Fenced {
 
 /// Parses exactly one query within the limits, and puts the values of its parameters in their places.
 pub fn parse(text: &str, parameters: &Parameters) -> Result<Fenced> {
+    let (mut query, locator, clauses) = read(text, parameters)?;
+    parameters.bind(&mut query);
+    fold_decimals(&mut query);
+    let asked = mark(&mut query, clauses, parameters)?;
+    Ok(Fenced { query, locator, asked })
+}
+
+/// The same with its parameters in their places, each as `$1`, `$2`, ...; `parameters` are as many as it has.
+pub fn read(text: &str, parameters: &Parameters) -> Result<(Box<Query>, Locator, Vec<Written>)> {
     if text.len() > MAX_BYTES {
         return Err(Error::new(Code::SqlTooLong, format!("the statement has more than {MAX_BYTES} bytes")));
     }
@@ -55,13 +64,10 @@ pub fn parse(text: &str, parameters: &Parameters) -> Result<Fenced> {
             Err(Error::new(Code::UnsupportedSql, "one statement at a time: send each SELECT as its own question")
                 .or_at(position(second.span().start)))
         }
-        (Some(Statement::Query(mut query)), None) => {
+        (Some(Statement::Query(query)), None) => {
             locator.outer = position(query.body.span().start);
             check(&query, &locator)?;
-            parameters.bind(&mut query);
-            fold_decimals(&mut query);
-            let asked = mark(&mut query, clauses, parameters)?;
-            Ok(Fenced { query, locator, asked })
+            Ok((query, locator, clauses))
         }
         (Some(other), None) => {
             let word = other.to_string().split_whitespace().next().unwrap_or_default().to_uppercase();
@@ -129,7 +135,7 @@ struct Fence<'a> {
 
 /// Most SELECTs, VALUES lists and tables of one statement, as written and with WITH queries written out: planning costs their square,
 /// and a short chain of WITH queries that each use the one before twice could become anything.
-const MAX_PARTS: usize = 100;
+pub const MAX_PARTS: usize = 100;
 
 /// Deepest nesting of subqueries in expressions: making joins of them costs 2^n where they nest n deep.
 const MAX_SUBQUERIES: usize = 6;

@@ -18,11 +18,20 @@ mod limits;
 mod locate;
 mod lower;
 mod marks;
+mod own;
 mod parameters;
+mod preview;
 mod reference;
 mod windows;
 
+/// The schema that a dataset's tables are in, for tools that write it before their names.
+pub const DATA_SCHEMA: &str = "main";
+
+pub use fence::MAX_PARTS;
+pub use limits::MAX_BYTES;
+pub use own::{OWN_SCHEMA, OwnQuery, may_be_own, own};
 pub use parameters::{Parameter, count as parameters};
+pub use preview::{NoRows, instead, no_rows};
 pub use reference::function_reference;
 
 use crate::algebra::{Query, Type};
@@ -57,6 +66,15 @@ pub enum OutputNoise {
     Output(usize, usize),
     /// It is computed from noisy values.
     Derived,
+}
+
+/// The types of a text's parameters, as far as it tells; none where it cannot be read. Recurses like [`plan`].
+pub fn parameter_types(text: &str, dataset: &Dataset) -> Vec<Option<Type>> {
+    let count = parameters(text);
+    match fence::read(text, &parameters::Parameters(&vec![Parameter::Null; count])) {
+        Ok((query, ..)) => analyse::parameter_types(query, dataset, count),
+        Err(_) => vec![None; count],
+    }
 }
 
 /// Reads one SELECT over `dataset`. Recurses as deep as the limits on text allow, so it wants a large stack: see [`crate::engine::Workers`].

@@ -80,6 +80,8 @@ fn server_files_are_checked() {
         ("name = \"ben\"", "name = \"ana\"", "'ana' is declared twice"),
         ("name = \"ben\"", "name = \"Ben\"", "principal 'Ben' must be"),
         ("token_sha256 = \"", "token_sha256 = \"x", "64 hexadecimal digits"),
+        ("name = \"ben\"", "name = \"ben\"\npassword_argon2 = \"secret\"", "`undertone token password`"),
+        ("[ledger]", "[[principal]]\nname = \"eve\"\n[ledger]", "set token_sha256, password_argon2 or both"),
         ("path = \"ledger.sqlite\"", "", "either ledger.path or ledger.url"),
         ("path = \"ledger.sqlite\"", "url = \"mysql://db\"", "must begin with postgres://"),
     ] {

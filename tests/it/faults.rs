@@ -306,6 +306,7 @@ fn claim(query_id: &str) -> Claim {
         pool_charge: charge,
         releases: 1,
         fresh: true,
+        call: "execute",
     }
 }
 

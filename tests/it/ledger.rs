@@ -27,6 +27,7 @@ pub fn claim(principal: &str, query_id: &str) -> Claim {
         pool_charge: Charge::pure("0.1".parse().unwrap()),
         releases: 1,
         fresh: true,
+        call: "execute",
     }
 }
 

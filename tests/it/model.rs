@@ -732,6 +732,7 @@ impl Dice<'_> {
             pool_charge: if self.chance(25) { half } else { charge },
             releases: self.rng.random_range(0..4),
             fresh: self.chance(50),
+            call: "execute",
         }
     }
 

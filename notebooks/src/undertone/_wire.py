@@ -119,6 +119,7 @@ def quote(message: pb.QuoteResponse) -> Quote:
         plan=_step(message.plan) if message.HasField("plan") else None,
         question_digest=message.question_digest,
         advice=message.advice,
+        answered=message.answered,
     )
 
 

@@ -229,6 +229,8 @@ class Quote:
             the order of conditions or the spelling of literals have one digest.
         advice: Where an accuracy was asked for that cannot be paid now: by how much, and what could
             be. Else empty.
+        answered: Whether the account has an answer to this very question: asked again it costs
+            nothing.
     """
 
     price: Price
@@ -240,11 +242,15 @@ class Quote:
     plan: Step | None = None
     question_digest: str = ""
     advice: str = ""
+    answered: bool = False
 
     def _notes(self) -> list[str]:
         verdict = "affordable" if self.affordable else "not affordable"
         left = f"Left: {self.balance.describe_left()} ({verdict})."
-        return [*_notes(self.releases), left, *([f"{self.advice}."] if self.advice else [])]
+        notes = [*_notes(self.releases), left, *([f"{self.advice}."] if self.advice else [])]
+        if self.answered:
+            notes.append("Answered before: asked again it costs nothing.")
+        return notes
 
     def __repr__(self) -> str:
         lines = [f"Quote: {self.price}", *_text_columns(self.columns, self.confidence)]

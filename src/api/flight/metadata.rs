@@ -1,28 +1,102 @@
-//! What tools look around with: catalogs, schemas, tables and what this server can do. Each dataset is a catalog, with one schema. Reads no data, costs nothing.
+//! What tools look around with: catalogs, schemas, tables with what is declared of their columns, and keys. Each dataset is a catalog with two schemas: `main` has its data,
+//! `undertone` what is the caller's own to see ([`super::about`]). Tables and columns that one may not read are not there. Reads no data, costs nothing.
 
+use super::about;
+use super::info::{sql_info, type_info};
 use super::malformed;
-use crate::catalog::{Dataset, Table, arrow_type};
+use crate::catalog::{Column, Dataset, Protection, Table, arrow_type};
 use crate::error::{Error, Result};
 use crate::ledger::Balance;
+use crate::policy::Policy;
 use crate::session::Session;
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use crate::sql::{DATA_SCHEMA as DATA, OWN_SCHEMA as OWN};
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, UInt8Array};
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow_flight::sql::metadata::{SqlInfoDataBuilder, XdbcTypeInfoDataBuilder};
-use arrow_flight::sql::{Command, CommandGetTableTypes, SqlInfo, SqlSupportedTransaction};
+use arrow_flight::error::FlightError;
+use arrow_flight::sql::{Command, CommandGetTableTypes};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The schema within each catalog.
-const SCHEMA: &str = "main";
+const SCHEMAS: [&str; 2] = [DATA, OWN];
 const TABLE: &str = "TABLE";
+const OWN_TABLE: &str = "SYSTEM TABLE";
+
+/// Keys of a field's metadata that drivers know (`FlightSql.proto`).
+const REMARKS: &str = "ARROW:FLIGHT:SQL:REMARKS";
+const TYPE_NAME: &str = "ARROW:FLIGHT:SQL:TYPE_NAME";
+
+fn flight(e: FlightError) -> Error {
+    Error::internal(e.to_string())
+}
+
+/// A dataset as its caller sees it.
+struct Seen<'a> {
+    dataset: &'a Dataset,
+    accounts: &'a [Balance],
+    policy: &'a Policy,
+}
+
+impl<'a> Seen<'a> {
+    fn tables(&self) -> impl Iterator<Item = &'a Table> {
+        let Seen { dataset, accounts, policy } = *self;
+        let may = move |table: &&Table| accounts.iter().any(|of| policy.may_read_rows(dataset, of, table).is_ok());
+        dataset.tables.iter().filter(may)
+    }
+
+    fn shows(&self, table: &Table, column: &Column) -> bool {
+        self.accounts.iter().any(|of| self.policy.may_read(self.dataset, of, table, column).is_ok())
+    }
+
+    /// The foreign keys that lead to the privacy unit.
+    fn keys(&self) -> Vec<Key<'a>> {
+        let key = |table: &'a Table| match table.protection {
+            Protection::Parent { column, parent, parent_key } => {
+                let parent = &self.dataset.tables[parent];
+                let key = Key {
+                    catalog: &self.dataset.name,
+                    child: (&table.name, &table.columns[column].name),
+                    parent: (&parent.name, &parent.columns[parent_key].name),
+                };
+                let both = self.shows(table, &table.columns[column]) && self.shows(parent, &parent.columns[parent_key]);
+                (both && self.tables().any(|shown| shown.name == parent.name)).then_some(key)
+            }
+            Protection::Public | Protection::Unit { .. } => None,
+        };
+        self.tables().filter_map(key).collect()
+    }
+}
+
+/// A column that refers to one row of another table.
+#[derive(Clone, PartialEq)]
+struct Key<'a> {
+    catalog: &'a str,
+    /// Table and column.
+    child: (&'a str, &'a str),
+    parent: (&'a str, &'a str),
+}
+
+/// The table that a command about keys names: what is left out is any.
+struct Named {
+    catalog: Option<String>,
+    schema: Option<String>,
+    table: String,
+}
+
+impl Named {
+    fn is(&self, catalog: &str, table: &str) -> bool {
+        self.catalog.as_ref().is_none_or(|wanted| wanted == catalog)
+            && self.schema.as_ref().is_none_or(|wanted| wanted == DATA)
+            && self.table == table
+    }
+}
 
 /// The rows of a command about metadata.
 ///
 /// Errors: `INVALID_REQUEST` where it is none.
 pub async fn answer(session: &Session, who: &str, command: &Command) -> Result<RecordBatch> {
-    let internal = |e: arrow::error::ArrowError| Error::internal(e.to_string());
     let policy = session.policy().await?;
     let datasets = session.datasets(who).await?;
+    let seen = || datasets.iter().map(|(dataset, accounts)| Seen { dataset, accounts, policy: &policy });
     let names = || datasets.iter().map(|(dataset, _)| dataset.name.as_str());
     let built = match command.clone() {
         Command::CommandGetCatalogs(wanted) => {
@@ -32,118 +106,136 @@ pub async fn answer(session: &Session, who: &str, command: &Command) -> Result<R
         }
         Command::CommandGetDbSchemas(wanted) => {
             let mut schemas = wanted.into_builder();
-            names().for_each(|name| schemas.append(name, SCHEMA));
+            names().for_each(|name| SCHEMAS.iter().for_each(|schema| schemas.append(name, *schema)));
             schemas.build()
         }
         Command::CommandGetTables(wanted) => {
             let mut tables = wanted.into_builder();
-            for (dataset, accounts) in &datasets {
-                let may = |table: &&Table| accounts.iter().any(|of| policy.may_read_rows(dataset, of, table).is_ok());
-                for table in dataset.tables.iter().filter(may) {
-                    let may = |at: usize| {
-                        let column = &table.columns[at];
-                        accounts.iter().any(|of: &Balance| policy.may_read(dataset, of, table, column).is_ok())
-                    };
-                    let schema = schema(dataset, table, may);
-                    tables.append(&dataset.name, SCHEMA, &table.name, TABLE, &schema).map_err(flight)?;
+            for seen in seen() {
+                let name = &seen.dataset.name;
+                for table in seen.tables() {
+                    tables.append(name, DATA, &table.name, TABLE, &schema(&seen, table)).map_err(flight)?;
+                }
+                for ((table, description), schema) in about::TABLES.iter().zip(about::schemas()?) {
+                    let about = HashMap::from([("undertone.description".to_owned(), (*description).to_owned())]);
+                    let schema = schema.as_ref().clone().with_metadata(about);
+                    tables.append(name, OWN, table, OWN_TABLE, &schema).map_err(flight)?;
                 }
             }
             tables.build()
         }
         Command::CommandGetTableTypes(CommandGetTableTypes {}) => {
             let mut types = CommandGetTableTypes {}.into_builder();
-            types.append(TABLE);
+            [OWN_TABLE, TABLE].into_iter().for_each(|ty| types.append(ty));
             types.build()
         }
-        Command::CommandGetSqlInfo(wanted) => {
-            let mut info = SqlInfoDataBuilder::new();
-            info.append(SqlInfo::FlightSqlServerName, "undertone");
-            info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
-            info.append(SqlInfo::FlightSqlServerArrowVersion, "1.3");
-            info.append(SqlInfo::FlightSqlServerReadOnly, true);
-            info.append(SqlInfo::FlightSqlServerSql, true);
-            info.append(SqlInfo::FlightSqlServerSubstrait, false);
-            // Drivers that find none warn of it; what they begin and end does nothing.
-            info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::Transaction as i32);
-            info.append(SqlInfo::FlightSqlServerCancel, false);
-            let info = info.build().map_err(flight)?;
-            wanted.into_builder(&info).build()
+        Command::CommandGetSqlInfo(wanted) => return sql_info(wanted),
+        Command::CommandGetXdbcTypeInfo(wanted) => return type_info(wanted),
+        Command::CommandGetPrimaryKeys(of) => {
+            let named = Named { catalog: of.catalog, schema: of.db_schema, table: of.table };
+            let all: Vec<Key> = seen().flat_map(|seen| seen.keys()).collect();
+            return primary_keys(all.into_iter().filter(|key| named.is(key.catalog, key.parent.0)).collect());
         }
-        Command::CommandGetXdbcTypeInfo(wanted) => {
-            let types = XdbcTypeInfoDataBuilder::new().build().map_err(flight)?;
-            wanted.into_builder(&types).build()
+        Command::CommandGetExportedKeys(of) => {
+            let named = Named { catalog: of.catalog, schema: of.db_schema, table: of.table };
+            return foreign_keys(seen().flat_map(|s| s.keys()).filter(|k| named.is(k.catalog, k.parent.0)).collect());
         }
-        Command::CommandGetPrimaryKeys(_) => return empty(PRIMARY_KEYS).map_err(internal),
-        Command::CommandGetExportedKeys(_)
-        | Command::CommandGetImportedKeys(_)
-        | Command::CommandGetCrossReference(_) => return empty(FOREIGN_KEYS).map_err(internal),
+        Command::CommandGetImportedKeys(of) => {
+            let named = Named { catalog: of.catalog, schema: of.db_schema, table: of.table };
+            return foreign_keys(seen().flat_map(|s| s.keys()).filter(|k| named.is(k.catalog, k.child.0)).collect());
+        }
+        Command::CommandGetCrossReference(of) => {
+            let parent = Named { catalog: of.pk_catalog, schema: of.pk_db_schema, table: of.pk_table };
+            let child = Named { catalog: of.fk_catalog, schema: of.fk_db_schema, table: of.fk_table };
+            let both = |key: &Key| parent.is(key.catalog, key.parent.0) && child.is(key.catalog, key.child.0);
+            return foreign_keys(seen().flat_map(|s| s.keys()).filter(both).collect());
+        }
         _ => return Err(malformed()),
     };
     built.map_err(flight)
 }
 
-fn flight(e: arrow_flight::error::FlightError) -> Error {
-    Error::internal(e.to_string())
-}
-
-/// A table's columns, with what is declared of each.
-fn schema(dataset: &Dataset, table: &Table, may_read: impl Fn(usize) -> bool) -> Schema {
-    let columns = table.columns.iter().enumerate().filter(|(at, _)| may_read(*at));
+/// A table's columns, with what is declared of each: for tools that show remarks, and by itself.
+fn schema(seen: &Seen, table: &Table) -> Schema {
+    let columns = table.columns.iter().enumerate().filter(|(_, column)| seen.shows(table, column));
     let fields = columns.map(|(at, column)| {
-        let mut about = HashMap::from([
-            ("undertone.description".to_owned(), column.description.clone()),
-            ("undertone.tier".to_owned(), column.tier.clone()),
-        ]);
-        if table.is_unit(at) {
-            about.insert("undertone.privacy_unit".to_owned(), dataset.privacy_unit.clone());
-        }
-        if let Some(domain) = &column.domain {
-            about.insert("undertone.domain".to_owned(), domain.origin.clone());
-        }
-        if let Some(bounds) = column.bounds {
-            about.insert("undertone.bounds".to_owned(), format!("{} to {}", bounds.low, bounds.high));
-        }
-        Field::new(&column.name, arrow_type(column.ty), true).with_metadata(about)
+        let unit = table.is_unit(at).then(|| seen.dataset.privacy_unit.clone());
+        let domain = column.domain.as_ref().map(|domain| format!("{} ({} values)", domain.origin, domain.values.len()));
+        let bounds = column.bounds.map(|bounds| format!("{} to {}", bounds.low, bounds.high));
+        let remarks = [
+            Some(column.description.clone()).filter(|text| !text.is_empty()),
+            unit.as_ref().map(|unit| format!("names {unit}")),
+            domain.as_ref().map(|domain| format!("public values: {domain}")),
+            bounds.as_ref().map(|bounds| format!("from {bounds}")),
+            Some(format!("tier {}", column.tier)),
+        ];
+        let remarks = remarks.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let about = [
+            ("undertone.description", Some(column.description.clone())),
+            ("undertone.tier", Some(column.tier.clone())),
+            ("undertone.privacy_unit", unit),
+            ("undertone.domain", domain),
+            ("undertone.bounds", bounds),
+            (REMARKS, Some(remarks)),
+            (TYPE_NAME, Some(column.ty.sql().to_owned())),
+        ];
+        let about = about.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        Field::new(&column.name, arrow_type(column.ty), true).with_metadata(about.collect())
     });
-    let about = HashMap::from([("undertone.description".to_owned(), table.description.clone())]);
+    let purposes: Vec<&str> = seen.accounts.iter().map(|account| account.account.purpose.as_str()).collect();
+    let about = HashMap::from([
+        ("undertone.description".to_owned(), table.description.clone()),
+        ("undertone.purposes".to_owned(), purposes.join(", ")),
+        ("undertone.privacy_unit".to_owned(), seen.dataset.privacy_unit.clone()),
+    ]);
     Schema::new_with_metadata(fields.collect::<Vec<_>>(), about)
 }
 
-/// Columns as `FlightSql.proto` has them: name, whether it is text, and whether it may be NULL.
-type Columns = &'static [(&'static str, DataType, bool)];
+/// Columns in the order and of the types that `FlightSql.proto` has.
+fn rows<const N: usize>(columns: [(&str, bool, ArrayRef); N]) -> Result<RecordBatch> {
+    let columns = columns.map(|(name, nullable, values)| (name, values, nullable));
+    RecordBatch::try_from_iter_with_nullable(columns).map_err(|e| Error::internal(e.to_string()))
+}
 
-const PRIMARY_KEYS: Columns = &[
-    ("catalog_name", DataType::Utf8, true),
-    ("db_schema_name", DataType::Utf8, true),
-    ("table_name", DataType::Utf8, false),
-    ("column_name", DataType::Utf8, false),
-    ("key_name", DataType::Utf8, true),
-    ("key_sequence", DataType::Int32, false),
-];
+fn texts<'a>(keys: &[Key<'a>], text: impl Fn(&Key<'a>) -> &'a str) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(keys.iter().map(text)))
+}
 
-const FOREIGN_KEYS: Columns = &[
-    ("pk_catalog_name", DataType::Utf8, true),
-    ("pk_db_schema_name", DataType::Utf8, true),
-    ("pk_table_name", DataType::Utf8, false),
-    ("pk_column_name", DataType::Utf8, false),
-    ("fk_catalog_name", DataType::Utf8, true),
-    ("fk_db_schema_name", DataType::Utf8, true),
-    ("fk_table_name", DataType::Utf8, false),
-    ("fk_column_name", DataType::Utf8, false),
-    ("key_sequence", DataType::Int32, false),
-    ("fk_key_name", DataType::Utf8, true),
-    ("pk_key_name", DataType::Utf8, true),
-    ("update_rule", DataType::UInt8, false),
-    ("delete_rule", DataType::UInt8, false),
-];
+fn nothing(ty: &DataType, length: usize) -> ArrayRef {
+    arrow::array::new_null_array(ty, length)
+}
 
-/// No keys are told yet.
-fn empty(columns: Columns) -> arrow::error::Result<RecordBatch> {
-    let fields: Vec<Field> = columns.iter().map(|(name, ty, null)| Field::new(*name, ty.clone(), *null)).collect();
-    let arrays = columns.iter().map(|(_, ty, _)| arrow::array::new_empty_array(ty)).collect();
-    RecordBatch::try_new_with_options(
-        Arc::new(Schema::new(fields)),
-        arrays,
-        &RecordBatchOptions::new().with_row_count(Some(0)),
-    )
+fn primary_keys(mut keys: Vec<Key>) -> Result<RecordBatch> {
+    // Several tables may refer to one.
+    keys.sort_by_key(|key| (key.catalog, key.parent));
+    keys.dedup_by_key(|key| (key.catalog, key.parent));
+    rows([
+        ("catalog_name", true, texts(&keys, |key| key.catalog)),
+        ("db_schema_name", true, texts(&keys, |_| DATA)),
+        ("table_name", false, texts(&keys, |key| key.parent.0)),
+        ("column_name", false, texts(&keys, |key| key.parent.1)),
+        ("key_name", true, nothing(&DataType::Utf8, keys.len())),
+        ("key_sequence", false, Arc::new(Int32Array::from(vec![1; keys.len()]))),
+    ])
+}
+
+fn foreign_keys(keys: Vec<Key>) -> Result<RecordBatch> {
+    /// Nothing is ever updated or deleted through SQL.
+    const NO_ACTION: u8 = 3;
+    let rule = || Arc::new(UInt8Array::from(vec![NO_ACTION; keys.len()])) as ArrayRef;
+    rows([
+        ("pk_catalog_name", true, texts(&keys, |key| key.catalog)),
+        ("pk_db_schema_name", true, texts(&keys, |_| DATA)),
+        ("pk_table_name", false, texts(&keys, |key| key.parent.0)),
+        ("pk_column_name", false, texts(&keys, |key| key.parent.1)),
+        ("fk_catalog_name", true, texts(&keys, |key| key.catalog)),
+        ("fk_db_schema_name", true, texts(&keys, |_| DATA)),
+        ("fk_table_name", false, texts(&keys, |key| key.child.0)),
+        ("fk_column_name", false, texts(&keys, |key| key.child.1)),
+        ("key_sequence", false, Arc::new(Int32Array::from(vec![1; keys.len()]))),
+        ("fk_key_name", true, nothing(&DataType::Utf8, keys.len())),
+        ("pk_key_name", true, nothing(&DataType::Utf8, keys.len())),
+        ("update_rule", false, rule()),
+        ("delete_rule", false, rule()),
+    ])
 }

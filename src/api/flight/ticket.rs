@@ -1,42 +1,62 @@
-//! Handles and tickets: everything that a later call needs, signed, so that the server keeps nothing.
+//! Handles and tickets: everything that a later call needs, sealed, so that the server keeps nothing and nobody reads or makes one.
 //!
 //! A ticket names its principal, the question, its price and a query id. So the first DoGet charges, a second one finds the answer under the query id, and
-//! nobody else's token opens it. What was changed, is somebody else's or older than [`MAX_AGE`] is refused and costs nothing. The key is this process's own: after a
+//! nobody else's token opens it. What was changed, is somebody else's or older than [`MAX_AGE`] is refused and costs nothing. Sealed with AES-256-GCM (NIST SP 800-38D),
+//! under random nonces, of which one key may have 2^32. The key is this process's own: after a
 //! restart, or at another server, flight information is asked for again, and an answer that was paid for is found by its question.
 
+use super::statement::Wanted;
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
 use crate::governance::Ask;
 use crate::hex::hex;
 use crate::num::Amount;
-use ring::hmac;
+use crate::sql::Parameter;
+use rand::{TryRng, rngs::SysRng};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds for which tickets and handles are good.
 const MAX_AGE: u64 = 3600;
-/// Bytes of a signature: HMAC-SHA256 (RFC 2104).
-const SIGNATURE: usize = 32;
+/// What a ticket is for, so that it is good for nothing else.
+const STATEMENT: &str = "statement";
+const ANSWER: &str = "answer";
 
-/// Signs and opens.
-pub struct Tickets(hmac::Key);
+/// Seals and opens.
+pub struct Tickets(LessSafeKey);
 
 /// What a ticket says.
 #[derive(Serialize, Deserialize)]
-struct Signed<T> {
-    /// Tickets are no handles.
-    kind: String,
+struct Sealed<T> {
     principal: String,
     /// Seconds since 1970.
     at: u64,
     body: T,
 }
 
-/// A question that was priced.
+/// What a ticket gives.
 #[derive(Serialize, Deserialize)]
+pub enum Given {
+    Answer(Priced),
+    /// It costs nothing.
+    Free(Wanted),
+}
+
+/// What a handle stands for. Its options are those of the moment at which it is executed: what was set meanwhile was meant.
+#[derive(Serialize, Deserialize)]
+pub struct Prepared {
+    pub sql: String,
+    pub parameters: Vec<Parameter>,
+}
+
+/// A question that was priced.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Priced {
     pub ask: Ask,
     pub query_id: String,
+    /// Whether the ends of intervals are columns of the answer.
+    pub intervals: bool,
     /// Its price when it was told: none of these may be larger when it is paid. No epsilon is an infinite one.
     epsilon: Option<String>,
     rho: String,
@@ -44,6 +64,17 @@ pub struct Priced {
 }
 
 impl Priced {
+    pub fn new(ask: Ask, intervals: bool, price: &Charge) -> Priced {
+        Priced {
+            ask,
+            intervals,
+            query_id: hex(&rand::random::<[u8; 16]>()),
+            epsilon: price.epsilon.map(|epsilon| epsilon.to_string()),
+            rho: price.rho.to_string(),
+            delta: price.delta.to_string(),
+        }
+    }
+
     /// Whether a price is no larger than the one that was told.
     pub fn covers(&self, charge: &Charge) -> bool {
         let told = |text: &str| Amount::written(text).unwrap_or_default();
@@ -60,31 +91,37 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::internal("the operating system gives no randomness"))?;
+    Ok(bytes)
+}
+
 impl Tickets {
-    pub fn new() -> Tickets {
-        // From the operating system's generator.
-        let key: [u8; SIGNATURE] = rand::random();
-        Tickets(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    pub fn new() -> Result<Tickets> {
+        let key = UnboundKey::new(&AES_256_GCM, &random::<32>()?);
+        Ok(Tickets(LessSafeKey::new(key.map_err(|_| Error::internal("a key for tickets cannot be made"))?)))
     }
 
-    fn sign<T: Serialize>(&self, kind: &str, who: &str, body: T) -> Result<Vec<u8>> {
-        let signed = Signed { kind: kind.to_owned(), principal: who.to_owned(), at: now(), body };
-        let text = serde_json::to_vec(&signed).map_err(|e| Error::internal(e.to_string()))?;
-        Ok([hmac::sign(&self.0, &text).as_ref(), &text].concat())
+    fn seal<T: Serialize>(&self, kind: &str, who: &str, at: u64, body: T) -> Result<Vec<u8>> {
+        let sealed = Sealed { principal: who.to_owned(), at, body };
+        let mut text = serde_json::to_vec(&sealed).map_err(|e| Error::internal(e.to_string()))?;
+        let nonce: [u8; NONCE_LEN] = random()?;
+        let done = self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kind), &mut text);
+        done.map_err(|_| Error::internal("a ticket cannot be sealed"))?;
+        Ok([nonce.as_slice(), &text].concat())
     }
 
-    fn open<T: DeserializeOwned>(&self, kind: &str, who: &str, signed: &[u8]) -> Result<T> {
+    fn open<T: DeserializeOwned>(&self, kind: &str, who: &str, sealed: &[u8]) -> Result<T> {
         let refuse = |why: &str| {
             Error::new(Code::InvalidRequest, format!("{why}: ask for the flight information again; this cost nothing"))
         };
-        let (signature, text) = signed.split_at_checked(SIGNATURE).ok_or_else(|| refuse("this is no ticket"))?;
-        hmac::verify(&self.0, text, signature)
-            .map_err(|_| refuse("this ticket is not of this server, or was changed"))?;
-        let Signed { kind: of, principal, at, body } =
-            serde_json::from_slice(text).map_err(|_| refuse("this ticket cannot be read"))?;
-        if of != kind {
-            return Err(refuse("this is a ticket of another kind"));
-        }
+        let foreign = || refuse("this ticket is not of this server, is for something else, or was changed");
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or_else(foreign)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| foreign())?;
+        let mut text = text.to_vec();
+        let text = self.0.open_in_place(nonce, Aad::from(kind), &mut text).map_err(|_| foreign())?;
+        let Sealed { principal, at, body } = serde_json::from_slice(text).map_err(|_| foreign())?;
         if principal != who {
             return Err(refuse("this ticket is somebody else's"));
         }
@@ -95,28 +132,21 @@ impl Tickets {
     }
 
     /// A prepared statement's handle.
-    pub fn of_prepared(&self, who: &str, ask: &Ask) -> Result<Vec<u8>> {
-        self.sign("statement", who, ask)
+    pub fn of_prepared(&self, who: &str, prepared: &Prepared) -> Result<Vec<u8>> {
+        self.seal(STATEMENT, who, now(), prepared)
     }
 
-    pub fn prepared(&self, who: &str, handle: &[u8]) -> Result<Ask> {
-        self.open("statement", who, handle)
+    pub fn prepared(&self, who: &str, handle: &[u8]) -> Result<Prepared> {
+        self.open(STATEMENT, who, handle)
     }
 
     /// A ticket for one answer.
-    pub fn of_question(&self, who: &str, ask: &Ask, price: &Charge) -> Result<Vec<u8>> {
-        let priced = Priced {
-            ask: ask.clone(),
-            query_id: hex(&rand::random::<[u8; 16]>()),
-            epsilon: price.epsilon.map(|epsilon| epsilon.to_string()),
-            rho: price.rho.to_string(),
-            delta: price.delta.to_string(),
-        };
-        self.sign("answer", who, priced)
+    pub fn of_answer(&self, who: &str, given: &Given) -> Result<Vec<u8>> {
+        self.seal(ANSWER, who, now(), given)
     }
 
-    pub fn question(&self, who: &str, ticket: &[u8]) -> Result<Priced> {
-        self.open("answer", who, ticket)
+    pub fn answer(&self, who: &str, ticket: &[u8]) -> Result<Given> {
+        self.open(ANSWER, who, ticket)
     }
 }
 
@@ -124,17 +154,19 @@ impl Tickets {
 mod tests {
     use super::*;
 
-    fn priced(price: Charge) -> (Tickets, Vec<u8>) {
-        let tickets = Tickets::new();
-        let ticket = tickets.of_question("ana", &Ask::default(), &price).unwrap();
-        (tickets, ticket)
+    fn priced(price: Charge) -> Priced {
+        Priced::new(Ask { sql: "SELECT count(*) FROM t".into(), ..Ask::default() }, false, &price)
     }
 
     #[test]
     fn a_ticket_is_its_principals_and_whole() {
-        let (tickets, ticket) = priced(Charge::pure("0.5".parse().unwrap()));
-        assert!(tickets.question("ana", &ticket).is_ok());
-        let refused = |ticket: &[u8], who: &str| tickets.question(who, ticket).err().unwrap().message;
+        let tickets = Tickets::new().unwrap();
+        let given = Given::Answer(priced(Charge::pure("0.5".parse().unwrap())));
+        let ticket = tickets.of_answer("ana", &given).unwrap();
+        assert!(tickets.answer("ana", &ticket).is_ok());
+        assert!(!ticket.windows(6).any(|part| part == b"SELECT" || part == b"count("), "a ticket can be read");
+        assert_ne!(ticket, tickets.of_answer("ana", &given).unwrap(), "two tickets have one nonce");
+        let refused = |ticket: &[u8], who: &str| tickets.answer(who, ticket).err().unwrap().message;
         assert!(refused(&ticket, "ben").contains("somebody else's"));
         for at in 0..ticket.len() {
             let mut changed = ticket.clone();
@@ -143,19 +175,16 @@ mod tests {
             refused(&ticket[..at], "ana");
         }
         // Of another server, or for another use.
-        assert!(Tickets::new().question("ana", &ticket).is_err());
+        assert!(Tickets::new().unwrap().answer("ana", &ticket).is_err());
         assert!(tickets.prepared("ana", &ticket).is_err());
-        let old = Signed { kind: "answer".into(), principal: "ana".into(), at: now() - MAX_AGE - 1, body: 0 };
-        let text = serde_json::to_vec(&old).unwrap();
-        let old = [hmac::sign(&tickets.0, &text).as_ref(), &text].concat();
-        assert!(tickets.open::<i32>("answer", "ana", &old).unwrap_err().message.contains("expired"));
+        let old = tickets.seal(ANSWER, "ana", now() - MAX_AGE - 1, &given).unwrap();
+        assert!(refused(&old, "ana").contains("expired"));
     }
 
     #[test]
     fn a_price_that_rose_is_not_covered() {
         let pure = |text: &str| Charge::pure(text.parse().unwrap());
-        let (tickets, ticket) = priced(pure("0.5"));
-        let told = tickets.question("ana", &ticket).unwrap();
+        let told = priced(pure("0.5"));
         assert!(told.covers(&pure("0.5")) && told.covers(&pure("0.4")) && !told.covers(&pure("0.51")));
         assert!(!told.covers(&Charge { epsilon: None, ..pure("0.1") }));
         assert!(!told.covers(&Charge { delta: "1e-9".parse().unwrap(), ..pure("0.1") }));

@@ -226,6 +226,7 @@ pub fn quote(quote: &QuoteResponse) -> String {
         text += &format!("; {} of epsilon {} left", short(&account.remaining_epsilon), account.granted_epsilon);
     }
     text += match (quote.affordable, quote.advice.as_str()) {
+        _ if quote.answered => ": was answered before, and costs nothing once more\n".to_owned(),
         (true, _) => "\n".to_owned(),
         (false, "") => ": cannot be paid now\n".to_owned(),
         (false, advice) => format!(": cannot be paid now: {advice}\n"),

@@ -216,7 +216,7 @@ class QuoteRequest(_message.Message):
     def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ...) -> None: ...
 
 class QuoteResponse(_message.Message):
-    __slots__ = ("price", "columns", "releases", "confidence", "balance", "affordable", "plan", "question_digest", "advice")
+    __slots__ = ("price", "columns", "releases", "confidence", "balance", "affordable", "plan", "question_digest", "advice", "answered")
     PRICE_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +226,7 @@ class QuoteResponse(_message.Message):
     PLAN_FIELD_NUMBER: _ClassVar[int]
     QUESTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     ADVICE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
     price: Price
     columns: _containers.RepeatedCompositeFieldContainer[NoisyColumn]
     releases: _containers.RepeatedCompositeFieldContainer[ReleaseNote]
@@ -235,7 +236,8 @@ class QuoteResponse(_message.Message):
     plan: Step
     question_digest: str
     advice: str
-    def __init__(self, price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., affordable: bool = ..., plan: _Optional[_Union[Step, _Mapping]] = ..., question_digest: _Optional[str] = ..., advice: _Optional[str] = ...) -> None: ...
+    answered: bool
+    def __init__(self, price: _Optional[_Union[Price, _Mapping]] = ..., columns: _Optional[_Iterable[_Union[NoisyColumn, _Mapping]]] = ..., releases: _Optional[_Iterable[_Union[ReleaseNote, _Mapping]]] = ..., confidence: _Optional[float] = ..., balance: _Optional[_Union[Balance, _Mapping]] = ..., affordable: bool = ..., plan: _Optional[_Union[Step, _Mapping]] = ..., question_digest: _Optional[str] = ..., advice: _Optional[str] = ..., answered: bool = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
     __slots__ = ("question", "query_id", "fresh")
