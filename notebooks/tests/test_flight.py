@@ -110,6 +110,8 @@ def test_parameters_are_bound_by_value(flight: Server) -> None:
                 ((100,), "parameter 2 has no value"),
                 ((100, day, 3), "came with 3 parameters"),
                 ((100, b"x"), "parameter 2 is Binary"),
+                (("100", day), "parameter 1 is a text, and stands for a DOUBLE"),
+                ((100, True), "parameter 2 is a boolean, and stands for a DATE"),
                 ((100, datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)), "time zone"),
             ]:
                 with pytest.raises(dbapi.ProgrammingError, match=words):
@@ -234,6 +236,9 @@ def test_without_a_credential_nothing_is_told(flight: Server) -> None:
         [(b"authorization", b"")],
         [(b"authorization", b"Bearer ")],
         [(b"authorization", f"Basic {basic}".encode())],
+        [(b"authorization", b"Basic " + base64.b64encode(b"ana\0:wrong"))],
+        [(b"authorization", b"Basic AAAA")],
+        [(b"authorization-bin", f"Bearer {flight.token('ana')}".encode())],
         [(b"authorization", b"Bearer us_" + b"0" * 64)],
         [(b"authorization", f"Bearer {flight.token('ana')}".encode())] * 2,
     ]:

@@ -251,6 +251,30 @@ def test_what_is_not_charged_can_be_cancelled(flight: Server) -> None:
     assert told.entries == [QUOTE, CHARGE, ANSWER]
 
 
+def test_what_is_being_answered_is_cancelled_whole_or_not_at_all(flight: Server) -> None:
+    client, other = (pyarrow.flight.FlightClient(uri(flight)) for _ in range(2))
+    ana = bearer(flight, "ana")
+    outcomes = []
+    for n in range(8):
+        sql = f"SELECT topic, avg(minutes) AS mean FROM tickets WHERE minutes <> {n} GROUP BY topic"
+        with ledger(flight, "ana") as told:
+            info = client.get_flight_info(statement(sql), ana)
+            rows: list[int] = []
+
+            def read(info: pyarrow.flight.FlightInfo = info, rows: list[int] = rows) -> None:
+                with contextlib.suppress(pyarrow.lib.ArrowInvalid):
+                    rows.append(client.do_get(info.endpoints[0].ticket, ana).read_all().num_rows)
+
+            reading = threading.Thread(target=read)
+            reading.start()
+            time.sleep(0.004 * n)
+            status = cancel(other, info, ana)
+            reading.join()
+        outcomes.append((status, rows, told.charges))
+    assert set(map(str, outcomes)) <= {str((1, [], 0)), str((3, [6], 1))}, outcomes
+    assert outcomes[-1][0] == 3, "what was charged was cancelled"
+
+
 def test_whoever_goes_away_finds_the_answer_or_pays_nothing(flight: Server) -> None:
     client = pyarrow.flight.FlightClient(uri(flight))
     ana = bearer(flight, "ana")

@@ -185,6 +185,20 @@ impl Policy {
         Err(Error::new(Code::NotPermitted, message))
     }
 
+    /// The names of tables and columns that an account may read nowhere: what is said of others leaves them out.
+    pub fn hidden(&self, dataset: &Dataset, account: &Balance) -> BTreeSet<String> {
+        let (mut shown, mut all) = (BTreeSet::new(), BTreeSet::new());
+        for table in &dataset.tables {
+            let is_shown = self.may_read_rows(dataset, account, table).is_ok();
+            let columns = table.columns.iter();
+            let readable = columns.clone().filter(|c| is_shown && self.may_read(dataset, account, table, c).is_ok());
+            shown.extend(readable.map(|column| &column.name));
+            shown.extend(is_shown.then_some(&table.name));
+            all.extend(columns.map(|column| &column.name).chain([&table.name]));
+        }
+        all.difference(&shown).map(|name| (*name).clone()).collect()
+    }
+
     /// Whether there are no permissions of a kind for a table, or one of them is for this account.
     fn allows(
         &self,

@@ -306,7 +306,8 @@ impl Session {
         let ask = ask.clone();
         let plan = move || {
             let dataset = engine.dataset();
-            let statement = sql::plan(&ask.sql, &ask.parameters, dataset)?;
+            let hidden = policy.hidden(dataset, &own);
+            let statement = sql::plan_for(&ask.sql, &ask.parameters, dataset, &hidden)?;
             let scope = scope(dataset);
             let Admitted { rules, tiers } = policy.admit(dataset, &own, &statement.query)?;
             let (scope, known, rules) = (scope.as_str(), &known, &rules);

@@ -47,17 +47,23 @@ pub fn parameter_types(query: Box<Query>, dataset: &Dataset, count: usize) -> Ve
 }
 
 /// A typed logical plan. It is judged by lowering and never executed.
-pub fn analyse(query: Box<Query>, dataset: &Dataset, locator: &Locator) -> Result<LogicalPlan> {
+///
+/// Messages leave out what is `hidden`.
+pub fn analyse(
+    query: Box<Query>,
+    (dataset, hidden): (&Dataset, &BTreeSet<String>),
+    locator: &Locator,
+) -> Result<LogicalPlan> {
     let names = Names::new(dataset);
+    let explain = |e| explain(e, dataset, hidden, locator);
     let options = ParserOptions::new().with_map_string_types_to_utf8view(false).with_collect_spans(true);
-    let plan = SqlToRel::new_with_options(&names, options)
-        .sql_statement_to_plan(Statement::Query(query))
-        .map_err(|e| explain(e, dataset, locator))?;
+    let plan =
+        SqlToRel::new_with_options(&names, options).sql_statement_to_plan(Statement::Query(query)).map_err(explain)?;
     check_size(&plan)?;
     check_subqueries(&plan, locator)?;
     let typed = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())])
         .execute_and_check(plan, &names.options, |_, _| {})
-        .map_err(|e| explain(e, dataset, locator))?;
+        .map_err(explain)?;
     // Its errors name what it made, not what was written.
     joined(typed, &names.options).map_err(|_| {
         let message = "this correlated subquery has no join that means the same: put it into FROM and join it";
@@ -446,7 +452,8 @@ pub fn wrong_arguments(scalar: &Scalar) -> String {
 const UNKNOWN_TABLE: &str = "unknown table ";
 
 /// DataFusion's planning errors in our words. They are about text and catalog, never about data.
-fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
+fn explain(e: DataFusionError, dataset: &Dataset, hidden: &BTreeSet<String>, locator: &Locator) -> Error {
+    let shown = |name: &&str| !hidden.contains(*name);
     let at = e
         .diagnostic()
         .and_then(|d| d.span)
@@ -480,7 +487,7 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
     let error = match e.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
-                let names: Vec<_> = valid_fields.iter().map(|c| c.name.as_str()).collect();
+                let names: Vec<_> = valid_fields.iter().map(|c| c.name.as_str()).filter(shown).collect();
                 let known = match names.is_empty() {
                     true => String::new(),
                     false => format!("; here are {}", names.join(", ")),
@@ -497,7 +504,7 @@ fn explain(e: DataFusionError, dataset: &Dataset, locator: &Locator) -> Error {
         DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => {
             match message.split_once(UNKNOWN_TABLE) {
                 Some((_, name)) => {
-                    let names: Vec<_> = dataset.tables.iter().map(|t| t.name.as_str()).collect();
+                    let names: Vec<_> = dataset.tables.iter().map(|t| t.name.as_str()).filter(shown).collect();
                     let name = name.lines().next().unwrap_or_default();
                     let message = format!(
                         "there is no table '{name}' in dataset '{}'; there are {}",

@@ -37,6 +37,7 @@ pub use reference::function_reference;
 use crate::algebra::{Query, Type};
 use crate::catalog::Dataset;
 use crate::error::Result;
+use std::collections::BTreeSet;
 
 /// A question that has a private reading.
 #[derive(Clone, Debug)]
@@ -84,8 +85,18 @@ pub fn parameter_types(text: &str, dataset: &Dataset) -> Vec<Option<Type>> {
 /// Errors: `SYNTAX`, `SQL_TOO_LONG`, `SQL_TOO_DEEP`, `UNKNOWN_TABLE`, `UNKNOWN_COLUMN`, `UNSUPPORTED_SQL`, `PRIVATE_ROWS`,
 /// `PRIVATE_KEYS`, `MISSING_BOUNDS`, `INVALID_EPSILON` and `INVALID_REQUEST` (parameters and options), each with its place in the text where there is one.
 pub fn plan(text: &str, parameters: &[Parameter], dataset: &Dataset) -> Result<Statement> {
+    plan_for(text, parameters, dataset, &BTreeSet::new())
+}
+
+/// The same for somebody to whom these names of tables and columns are not told: no message lists them.
+pub fn plan_for(
+    text: &str,
+    parameters: &[Parameter],
+    dataset: &Dataset,
+    hidden: &BTreeSet<String>,
+) -> Result<Statement> {
     let fence::Fenced { query, locator, asked } = fence::parse(text, &parameters::Parameters(parameters))?;
-    let plan = analyse::analyse(query, dataset, &locator);
+    let plan = analyse::analyse(query, (dataset, hidden), &locator);
     // A refusal that has no place of its own points at the question.
     plan.and_then(|plan| lower::lower(&plan, dataset, &locator, &asked)).map_err(|e| e.or_at(locator.outer))
 }

@@ -10,6 +10,7 @@ mod consistent;
 mod crash;
 mod faults;
 mod files;
+mod flight;
 mod generated;
 mod history;
 mod keep;

@@ -110,11 +110,7 @@ impl Flight {
         let options = self.sessions.options(caller, headers)?;
         let sql = wanted.query;
         let wanted = Wanted::new(&self.session, &caller.who, &options, sql.clone()).await?;
-        let dataset = match &wanted {
-            Wanted::Answer { ask, .. } | Wanted::NoRows { ask } => self.session.dataset(&ask.dataset),
-            Wanted::Own { .. } => None,
-        };
-        let types = self.session.parameter_types(&sql, dataset).await?;
+        let types = self.parameter_types(caller, headers, &sql).await?;
         // What nothing tells the type of is bound as a text.
         let types: Vec<DataType> = types.into_iter().map(|ty| ty.map_or(DataType::Utf8, arrow_type)).collect();
         let schema = match types.is_empty() {

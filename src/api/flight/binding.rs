@@ -1,5 +1,6 @@
 //! Values that a driver binds to a prepared statement: one row of Arrow data.
 
+use crate::algebra::Type;
 use crate::error::{Code, Error, Result};
 use crate::sql::Parameter;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -77,6 +78,26 @@ fn check_type(number: usize, ty: &DataType) -> Result<()> {
 fn name(ty: &DataType) -> String {
     let name = ty.to_string();
     name.split(['(', '<', ' ']).next().unwrap_or_default().to_owned()
+}
+
+/// Whether values are of the types that the text wants, as far as it tells. A number stands for any number, and a date or a moment may be written as a text.
+///
+/// Errors: `INVALID_REQUEST`, with the number of the first one that is not.
+pub fn check(values: &[Parameter], types: &[Option<Type>]) -> Result<()> {
+    for (at, (value, ty)) in values.iter().zip(types).enumerate() {
+        let (given, fits) = match value {
+            Parameter::Null => continue,
+            Parameter::Bool(_) => ("a boolean", matches!(ty, None | Some(Type::Bool))),
+            Parameter::Int(_) | Parameter::Float(_) => ("a number", matches!(ty, None | Some(Type::Int | Type::Float))),
+            Parameter::Text(_) => ("a text", matches!(ty, None | Some(Type::Text | Type::Date | Type::Timestamp))),
+            Parameter::Date(_) => ("a date", matches!(ty, None | Some(Type::Date | Type::Timestamp))),
+            Parameter::Timestamp(_) => ("a timestamp", matches!(ty, None | Some(Type::Date | Type::Timestamp))),
+        };
+        if let (false, Some(ty)) = (fits, ty) {
+            return Err(invalid(format!("parameter {} is {given}, and stands for a {}", at + 1, ty.sql())));
+        }
+    }
+    Ok(())
 }
 
 /// A value of a type, in the place of one that is not known yet.
@@ -190,6 +211,28 @@ mod tests {
         assert!(parameters(&row[..1]).unwrap_err().message.contains("0 came"));
         assert!(parameters(&row[1..]).is_err(), "a batch without a schema");
         assert!(parameters(&[row.clone(), row[1..].to_vec()].concat()).unwrap_err().message.contains("2 came"));
+    }
+
+    #[test]
+    fn values_are_of_the_types_that_the_text_wants() {
+        let text = || Parameter::Text("4242".into());
+        for (value, ty, fits) in [
+            (text(), Some(Type::Int), false),
+            (text(), Some(Type::Text), true),
+            (text(), Some(Type::Date), true),
+            (text(), None, true),
+            (Parameter::Int(1), Some(Type::Float), true),
+            (Parameter::Float(1.5), Some(Type::Int), true),
+            (Parameter::Int(1), Some(Type::Text), false),
+            (Parameter::Bool(true), Some(Type::Int), false),
+            (Parameter::Date("2026-01-01".into()), Some(Type::Timestamp), true),
+            (Parameter::Date("2026-01-01".into()), Some(Type::Float), false),
+            (Parameter::Null, Some(Type::Int), true),
+        ] {
+            let said = check(&[Parameter::Null, value.clone()], &[None, ty]);
+            assert_eq!(said.is_ok(), fits, "{value:?} for {ty:?}: {said:?}");
+            assert!(said.is_ok() || said.unwrap_err().message.starts_with("parameter 2 is "));
+        }
     }
 
     /// Each byte of headers and bodies, changed: a refusal or other values, and nothing worse.

@@ -138,7 +138,8 @@ impl Flight {
     }
 
     /// Puts the values that a driver sends into a prepared statement's handle: the server keeps nothing.
-    async fn bind(&self, who: &str, mut data: Streaming<FlightData>) -> Result<Vec<u8>> {
+    async fn bind(&self, caller: &Caller, headers: &MetadataMap, mut data: Streaming<FlightData>) -> Result<Vec<u8>> {
+        let who = &caller.who;
         let mut messages = Vec::new();
         let received = async {
             while let Some(message) = data.message().await.map_err(|_| malformed())? {
@@ -160,6 +161,7 @@ impl Flight {
         // A panic in there is its own.
         let read = tokio::task::spawn_blocking(move || binding::parameters(&messages));
         let parameters = read.await.map_err(|_| malformed())??;
+        binding::check(&parameters, &self.parameter_types(caller, headers, &sql).await?)?;
         self.tickets.of_prepared(who, &Prepared { sql, parameters })
     }
 }
@@ -281,8 +283,8 @@ impl FlightService for FlightApi {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let (call, caller, _, data) = self.call("flight_put", request)?;
-        let bound = self.run(call, self.0.bind(&caller.who, data)).await?;
+        let (call, caller, headers, data) = self.call("flight_put", request)?;
+        let bound = self.run(call, self.0.bind(&caller, &headers, data)).await?;
         let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(bound.into()) };
         let result = PutResult { app_metadata: result.encode_to_vec().into() };
         Ok(Response::new(streams::iter([Ok(result)]).boxed()))

@@ -7,6 +7,7 @@ use super::options::Options;
 use super::session::Caller;
 use super::ticket::{Given, Priced};
 use crate::accounting::Charge;
+use crate::algebra::Type;
 use crate::catalog::arrow_type;
 use crate::error::{Code, Error, Result};
 use crate::governance::{self, Ask};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 
 /// Where a statement's schema has what it would cost: the whole quote as JSON with the field names of the gRPC interface, and in short words the price, what is left
 /// and, of each column, the error to expect.
@@ -120,6 +122,21 @@ impl Flight {
                 Ok((schema.as_ref().clone(), Given::Free(wanted)))
             }
         }
+    }
+
+    /// The types of a statement's parameters, as far as its text tells.
+    pub(super) async fn parameter_types(
+        &self,
+        caller: &Caller,
+        headers: &MetadataMap,
+        sql: &str,
+    ) -> Result<Vec<Option<Type>>> {
+        let options = self.sessions.options(caller, headers)?;
+        let dataset = match Wanted::new(&self.session, &caller.who, &options, sql.to_owned()).await? {
+            Wanted::Answer { ask, .. } | Wanted::NoRows { ask } => self.session.dataset(&ask.dataset),
+            Wanted::Own { .. } => None,
+        };
+        self.session.parameter_types(sql, dataset).await
     }
 
     /// The schema of a statement whose parameters have no values yet, without a price: that depends on them.
