@@ -132,7 +132,10 @@ def test_parameters_are_bound_by_value(flight: Server) -> None:
         ("DELETE FROM tickets", "only SELECT is answered"),
         ("SELECT count(*) FROM tickets; SELECT 1", "one statement at a time"),
         ("PREPARE p AS SELECT count(*) FROM tickets", "PREPARE is not a question"),
-        ("SELECT * FROM information_schema.tables", "there is no table"),
+        ("SELECT * FROM information_schema.tables", "undertone.columns shows what may be asked"),
+        ("SHOW TABLES", "undertone.columns shows what may be asked"),
+        ("EXPLAIN SELECT count(*) FROM tickets", "adbc_execute_schema"),
+        ("SET epsilon = 1", "set options in the session"),
     ],
 )
 def test_a_refusal_is_a_sentence_that_stands_alone(flight: Server, sql: str, words: str) -> None:
@@ -226,6 +229,27 @@ def test_a_ticket_is_its_owners_and_gives_the_same_bytes(flight: Server) -> None
     assert all(answer.equals(answers[0], check_metadata=True) for answer in answers)
     receipt = json.loads(answers[0].schema.metadata[b"undertone.receipt"])
     assert receipt["price"]["epsilon"] in ("", "0.125") and receipt["purpose"] == PURPOSE
+
+
+def test_the_same_question_at_once_is_paid_once(flight: Server) -> None:
+    """As two tiles of a dashboard ask it."""
+    sql = "SELECT count(*) AS n FROM orders WHERE amount > 77"
+    frames: list[pandas.DataFrame] = []
+    together = threading.Barrier(4)
+
+    def ask() -> None:
+        with connect(flight, "ana", epsilon="0.125") as connection:
+            together.wait()
+            frames.append(pandas.read_sql(sql, connection))
+
+    with ledger(flight, "ana") as told:
+        tiles = [threading.Thread(target=ask) for _ in range(4)]
+        for tile in tiles:
+            tile.start()
+        for tile in tiles:
+            tile.join()
+    assert told.charges == 1 and told.entries.count(REUSE) == 3
+    assert len({frame["n"][0] for frame in frames}) == 1 and len(frames) == 4
 
 
 def test_without_a_credential_nothing_is_told(flight: Server) -> None:

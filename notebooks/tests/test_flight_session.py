@@ -115,6 +115,7 @@ def test_options_are_set_in_the_session_and_checked(flight: Server) -> None:
             ("purpose", "", "must be a name"),
             ("schema", "public", "must be main"),
             ("mechanism", "uniform", "automatic, laplace or gaussian"),
+            ("intervals", "perhaps", "true or false"),
         ]:
             with pytest.raises(dbapi.ProgrammingError, match=words):
                 set_options(one, **{name: value})
@@ -195,6 +196,31 @@ def test_intervals_are_columns_on_request(flight: Server) -> None:
         for row in table.to_pylist():
             assert row["n_low"] < row["n"] < row["n_high"]
             assert row["mean_low"] <= row["mean"] <= row["mean_high"]
+
+
+def test_a_ticket_is_read_with_the_options_of_its_price(flight: Server) -> None:
+    client = pyarrow.flight.FlightClient(uri(flight))
+    half = ("undertone-epsilon", "0.5")
+    sql = "SELECT count(*) AS n FROM orders WHERE quantity > 3"
+    with ledger(flight, "ana") as told:
+        info = client.get_flight_info(statement(sql), bearer(flight, "ana", half))
+        ticket = info.endpoints[0].ticket
+        with pytest.raises(pyarrow.lib.ArrowInvalid, match=r"epsilon is 0\.01 here"):
+            less = bearer(flight, "ana", ("undertone-epsilon", "0.01"))
+            client.do_get(ticket, less).read_all()
+    assert told.charges == 0
+    with ledger(flight, "ana") as told:
+        assert client.do_get(ticket, bearer(flight, "ana", half)).read_all().num_rows == 1
+    assert told.charges == 1
+
+
+def test_the_ends_of_intervals_take_no_columns_name(flight: Server) -> None:
+    with (
+        connect(flight, "ana", intervals="true") as connection,
+        connection.cursor() as cursor,
+        pytest.raises(dbapi.ProgrammingError, match="both called 'n_low'"),
+    ):
+        cursor.adbc_execute_schema("SELECT count(*) AS n, 5 AS n_low FROM orders")
 
 
 def test_a_burst_of_statements_is_asked_about(flight: Server) -> None:

@@ -37,8 +37,14 @@ def test_tools_find_what_may_be_asked(flight: Server) -> None:
         topic, minutes = tickets.field("topic"), tickets.field("minutes")
         assert (topic.type, minutes.type) == (pyarrow.string(), pyarrow.int64())
         assert topic.metadata[b"undertone.tier"] == b"sensitive"
-        assert topic.metadata[b"undertone.domain"] == b"declared list (6 values)"
+        assert topic.metadata[b"undertone.domain"] == (
+            b"declared list (6 values): 'delivery', 'billing', 'returns', 'account', 'health', "
+            b"'harassment'"
+        )
         assert minutes.metadata[b"undertone.bounds"] == b"0 to 240"
+        orders = connection.adbc_get_table_schema("orders", db_schema_filter="main")
+        days = orders.field("ordered_on").metadata
+        assert days[b"undertone.bounds"] == b"2025-01-01 to 2025-12-31"
         assert minutes.metadata[b"ARROW:FLIGHT:SQL:TYPE_NAME"] == b"BIGINT"
         assert b"time spent" in minutes.metadata[b"ARROW:FLIGHT:SQL:REMARKS"]
         # Patterns are those of SQL.
@@ -163,6 +169,9 @@ def test_what_is_ones_own_is_read_for_nothing(flight: Server) -> None:
             ("SELECT * FROM undertone.receipts, orders", "by itself alone"),
             ("SELECT * FROM undertone.secrets", "undertone.secrets"),
             ("SELECT nothing FROM undertone.budget", "nothing"),
+            ("SELECT repeat('a', 2000000000) FROM undertone.budget", "repeat"),
+            ("SELECT dataset || dataset FROM undertone.budget", "put texts together"),
+            ("SELECT 1 FROM undertone.columns, undertone.columns b, undertone.columns c", "two"),
         ]:
             with connection.cursor() as cursor, pytest.raises(dbapi.ProgrammingError, match=words):
                 cursor.execute(wrong)

@@ -88,7 +88,7 @@ impl Principals {
     /// Whose credential a call carries: a bearer token, or a name with its password or its token. What comes after the first
     /// colon is the password (RFC 7617).
     pub(super) async fn sign_in(&self, headers: &MetadataMap) -> Result<(Principal, Credential)> {
-        let Some(basic) = credential(headers)?.strip_prefix("Basic ") else {
+        let Some(basic) = of_scheme("Basic", credential(headers)?) else {
             return self.of_token(bearer(headers)?);
         };
         let plain = BASE64.decode(basic).ok().and_then(|plain| String::from_utf8(plain).ok());
@@ -98,7 +98,7 @@ impl Principals {
             return Ok(found);
         }
         let stored = self.known().passwords.get(name).cloned();
-        match (password::is(secret, stored.clone()).await, stored) {
+        match (password::is(secret, stored.clone()).await?, stored) {
             (true, Some(argon2)) => Ok((Principal(name.to_owned()), Credential::Password { argon2 })),
             _ => Err(Error::new(
                 Code::Unauthenticated,
@@ -124,9 +124,15 @@ fn refuse(why: &str) -> Error {
     )
 }
 
+/// What comes after a scheme's name, which is in any case (RFC 9110).
+fn of_scheme<'a>(scheme: &str, credential: &'a str) -> Option<&'a str> {
+    let (name, rest) = credential.split_once(' ')?;
+    name.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
 /// The bearer token of a call.
 pub(super) fn bearer(headers: &MetadataMap) -> Result<&str> {
-    let token = credential(headers)?.strip_prefix("Bearer ").filter(|token| !token.is_empty());
+    let token = of_scheme("Bearer", credential(headers)?).filter(|token| !token.is_empty());
     token.ok_or_else(|| refuse("the credential is no bearer token"))
 }
 
@@ -155,9 +161,14 @@ pub fn new_token() -> Result<String> {
 
 /// 64 hexadecimal digits from the operating system.
 pub fn new_key() -> Result<String> {
-    let mut bytes = [0u8; 32];
+    random::<32>().map(|bytes| hex(&bytes))
+}
+
+/// Bytes from the operating system.
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
     SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::internal("the operating system gives no randomness"))?;
-    Ok(hex(&bytes))
+    Ok(bytes)
 }
 
 /// What is stored of a token: SHA-256 in lower-case hexadecimal.

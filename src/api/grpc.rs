@@ -133,11 +133,15 @@ fn parameter(parameter: proto::Parameter) -> crate::error::Result<Parameter> {
     })
 }
 
+/// One that nobody has used.
+pub(super) fn new_query_id() -> String {
+    hex(&rand::random::<[u8; 16]>())
+}
+
 /// The client's id, or a new one.
 fn query_id(wanted: String) -> crate::error::Result<String> {
     if wanted.is_empty() {
-        let bytes: [u8; 16] = rand::random();
-        return Ok(hex(&bytes));
+        return Ok(new_query_id());
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if wanted.len() <= MAX_QUERY_ID && wanted.bytes().all(plain) {
@@ -493,7 +497,7 @@ fn table_message(table: &Table, may_read: impl Fn(&Column) -> bool) -> proto::Ta
 }
 
 /// The day of a moment, in microseconds since 1970.
-fn date(micros: f64) -> String {
+pub(super) fn date(micros: f64) -> String {
     let part = |part: DatePart| part.of(micros as i64);
     format!("{:04}-{:02}-{:02}", part(DatePart::Year), part(DatePart::Month), part(DatePart::Day))
 }

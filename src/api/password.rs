@@ -1,10 +1,11 @@
 //! Passwords, for tools that know no tokens. What is stored of one is its Argon2id hash (RFC 9106), as a PHC string.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Shorter ones are guessed too soon (NIST SP 800-63B).
@@ -13,7 +14,9 @@ const SHORTEST: usize = 8;
 const MEMORY_KIB: std::ops::RangeInclusive<u32> = 7_168..=262_144;
 const MOST_PASSES: u32 = 16;
 /// Hashes that are computed at once: each takes its memory, and whoever asks is not known yet.
-static PLACES: Semaphore = Semaphore::const_new(2);
+static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
+/// How long one may wait for a place.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Compared with where there is no such principal, so that it takes as long.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash("nobody's password").unwrap_or_default());
 
@@ -47,16 +50,22 @@ pub fn check_hash(stored: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a password is the one that was hashed. Takes as long where there is none.
-pub async fn is(password: &str, stored: Option<String>) -> bool {
-    let Ok(_place) = PLACES.acquire().await else { return false };
+/// Whether a password is the one that was hashed. Takes as long where there is none, as long as those that there are have the usual parameters.
+///
+/// Errors: `SERVER_BUSY` where too many ask.
+pub async fn is(password: &str, stored: Option<String>) -> Result<bool> {
+    let busy = || Error::new(Code::ServerBusy, "too many sign in at once: try again");
+    let place = tokio::time::timeout(PATIENCE, PLACES.clone().acquire_owned()).await;
+    let place = place.ok().and_then(Result::ok).ok_or_else(busy)?;
     let password = password.to_owned();
     let compared = tokio::task::spawn_blocking(move || {
+        // Kept to the end of the work, whether its caller waits or not.
+        let _place = place;
         let against = stored.as_deref().unwrap_or(&NOBODY);
         let same = Argon2::default().verify_password(password.as_bytes(), against).is_ok();
         same && stored.is_some()
     });
-    compared.await.unwrap_or(false)
+    Ok(compared.await.unwrap_or(false))
 }
 
 #[cfg(test)]
@@ -69,9 +78,9 @@ mod tests {
         assert!(stored.starts_with("$argon2id$v=19$"), "{stored}");
         assert_ne!(stored, hash("correct: horse").unwrap(), "two hashes have one salt");
         check_hash(&stored).unwrap();
-        assert!(is("correct: horse", Some(stored.clone())).await);
-        assert!(!is("correct: horsf", Some(stored)).await);
-        assert!(!is("nobody's password", None).await);
+        assert!(is("correct: horse", Some(stored.clone())).await.unwrap());
+        assert!(!is("correct: horsf", Some(stored)).await.unwrap());
+        assert!(!is("nobody's password", None).await.unwrap());
         assert!(hash("short").is_err());
     }
 

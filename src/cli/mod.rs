@@ -249,7 +249,7 @@ enum TokenCommand {
         #[arg(long)]
         principal: String,
     },
-    /// Print the lines for the server's configuration with which a principal is known by a password too, for SQL tools that know no tokens.
+    /// Print the line for the server's configuration by which a principal is known by a password too, for SQL tools that know no tokens.
     /// Asks for it, or reads a line of standard input.
     Password {
         #[arg(long)]
@@ -447,7 +447,9 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Token { command: TokenCommand::Password { principal } } => {
             let hash = crate::api::password_hash(&password::read()?)?;
-            show(format!("[[principal]]\nname = \"{principal}\"\npassword_argon2 = \"{hash}\"\n"))
+            show(format!(
+                "# a line for principal \"{principal}\" of the server's configuration:\npassword_argon2 = \"{hash}\"\n"
+            ))
         }
         Command::Calibrate { config, sql, dataset, epsilon, format } => {
             let ask = Ask { sql, dataset, ..Ask::default() };

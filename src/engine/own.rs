@@ -1,4 +1,6 @@
 //! Queries over tables that are their reader's own to see. No private row is within reach: a session of its own holds these tables and nothing else.
+//!
+//! Nobody pays for them, so their work is small whatever they ask: of two tables at most, by functions none of which makes a value larger than those that it is given.
 
 use crate::catalog::{ReaderOptions, arrow_type, canonical, environment};
 use crate::error::{Code, Error, Result};
@@ -12,6 +14,15 @@ use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::functions::core::{coalesce, nullif};
+use datafusion::functions::math::{abs, round};
+use datafusion::functions_aggregate::average::avg_udaf;
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -28,7 +39,7 @@ const MOST_BYTES: usize = 16 << 20;
 /// Answers a query over these tables. All columns of the answer are of the types that answers have, and may be NULL.
 ///
 /// Errors: `UNSUPPORTED_SQL` where it cannot be planned or fails, `ANSWER_TOO_LARGE`.
-pub async fn select(OwnQuery(query): OwnQuery, tables: OwnTables) -> Result<RecordBatch> {
+pub async fn select(OwnQuery { query, .. }: OwnQuery, tables: OwnTables) -> Result<RecordBatch> {
     let refuse = |e: DataFusionError| Error::new(Code::UnsupportedSql, sentence(&e));
     let state = session(tables).map_err(refuse)?;
     let statement = Statement::Statement(Box::new(ast::Statement::Query(query)));
@@ -70,9 +81,13 @@ fn session(tables: OwnTables) -> DfResult<SessionState> {
         let table = MemTable::try_new(table.schema(), vec![vec![table]])?;
         schema.register_table(name.to_owned(), Arc::new(table))?;
     }
+    let scalars: Vec<Arc<ScalarUDF>> = vec![coalesce(), nullif(), abs(), round()];
+    let aggregates: Vec<Arc<AggregateUDF>> = vec![count_udaf(), sum_udaf(), avg_udaf(), min_udaf(), max_udaf()];
     let state = SessionStateBuilder::new()
-        .with_default_features()
-        .with_table_functions(Default::default())
+        .with_expr_planners(vec![Arc::new(AggregateFunctionPlanner)])
+        .with_scalar_functions(scalars)
+        .with_aggregate_functions(aggregates)
+        .with_window_functions(vec![row_number_udwf()])
         .with_config(SessionConfig::new().with_target_partitions(1))
         .with_runtime_env(environment(&memory, &RuntimeEnv::default())?)
         .build();
@@ -87,6 +102,7 @@ fn sentence(e: &DataFusionError) -> String {
     let text = e.strip_backtrace();
     let (_, words) = text.rsplit_once("Error during planning: ").unwrap_or(("", &text));
     let first = words.lines().next().unwrap_or_default().trim_end_matches('.').replace("datafusion.public.", "");
+    let first = first.replace("datafusion.", "");
     format!("a question about the schema {OWN_SCHEMA}, which can be read by itself alone, was not understood: {first}")
 }
 
@@ -128,15 +144,13 @@ mod tests {
             let e = ask(text).await.unwrap_err();
             assert!(e.code == Code::UnsupportedSql && e.message.contains(words), "{text}: {e}");
         }
-        let many = format!(
-            "SELECT 1 AS one FROM {}",
-            ["undertone.receipts"; 16]
-                .iter()
-                .enumerate()
-                .map(|(n, t)| format!("{t} t{n}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-        assert_eq!(ask(&many).await.unwrap_err().code, Code::AnswerTooLarge);
+        // Nothing that makes values large.
+        for text in [
+            "SELECT repeat('a', 2000000000) FROM undertone.receipts",
+            "SELECT lpad('a', 2000000000, 'b') FROM undertone.receipts",
+            "SELECT concat(dataset, dataset) FROM undertone.receipts",
+        ] {
+            assert_eq!(ask(text).await.unwrap_err().code, Code::UnsupportedSql, "{text}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub use balance::{balance_message, shared_message};
 pub use calibration::calibration;
 pub use choice::Why;
 pub use explain::steps;
-pub use names::Names;
+pub use names::{Names, literal_in_words};
 pub use open::{Asked, Bought, Known, OpenRelease};
 pub use pricing::{Ask, Priced, epsilon, price};
 pub use receipt::{bound_in_words, columns, number_in_words, price_message, releases};

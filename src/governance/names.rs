@@ -87,7 +87,7 @@ impl Writer<'_> {
         self.left = left;
         match expr {
             Expr::Column(at) => self.column(*at, over),
-            Expr::Literal(literal) => literal_text(literal),
+            Expr::Literal(literal) => literal_in_words(literal),
             Expr::All(parts) => self.joined(parts, " AND ", over),
             Expr::Any(parts) => format!("({})", self.joined(parts, " OR ", over)),
             Expr::Not(inner) => match inner.as_ref() {
@@ -345,7 +345,8 @@ fn comparison(op: Comparison) -> &'static str {
     }
 }
 
-fn literal_text(literal: &Literal) -> String {
+/// A literal as SQL writes it.
+pub fn literal_in_words(literal: &Literal) -> String {
     let shown = literal_value(literal).to_array().and_then(|one| Ok(array_value_to_string(&one, 0)?));
     let value = shown.unwrap_or_default();
     match literal {

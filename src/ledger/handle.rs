@@ -264,6 +264,11 @@ impl Ledger {
         answer.map(|answer| self.opened(answer)).transpose()
     }
 
+    /// Whether anything was charged under a query id, whatever became of it.
+    pub async fn is_charged(&self, principal: &str, query_id: &str) -> Result<bool> {
+        statements::is_charged(&mut *self.reader().await?, principal, query_id).await
+    }
+
     /// Whether an account has an answer to a question already, under either of two digests.
     pub async fn is_answered(&self, account: &Account, question: &[u8], before: Option<&[u8]>) -> Result<bool> {
         let earlier = statements::earlier(&mut *self.reader().await?, account, question, before).await?;

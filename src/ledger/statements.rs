@@ -126,6 +126,11 @@ pub async fn charged(db: &mut AnyConnection, principal: &str, query_id: &str) ->
         .transpose()
 }
 
+/// Whether anything was charged under a query id, whatever became of it.
+pub async fn is_charged(db: &mut AnyConnection, principal: &str, query_id: &str) -> Result<bool> {
+    charge(db, principal, query_id).await.map(|row| row.is_some())
+}
+
 /// The committed answer to this very request under this query id, if there is one.
 pub async fn replay(
     db: &mut AnyConnection,

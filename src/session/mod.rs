@@ -45,11 +45,11 @@ use crate::sql::{self, NoRows, Statement};
 use crate::telemetry::{Metrics, step};
 use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -89,6 +89,9 @@ pub struct Session {
     ledger: Ledger,
     limits: Limits,
     workers: Workers,
+    /// For what is one's own to see.
+    own_workers: Workers,
+    selecting: tokio::sync::Mutex<()>,
     running: Arc<Semaphore>,
     /// Each principal's own places.
     own: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -201,7 +204,20 @@ impl Session {
         let (workers, running) = (Workers::start(limits.threads)?, Arc::new(Semaphore::new(limits.concurrent)));
         let (own, inflight, metrics) = (Mutex::default(), Inflight::default(), Metrics::default());
         let policy = RwLock::default();
-        Ok(Session { engines, ledger, limits, workers, running, own, inflight, metrics, policy })
+        let (own_workers, selecting) = (Workers::start(1)?, Default::default());
+        Ok(Session {
+            engines,
+            ledger,
+            limits,
+            workers,
+            own_workers,
+            selecting,
+            running,
+            own,
+            inflight,
+            metrics,
+            policy,
+        })
     }
 
     /// All that is served now.
@@ -308,8 +324,9 @@ impl Session {
             let dataset = engine.dataset();
             let hidden = policy.hidden(dataset, &own);
             let statement = sql::plan_for(&ask.sql, &ask.parameters, dataset, &hidden)?;
+            let unnamed = |e: Error| without_names(e, &hidden, &ask.sql);
             let scope = scope(dataset);
-            let Admitted { rules, tiers } = policy.admit(dataset, &own, &statement.query)?;
+            let Admitted { rules, tiers } = policy.admit(dataset, &own, &statement.query).map_err(unnamed)?;
             let (scope, known, rules) = (scope.as_str(), &known, &rules);
             let case = Case { statement: &statement, ask: &ask, rules, grant: &grant, pure_is_over, scope, known };
             let priced = governance::price(case)?;
@@ -366,7 +383,7 @@ impl Session {
     }
 
     /// The query of a text that is about what is its caller's own to see: what there is to ask about, balances, receipts.
-    pub async fn own(&self, text: &str, parameters: &[sql::Parameter]) -> Result<Option<sql::OwnQuery>> {
+    pub async fn own_query(&self, text: &str, parameters: &[sql::Parameter]) -> Result<Option<sql::OwnQuery>> {
         if !sql::may_be_own(text) {
             return Ok(None);
         }
@@ -391,7 +408,11 @@ impl Session {
         let (text, parameters) = (ask.sql.clone(), ask.parameters.clone());
         let look = move || {
             let may_read = |table: &Table, at: usize| {
-                accounts.iter().any(|of| policy.may_read(&dataset, of, table, &table.columns[at]).is_ok())
+                let may = |of: &Balance| {
+                    policy.may_read_rows(&dataset, of, table)?;
+                    policy.may_read(&dataset, of, table, &table.columns[at])
+                };
+                accounts.iter().any(|of| may(of).is_ok())
             };
             let found = sql::no_rows(&text, &parameters, &dataset, may_read);
             Ok(found.map(|NoRows { table, columns }| {
@@ -417,7 +438,11 @@ impl Session {
     ///
     /// Errors: `UNSUPPORTED_SQL` where it cannot be planned or fails, `ANSWER_TOO_LARGE`.
     pub async fn select(&self, query: sql::OwnQuery, tables: OwnTables) -> Result<RecordBatch> {
-        let selected = self.workers.run(engine::select(query, tables));
+        // One at a time, on a thread of its own: what nobody pays for must not keep what was paid for from running.
+        let selected = async {
+            let _alone = self.selecting.lock().await;
+            self.own_workers.run(engine::select(query, tables)).await
+        };
         tokio::time::timeout(self.limits.deadline, selected).await.map_err(|_| late())?
     }
 
@@ -454,10 +479,13 @@ impl Session {
         }
         let charged = self.ledger.charged(principal, query_id).await?;
         // Until it is charged, a question whose caller has gone is given up; from then on it is answered.
-        let ready = self.ready(principal, plan(charged));
+        let was_charged = charged.is_some();
+        let ready = self.ready(principal, plan(charged), fresh);
         let ready = gone.run_until_cancelled(tokio::time::timeout(self.limits.deadline, ready)).await;
-        let (planned, prepared, place) = ready.ok_or_else(given_up)?.map_err(|_| busy())??;
-        may(planned.clone()).await?;
+        let (planned, prepared, place, _alone) = ready.ok_or_else(given_up)?.map_err(|_| busy())??;
+        if !was_charged {
+            may(planned.clone()).await?;
+        }
         if planned.priced.releases.is_empty() {
             return self.run_free(planned, prepared, query_id, place).await;
         }
@@ -507,12 +535,19 @@ impl Session {
     }
 
     /// All that comes before the charge: plans, and a place among those that run. What waits has not been charged.
+    ///
+    /// The same question of an account is asked once at a time, so that a second call finds the first one's answer and pays nothing; unless it is to be drawn afresh.
     async fn ready(
         &self,
         principal: &str,
         plan: impl Future<Output = Result<Planned>>,
-    ) -> Result<(Arc<Planned>, Prepared, Place)> {
+        fresh: bool,
+    ) -> Result<(Arc<Planned>, Prepared, Place, Option<OwnedMutexGuard<()>>)> {
         let planned = Arc::new(plan.await?);
+        let alone = match fresh || planned.priced.releases.is_empty() {
+            true => None,
+            false => Some(self.inflight.enter(&planned.account.to_string(), &planned.digest()).await),
+        };
         let question = planned.clone();
         let prepare = move || {
             let probes = question.priced.probes().map(|asked| &asked.made);
@@ -525,7 +560,7 @@ impl Session {
         };
         let prepared = self.workers.compute(prepare).instrument(step("prepare")).await?;
         let place = self.place(principal).instrument(step("wait for a place")).await?;
-        Ok((planned, prepared, place))
+        Ok((planned, prepared, place, alone))
     }
 
     /// First among one's own questions, then among all: a place that is free for all is never kept by one who waits.
@@ -621,6 +656,18 @@ fn account<'a>(all: &'a [Balance], principal: &str, ask: &Ask) -> Result<&'a Bal
     balances.into_iter().find(|b| b.account.purpose == purpose).ok_or_else(|| unknown_dataset(&ask.dataset))
 }
 
+/// A refusal by policy that names nothing but what stands in the text: `*` reads columns that one need not know of.
+fn without_names(e: Error, hidden: &BTreeSet<String>, text: &str) -> Error {
+    let text = text.to_lowercase();
+    let tells = |name: &String| e.message.contains(&format!("'{name}'")) && !text.contains(&name.to_lowercase());
+    match hidden.iter().any(tells) {
+        true => {
+            Error { message: "the question reads what you may not read: name the columns that you need".into(), ..e }
+        }
+        false => e,
+    }
+}
+
 fn named(engines: Vec<Engine>) -> Engines {
     Arc::new(engines.into_iter().map(|engine| (engine.dataset().name.clone(), Arc::new(engine))).collect())
 }
@@ -693,22 +740,22 @@ fn stored_as(question: &[u8], statement: &Statement) -> Vec<u8> {
     digest(&format!("{} {names:?}", hex(question)))
 }
 
-/// Lets one call at a time work on a query id; a second one waits and then finds the first one's answer.
+/// Lets one call at a time work on a query id, and on a question; a second one waits and then finds the first one's answer.
 #[derive(Default)]
 struct Inflight {
     locks: Mutex<HashMap<QueryKey, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// Principal and query id.
+/// Principal and query id, or account and digest of the question: no principal's name is an account's.
 type QueryKey = (String, String);
 
 impl Inflight {
-    async fn enter(&self, principal: &str, query_id: &str) -> tokio::sync::OwnedMutexGuard<()> {
+    async fn enter(&self, of: &str, what: &str) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             // Locks that nobody holds or waits for have done their work.
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            locks.entry((principal.to_owned(), query_id.to_owned())).or_default().clone()
+            locks.entry((of.to_owned(), what.to_owned())).or_default().clone()
         };
         lock.lock_owned().await
     }

@@ -256,8 +256,11 @@ impl Names {
 
 impl ContextProvider for Names {
     fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
-        let is_here = name.schema().is_none_or(|schema| schema == DATA_SCHEMA)
-            && name.catalog().is_none_or(|catalog| catalog == self.dataset);
+        // Some tools take the catalog for a schema.
+        let is_here = match (name.catalog(), name.schema()) {
+            (None, schema) => schema.is_none_or(|schema| schema == DATA_SCHEMA || schema == self.dataset),
+            (Some(catalog), schema) => catalog == self.dataset && schema == Some(DATA_SCHEMA),
+        };
         match self.tables.get(name.table()).filter(|_| is_here) {
             Some(source) => Ok(source.clone()),
             None => plan_err!("{UNKNOWN_TABLE}{name}"),

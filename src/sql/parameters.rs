@@ -1,6 +1,7 @@
 //! Values of `$1`, `$2`, ... or of one `?` after the other. They take their places in the syntax tree before anything is analysed, so
 //! that a question with parameters is the question with their values written out.
 
+use super::limits::MAX_BYTES;
 use super::locate::position;
 use crate::error::{Code, Error, Result};
 use datafusion::sql::sqlparser::ast::{
@@ -31,6 +32,9 @@ pub struct Parameters<'a>(pub &'a [Parameter]);
 
 /// How many parameters a text has: each `?`, or each different `$1`, `$2`, ... 0 where it cannot be read.
 pub fn count(text: &str) -> usize {
+    if text.len() > MAX_BYTES {
+        return 0;
+    }
     let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().unwrap_or_default();
     let placeholders = tokens.into_iter().filter_map(|token| match token {
         Token::Placeholder(text) => Some(text),

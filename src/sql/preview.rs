@@ -125,7 +125,7 @@ pub fn no_rows(
             ),
         }
     }
-    if !shows.iter().all(|(_, at)| may_read(table, *at)) {
+    if shows.is_empty() || !shows.iter().all(|(_, at)| may_read(table, *at)) {
         return None;
     }
     Some(NoRows { table: at, columns: shows })
@@ -141,7 +141,7 @@ fn only<'a>(from: &[TableWithJoins], dataset: &'a Dataset) -> Option<(TableId, &
     let (table, qualifier) = parts.split_last()?;
     let is_here = match qualifier {
         [] => true,
-        [schema] => schema == DATA_SCHEMA,
+        [schema] => schema == DATA_SCHEMA || *schema == dataset.name,
         [catalog, schema] => *catalog == dataset.name && schema == DATA_SCHEMA,
         _ => false,
     };

@@ -148,6 +148,17 @@ async fn what_one_may_not_read_is_not_named() {
             assert!(told.contains(shown) && knows == (age || items), "{sql}: {told}");
         }
     }
+    // A table of which no row may be counted is not there either, and neither `*` nor a parameter tells of a column.
+    for sql in [
+        "SELECT * FROM items WHERE 1 = 0",
+        "SELECT count(*) AS n FROM (SELECT * FROM visits) t",
+        "SELECT * FROM visits",
+    ] {
+        let told = ben.told(sql).await;
+        assert!(told.starts_with("refused") && !names(&told.replace("message", "")).0, "{sql}: {told}");
+    }
+    let hidden = ben.0.prepare("SELECT count(*) AS n FROM visits WHERE age > ?".into(), None).await;
+    assert!(hidden.err().unwrap().to_string().contains("may not be read"));
     // By name it is what its column is for any question.
     let told = ben.told("SELECT age FROM visits WHERE 1 = 0").await;
     assert!(told.starts_with("refused"), "{told}");

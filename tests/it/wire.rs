@@ -13,13 +13,14 @@ async fn every_call_but_health_needs_exactly_one_token() {
     let world = World::new(&Recipe { patients: 20, ..Recipe::default() });
     let running = world.serve().await;
     let channel = Channel::from_shared(format!("http://{}", running.address)).unwrap().connect().await.unwrap();
-    let headers: [&[&str]; 8] = [
+    let headers: [&[&str]; 9] = [
         &[],
         &[""],
         &["Bearer "],
         &["Bearer wrong"],
         &["Basic YW5hOmFuYQ=="],
-        &["bearer ana-token"],
+        &["Token ana-token"],
+        &["ana-token"],
         &["Bearer ana-token", "Bearer ben-token"],
         &["Bearer ana-token "],
     ];

@@ -2,6 +2,8 @@
 //! paid and how answers were made (`receipts`, `last_receipt`). Tools that drop the metadata of schemas find it here.
 
 use super::super::grpc::dataset_message;
+use super::metadata::public_values;
+use crate::engine::OwnTables;
 use crate::error::{Error, Result};
 use crate::governance;
 use crate::ledger::Account;
@@ -10,14 +12,15 @@ use crate::session::Session;
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::SchemaRef;
 use prost::Message;
 use std::sync::Arc;
 
 /// Answers whose receipts are shown.
 const MOST: u32 = 200;
 /// Of those, as long as they are no larger than this together.
-const MOST_BYTES: usize = 256 << 20;
+const MOST_BYTES: usize = 64 << 20;
+/// Rows of a table: two of them can be joined, and nobody pays for that.
+const MOST_ROWS: usize = 4000;
 
 pub const TABLES: [(&str, &str); 4] = [
     ("columns", "What may be asked: the columns of all tables, with their types, bounds, public values and tiers"),
@@ -26,17 +29,28 @@ pub const TABLES: [(&str, &str); 4] = [
     ("last_receipt", "The same of the answer that was read last"),
 ];
 
-/// The tables, in the order of [`TABLES`]. `last` is the query id of the answer that was read last, where that is known.
-pub async fn tables(session: &Session, who: &str, last: Option<String>) -> Result<Vec<(&'static str, RecordBatch)>> {
-    let (all, last) = receipts(session, who, last).await?;
-    let made = [columns(session, who).await?, budget(session, who).await?, noted(&all)?, noted(last.as_slice())?];
-    Ok(TABLES.iter().map(|(name, _)| *name).zip(made).collect())
+/// The tables of these names. `last` is the query id of the answer that was read last, where that is known.
+pub async fn tables(session: &Session, who: &str, names: &[String], last: Option<String>) -> Result<OwnTables> {
+    let mut made = Vec::new();
+    for (name, _) in TABLES.iter().filter(|(name, _)| names.iter().any(|wanted| wanted == name)) {
+        let table = match *name {
+            "columns" => columns(session, who).await?,
+            "budget" => budget(session, who).await?,
+            "receipts" => noted(&newest(session, who, MOST).await?)?,
+            _ => match &last {
+                Some(id) => noted(receipt(session, who, id).await.map(|(_, receipt)| receipt).as_slice())?,
+                None => noted(&newest(session, who, 1).await?)?,
+            },
+        };
+        made.push((*name, table));
+    }
+    Ok(made)
 }
 
-/// The schemas of the tables, for whoever looks around.
-pub fn schemas() -> Result<Vec<SchemaRef>> {
-    let empty = [of_columns(&[])?, of_budget(&[])?, noted(&[])?, noted(&[])?];
-    Ok(empty.iter().map(RecordBatch::schema).collect())
+/// The tables without their rows, for whoever looks around or asks for a schema.
+pub fn empty() -> Result<OwnTables> {
+    let tables = [of_columns(&[])?, of_budget(&[])?, noted(&[])?, noted(&[])?];
+    Ok(TABLES.iter().map(|(name, _)| *name).zip(tables).collect())
 }
 
 fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> Result<RecordBatch> {
@@ -73,6 +87,7 @@ struct ColumnRow {
     purposes: String,
     table: String,
     column: proto::Column,
+    domain: String,
 }
 
 async fn columns(session: &Session, who: &str) -> Result<RecordBatch> {
@@ -82,8 +97,11 @@ async fn columns(session: &Session, who: &str) -> Result<RecordBatch> {
         let seen = dataset_message(&dataset, &accounts, &policy);
         for table in seen.tables {
             for column in table.columns {
+                let declared = dataset.table(&table.name).map(|(_, table)| &table.columns);
+                let declared = declared.and_then(|columns| columns.iter().find(|of| of.name == column.name));
+                let domain = declared.and_then(public_values).unwrap_or_else(|| column.domain.clone());
                 let (dataset, purposes) = (seen.name.clone(), seen.purposes.join(", "));
-                rows.push(ColumnRow { dataset, purposes, table: table.name.clone(), column });
+                rows.push(ColumnRow { dataset, purposes, table: table.name.clone(), column, domain });
             }
         }
     }
@@ -101,10 +119,13 @@ fn of_columns(rows: &[ColumnRow]) -> Result<RecordBatch> {
         ("privacy_unit", flags(rows, |row| row.column.privacy_unit)),
         ("lower", numbers(rows, |row| row.column.lower)),
         ("upper", numbers(rows, |row| row.column.upper)),
-        ("domain", texts(rows, |row| &row.column.domain)),
+        ("domain", texts(rows, |row| &row.domain)),
         ("purposes", texts(rows, |row| &row.purposes)),
     ])
 }
+
+/// The account of the caller alone.
+const OWN: &str = "own";
 
 struct BudgetRow {
     balance: proto::Balance,
@@ -117,7 +138,7 @@ async fn budget(session: &Session, who: &str) -> Result<RecordBatch> {
     let scopes = session.ledger().scopes(|account: &Account| account.principal == who).await?;
     let mut rows = Vec::new();
     for balance in scopes.iter().map(governance::balance_message) {
-        let own = ("own".to_owned(), balance.account.clone(), balance.frozen_because.clone());
+        let own = (OWN.to_owned(), balance.account.clone(), balance.frozen_because.clone());
         let pool = ("pool".to_owned(), balance.pool.clone(), balance.pool_frozen_because.clone());
         let shared = balance.shared.iter().map(|s| (s.name.clone(), s.state.clone(), s.frozen_because.clone()));
         for (name, state, frozen_because) in [own].into_iter().chain(shared).chain([pool]) {
@@ -145,38 +166,31 @@ fn of_budget(rows: &[BudgetRow]) -> Result<RecordBatch> {
         ("window", texts(rows, |row| &row.state.window)),
         ("window_ends", moments(rows, |row| row.state.window_ends)),
         ("expires_at", moments(rows, |row| row.state.expires_at)),
-        ("frozen", flags(rows, |row| row.balance.frozen || !row.frozen_because.is_empty())),
+        ("frozen", flags(rows, |row| (row.name == OWN && row.balance.frozen) || !row.frozen_because.is_empty())),
         ("frozen_because", texts(rows, |row| &row.frozen_because)),
     ])
 }
 
-/// The receipts of the newest answers, and that of the last one.
-async fn receipts(
-    session: &Session,
-    who: &str,
-    last: Option<String>,
-) -> Result<(Vec<proto::Receipt>, Option<proto::Receipt>)> {
-    let receipt = async |id: &str| {
-        let stored = session.ledger().answer(who, id).await?;
-        let answer = stored.map(|stored| (stored.bytes.len(), proto::Answer::decode(stored.bytes.as_slice())));
-        Ok::<_, Error>(answer.and_then(|(bytes, answer)| Some((bytes, answer.ok()?.receipt?))))
-    };
+/// The receipt of an answer, and the answer's size; None where it is not kept any more, or cannot be read.
+async fn receipt(session: &Session, who: &str, id: &str) -> Option<(usize, proto::Receipt)> {
+    let stored = session.ledger().answer(who, id).await.ok()??;
+    let answer = proto::Answer::decode(stored.bytes.as_slice()).ok()?;
+    Some((stored.bytes.len(), answer.receipt?))
+}
+
+/// The receipts of the newest answers, as long as these are not too large together.
+async fn newest(session: &Session, who: &str, most: u32) -> Result<Vec<proto::Receipt>> {
     let (mut all, mut bytes) = (Vec::new(), 0);
-    for id in session.ledger().newest(who, MOST).await? {
-        if let Some((size, found)) = receipt(&id).await? {
-            bytes += size;
-            all.push(found);
-        }
+    for id in session.ledger().newest(who, most).await? {
         if bytes > MOST_BYTES {
             break;
         }
+        if let Some((size, found)) = receipt(session, who, &id).await {
+            bytes += size;
+            all.push(found);
+        }
     }
-    // What has expired meanwhile has no receipt any more.
-    let last = match last {
-        Some(id) => receipt(&id).await.ok().flatten().map(|(_, receipt)| receipt),
-        None => all.first().cloned(),
-    };
-    Ok((all, last))
+    Ok(all)
 }
 
 /// A row for each column of each answer.
@@ -194,6 +208,7 @@ fn noted(receipts: &[proto::Receipt]) -> Result<RecordBatch> {
             let (price, how) = (receipt.price.clone().unwrap_or_default(), how.join("; "));
             receipt.columns.iter().map(move |column| Row { receipt, price: price.clone(), column, how: how.clone() })
         })
+        .take(MOST_ROWS)
         .collect();
     let rows = rows.as_slice();
     let positive = |number: f64| Some(number).filter(|number| *number > 0.0);

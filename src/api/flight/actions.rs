@@ -1,13 +1,14 @@
 //! Actions: prepared statements, session options, cancelling, and what drivers begin and end without anything happening.
 
 use super::messages::{CloseSessionResult, OptionValue, PreparedResult, SessionOptionValue, SessionOptions};
-use super::options::Options;
+use super::options::{Options, check_names};
 use super::session::{Caller, set_cookie};
 use super::statement::Wanted;
 use super::ticket::{Given, Prepared};
 use super::{Flight, decoded, ipc, malformed};
 use crate::catalog::arrow_type;
 use crate::error::{Code, Error, Result};
+use crate::sql;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_flight::sql::{
     ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
@@ -77,7 +78,7 @@ impl Flight {
                 // No option had an error.
                 Ok(vec![SessionOptions::default().encode_to_vec()])
             }
-            GET => Ok(one(told(&self.sessions.set_options(caller)).encode_to_vec())),
+            GET => Ok(one(told(&self.sessions.set_options(caller)?).encode_to_vec())),
             CLOSE_SESSION => {
                 self.sessions.close(caller);
                 Ok(one(CloseSessionResult { status: 1 }.encode_to_vec()))
@@ -110,15 +111,14 @@ impl Flight {
         let options = self.sessions.options(caller, headers)?;
         let sql = wanted.query;
         let wanted = Wanted::new(&self.session, &caller.who, &options, sql.clone()).await?;
-        let types = self.parameter_types(caller, headers, &sql).await?;
-        // What nothing tells the type of is bound as a text.
-        let types: Vec<DataType> = types.into_iter().map(|ty| ty.map_or(DataType::Utf8, arrow_type)).collect();
-        let schema = match types.is_empty() {
-            true => self.priced(caller, wanted).await?.0,
-            false => self.unbound(caller, wanted, &types).await?,
+        let (schema, types) = match sql::parameters(&sql) {
+            0 => (self.priced(caller, wanted).await?.0, vec![]),
+            _ => self.unbound(caller, wanted).await?,
         };
+        // What nothing tells the type of is bound as a text.
+        let types = types.into_iter().map(|ty| ty.map_or(DataType::Utf8, arrow_type));
         let parameter = |(at, ty): (usize, DataType)| Field::new(format!("${}", at + 1), ty, true);
-        let parameters = Schema::new(types.into_iter().enumerate().map(parameter).collect::<Vec<_>>());
+        let parameters = Schema::new(types.enumerate().map(parameter).collect::<Vec<_>>());
         let prepared = PreparedResult {
             handle: self.tickets.of_prepared(&caller.who, &Prepared { sql, parameters: vec![] })?.into(),
             dataset_schema: ipc(&schema)?.0,
@@ -139,18 +139,26 @@ impl Flight {
         let Command::TicketStatementQuery(wanted) = decoded(&ticket.ticket)? else {
             return Ok(CancelStatus::NotCancellable);
         };
-        let Given::Answer(priced) = self.tickets.answer(&caller.who, &wanted.statement_handle)? else {
+        let Given::Answer(offer) = self.tickets.answer(&caller.who, &wanted.statement_handle)? else {
             return Ok(CancelStatus::NotCancellable);
         };
-        let (who, ledger) = (&caller.who, self.session.ledger());
-        let charged = ledger.charged(who, &priced.query_id).await?.is_some()
-            || ledger.answer(who, &priced.query_id).await?.is_some();
-        Ok(self.cancellations.cancel(who, &priced.query_id, charged))
+        let (who, id, ledger) = (&caller.who, &offer.query_id, self.session.ledger());
+        if ledger.is_charged(who, id).await? {
+            return Ok(CancelStatus::NotCancellable);
+        }
+        let status = self.cancellations.cancel(who, id);
+        // What was paid between the two looks is not cancelled; from here on nobody begins to pay.
+        if status == CancelStatus::Cancelled && ledger.is_charged(who, id).await? {
+            self.cancellations.keep(who, id);
+            return Ok(CancelStatus::NotCancellable);
+        }
+        Ok(status)
     }
 }
 
 /// Sets all options of a message.
 fn set(options: &mut Options, wanted: SessionOptions) -> Result<()> {
+    check_names(wanted.options.keys().map(String::as_str))?;
     for (name, value) in wanted.options {
         let value = match value.value {
             None => None,

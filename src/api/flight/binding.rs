@@ -101,14 +101,14 @@ pub fn check(values: &[Parameter], types: &[Option<Type>]) -> Result<()> {
 }
 
 /// A value of a type, in the place of one that is not known yet.
-pub fn sample(ty: &DataType) -> Parameter {
+pub fn sample(ty: Option<Type>) -> Parameter {
     match ty {
-        DataType::Int64 => Parameter::Int(1),
-        DataType::Float64 => Parameter::Float(1.0),
-        DataType::Boolean => Parameter::Bool(true),
-        DataType::Date32 => Parameter::Date("2000-01-01".into()),
-        DataType::Timestamp(..) => Parameter::Timestamp("2000-01-01 00:00:00".into()),
-        _ => Parameter::Text("a".into()),
+        Some(Type::Int) => Parameter::Int(1),
+        Some(Type::Float) => Parameter::Float(1.0),
+        Some(Type::Bool) => Parameter::Bool(true),
+        Some(Type::Date) => Parameter::Date("2000-01-01".into()),
+        Some(Type::Timestamp) => Parameter::Timestamp("2000-01-01 00:00:00".into()),
+        Some(Type::Text) | None => Parameter::Text("a".into()),
     }
 }
 

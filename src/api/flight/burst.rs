@@ -20,33 +20,42 @@ const LARGE: f64 = 0.1;
 pub struct Bursts(Mutex<HashMap<Account, VecDeque<(Instant, f64)>>>);
 
 impl Bursts {
-    /// Counts a statement that takes `part` of a grant of which `left` is left, unless it is one too many.
+    /// Whether a statement that takes `part` of a grant, of which `left` is left, is not one too many.
     ///
     /// Errors: `INVALID_REQUEST`, which says how to go on.
-    pub fn admit(&self, account: &Account, part: f64, left: f64, allowed: bool) -> Result<()> {
-        self.admit_at(Instant::now(), account, part, left, allowed)
+    pub fn admit(&self, account: &Account, part: f64, left: f64) -> Result<()> {
+        self.admit_at(Instant::now(), account, part, left)
     }
 
-    fn admit_at(&self, now: Instant, account: &Account, part: f64, left: f64, allowed: bool) -> Result<()> {
+    /// Counts one that was charged.
+    pub fn count(&self, account: &Account, part: f64) {
+        self.count_at(Instant::now(), account, part);
+    }
+
+    fn count_at(&self, now: Instant, account: &Account, part: f64) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(account.clone()).or_default().push_back((now, part));
+    }
+
+    fn admit_at(&self, now: Instant, account: &Account, part: f64, left: f64) -> Result<()> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_old = |at: &Instant| now.duration_since(*at) >= WINDOW;
         all.retain(|_, lately| {
             lately.retain(|(at, _)| !is_old(at));
             !lately.is_empty()
         });
-        let lately = all.entry(account.clone()).or_default();
+        let Some(lately) = all.get(account) else { return Ok(()) };
         let before: f64 = lately.iter().map(|(_, part)| part).sum();
         let (taken, whole) = (before + part, left + before);
-        if !allowed && lately.len() >= FEW && taken > LARGE * whole {
+        if lately.len() >= FEW && taken > LARGE * whole {
             let message = format!(
-                "this is statement {} of {account} within a minute, and together they would take {:.0} % of what was left: a tool may be asking by itself. This one costs {:.1} % of the grant, and was not charged: if it is meant, set the session option allow_bursts to true, or the header undertone-allow-bursts, and execute it again",
-                lately.len() + 1,
+                "{} statements of {account} were charged within a minute, and with this one they would take {:.0} % of what was left: a tool may be asking by itself. This one costs {:.2} % of the grant, and was not charged: if it is meant, set the session option allow_bursts to true, or the header undertone-allow-bursts, and execute it again",
+                lately.len(),
                 100.0 * (taken / whole).min(1.0),
                 100.0 * part,
             );
             return Err(Error::new(Code::InvalidRequest, message));
         }
-        lately.push_back((now, part));
         Ok(())
     }
 }
@@ -63,21 +72,24 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         // Few, however dear; then each is asked about until it is meant, and what was not charged does not count.
         let mut left = 1.0;
+        let charged = |seconds, who, part, left| {
+            bursts.admit_at(at(seconds), who, part, left).unwrap();
+            bursts.count_at(at(seconds), who, part);
+        };
         for n in 0..FEW as u64 {
-            bursts.admit_at(at(n), &ana, 0.2, left, false).unwrap();
+            charged(n, &ana, 0.2, left);
             left -= 0.2;
         }
         for _ in 0..2 {
-            let e = bursts.admit_at(at(5), &ana, 0.05, left, false).unwrap_err();
-            assert!(e.message.contains("statement 4") && e.message.contains("65 %"), "{e}");
+            let e = bursts.admit_at(at(5), &ana, 0.05, left).unwrap_err();
+            assert!(e.message.starts_with("3 statements") && e.message.contains("65 %"), "{e}");
         }
-        bursts.admit_at(at(6), &ana, 0.05, left, true).unwrap();
         // Nobody else is meant, and a minute later it is over.
-        bursts.admit_at(at(6), &ben, 0.5, 1.0, false).unwrap();
-        bursts.admit_at(at(70), &ana, 0.05, left, false).unwrap();
+        charged(6, &ben, 0.5, 1.0);
+        charged(70, &ana, 0.05, left);
         // Many that cost little are no burst.
         for n in 0..50 {
-            bursts.admit_at(at(200 + n / 10), &ana, 0.001, 0.9, false).unwrap();
+            charged(200 + n / 10, &ana, 0.001, 0.9);
         }
     }
 }

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 /// As long as tickets are good.
 const KEPT: Duration = Duration::from_secs(3600);
-/// Tickets that were cancelled and never read, of everybody: the oldest are forgotten when there are more.
-const MOST: usize = 10_000;
+/// Cancelled tickets of one principal: the oldest are forgotten when there are more.
+const MOST: usize = 1000;
 
 /// Principal and query id.
 type Key = (String, String);
@@ -75,30 +75,35 @@ impl Cancellations {
         Ok(Reading { of: self, key, gone })
     }
 
-    /// Cancels a ticket that is not charged; `charged` says whether the ledger has a charge for it.
-    pub fn cancel(&self, who: &str, query_id: &str, charged: bool) -> CancelStatus {
+    /// Cancels a ticket, unless it is being paid. Whoever reads it from then on is refused; see [`Cancellations::keep`].
+    pub fn cancel(&self, who: &str, query_id: &str) -> CancelStatus {
         let mut steps = self.steps();
         let key = (who.to_owned(), query_id.to_owned());
         match steps.get(&key) {
             Some(Step::Paying { .. }) => return CancelStatus::NotCancellable,
             Some(Step::Cancelled { .. }) => return CancelStatus::Cancelled,
-            _ if charged => return CancelStatus::NotCancellable,
             Some(Step::Waiting { gone, .. }) => gone.cancel(),
             None => {}
         }
-        steps.retain(|_, step| !matches!(step, Step::Cancelled { at } if at.elapsed() > KEPT));
-        let mut old: Vec<(Instant, Key)> = Vec::new();
-        if steps.len() >= MOST {
-            old.extend(steps.iter().filter_map(|(key, step)| match step {
-                Step::Cancelled { at } => Some((*at, key.clone())),
-                _ => None,
-            }));
-        }
-        if let Some((_, oldest)) = old.into_iter().min() {
+        let kept = |step: &Step| matches!(step, Step::Cancelled { at } if at.elapsed() < KEPT);
+        steps.retain(|_, step| !matches!(step, Step::Cancelled { .. }) || kept(step));
+        let mine = steps.iter().filter_map(|(key, step)| match step {
+            Step::Cancelled { at } if key.0 == who => Some((*at, key.clone())),
+            _ => None,
+        });
+        let mine: Vec<(Instant, Key)> = mine.collect();
+        if mine.len() >= MOST
+            && let Some((_, oldest)) = mine.into_iter().min()
+        {
             steps.remove(&oldest);
         }
         steps.insert(key, Step::Cancelled { at: Instant::now() });
         CancelStatus::Cancelled
+    }
+
+    /// Takes a cancellation back: the ledger has a charge for the ticket after all.
+    pub fn keep(&self, who: &str, query_id: &str) {
+        self.steps().remove(&(who.to_owned(), query_id.to_owned()));
     }
 }
 
@@ -145,21 +150,22 @@ mod tests {
     fn a_ticket_is_cancelled_until_it_is_paid() {
         let all = Cancellations::default();
         // Before it is read.
-        assert_eq!(all.cancel("ana", "before", false), Cancelled);
+        assert_eq!(all.cancel("ana", "before"), Cancelled);
         assert!(all.read("ana", "before").is_err());
         assert!(all.read("ben", "before").is_ok(), "somebody else's ticket was cancelled");
         // While it waits: both of its readers.
         let (first, second) = (all.read("ana", "during").unwrap(), all.read("ana", "during").unwrap());
-        assert_eq!(all.cancel("ana", "during", false), Cancelled);
+        assert_eq!(all.cancel("ana", "during"), Cancelled);
         assert!(first.pay().is_err() && second.pay().is_err());
         drop((first, second));
         assert!(all.read("ana", "during").is_err());
         // Once it is paid, and after that.
         let reading = all.read("ana", "after").unwrap();
         reading.pay().unwrap();
-        assert_eq!(all.cancel("ana", "after", false), NotCancellable);
+        assert_eq!(all.cancel("ana", "after"), NotCancellable);
         drop(reading);
-        assert_eq!(all.cancel("ana", "after", true), NotCancellable);
+        assert_eq!(all.cancel("ana", "after"), Cancelled);
+        all.keep("ana", "after");
         all.read("ana", "after").unwrap().pay().unwrap();
     }
 
@@ -179,9 +185,10 @@ mod tests {
     fn what_was_cancelled_is_forgotten_in_the_end() {
         let all = Cancellations::default();
         for n in 0..MOST + 3 {
-            all.cancel("ana", &n.to_string(), false);
+            all.cancel("ana", &n.to_string());
         }
-        assert_eq!(all.steps().len(), MOST);
+        all.cancel("ben", "his");
+        assert_eq!(all.steps().len(), MOST + 1);
         assert!(all.read("ana", "0").is_ok() && all.read("ana", &(MOST + 2).to_string()).is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! What this server can do, as drivers ask before they ask anything else: `SqlInfo` and the types of columns.
 
-use crate::error::{Error, Result};
+use super::flight;
+use crate::error::Result;
 use crate::sql::{MAX_BYTES, MAX_PARTS};
 use arrow::array::RecordBatch;
-use arrow_flight::error::FlightError;
 use arrow_flight::sql::metadata::{SqlInfoDataBuilder, XdbcTypeInfo, XdbcTypeInfoDataBuilder};
 use arrow_flight::sql::{
     CommandGetSqlInfo, CommandGetXdbcTypeInfo, Nullable, Searchable, SqlInfo, SqlNullOrdering,
@@ -11,15 +11,12 @@ use arrow_flight::sql::{
     SqlSupportedTransaction, SqlSupportedUnions, SupportedSqlGrammar, XdbcDataType,
 };
 
-fn flight(e: FlightError) -> Error {
-    Error::internal(e.to_string())
-}
-
 /// A set of enumerated values, as bits.
 fn bits<const N: usize>(values: [i32; N]) -> i32 {
     values.into_iter().map(|value| 1 << value).sum()
 }
 
+/// The rows of GetSqlInfo: those that are wanted, or all.
 pub fn sql_info(wanted: CommandGetSqlInfo) -> Result<RecordBatch> {
     let mut info = SqlInfoDataBuilder::new();
     info.append(SqlInfo::FlightSqlServerName, "undertone");
@@ -109,7 +106,7 @@ pub fn sql_info(wanted: CommandGetSqlInfo) -> Result<RecordBatch> {
             SqlInfo::SqlSupportedGrammar,
             bits([SupportedSqlGrammar::SqlMinimumGrammar as i32, SupportedSqlGrammar::SqlCoreGrammar as i32]),
         ),
-        // Entry level.
+        // The Arrow crate has no name for the entry level.
         (SqlInfo::SqlAnsi92SupportedLevel, bits([0])),
         (
             SqlInfo::SqlOuterJoinsSupportLevel,
@@ -134,7 +131,7 @@ pub fn sql_info(wanted: CommandGetSqlInfo) -> Result<RecordBatch> {
         (SqlInfo::SqlCatalogsSupportedActions, 0),
         (SqlInfo::SqlSupportedPositionedCommands, 0),
         (SqlInfo::SqlSupportedTransactionsIsolationLevels, 0),
-        // Forward only.
+        // Nor one for results that are read forward only.
         (SqlInfo::SqlSupportedResultSetTypes, bits([1])),
     ] {
         info.append(what, values);

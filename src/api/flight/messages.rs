@@ -3,12 +3,14 @@
 use prost::Message;
 use std::collections::HashMap;
 
+/// Of `SessionOptionValue`.
 #[derive(Clone, PartialEq, Message)]
 pub struct StringList {
     #[prost(string, repeated, tag = "1")]
     pub values: Vec<String>,
 }
 
+/// Of `SessionOptionValue`.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum OptionValue {
     #[prost(string, tag = "1")]
@@ -30,6 +32,7 @@ pub struct SessionOptionValue {
     pub value: Option<OptionValue>,
 }
 
+/// `SetSessionOptionsRequest` and `GetSessionOptionsResult`; without entries, a `SetSessionOptionsResult` without errors.
 #[derive(Clone, PartialEq, Message)]
 pub struct SessionOptions {
     #[prost(map = "string, message", tag = "1")]

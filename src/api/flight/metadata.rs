@@ -3,16 +3,18 @@
 
 use super::about;
 use super::info::{sql_info, type_info};
-use super::malformed;
+use super::{flight, malformed};
+use crate::algebra::Bounds;
+use crate::api::grpc::date;
 use crate::catalog::{Column, Dataset, Protection, Table, arrow_type};
 use crate::error::{Error, Result};
+use crate::governance::literal_in_words;
 use crate::ledger::Balance;
 use crate::policy::Policy;
 use crate::session::Session;
 use crate::sql::{DATA_SCHEMA as DATA, OWN_SCHEMA as OWN};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, UInt8Array};
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow_flight::error::FlightError;
 use arrow_flight::sql::{Command, CommandGetTableTypes};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +26,6 @@ const OWN_TABLE: &str = "SYSTEM TABLE";
 /// Keys of a field's metadata that drivers know (`FlightSql.proto`).
 const REMARKS: &str = "ARROW:FLIGHT:SQL:REMARKS";
 const TYPE_NAME: &str = "ARROW:FLIGHT:SQL:TYPE_NAME";
-
-fn flight(e: FlightError) -> Error {
-    Error::internal(e.to_string())
-}
 
 /// A dataset as its caller sees it.
 struct Seen<'a> {
@@ -116,9 +114,9 @@ pub async fn answer(session: &Session, who: &str, command: &Command) -> Result<R
                 for table in seen.tables() {
                     tables.append(name, DATA, &table.name, TABLE, &schema(&seen, table)).map_err(flight)?;
                 }
-                for ((table, description), schema) in about::TABLES.iter().zip(about::schemas()?) {
+                for ((table, description), (_, rows)) in about::TABLES.iter().zip(about::empty()?) {
                     let about = HashMap::from([("undertone.description".to_owned(), (*description).to_owned())]);
-                    let schema = schema.as_ref().clone().with_metadata(about);
+                    let schema = rows.schema().as_ref().clone().with_metadata(about);
                     tables.append(name, OWN, table, OWN_TABLE, &schema).map_err(flight)?;
                 }
             }
@@ -160,8 +158,7 @@ fn schema(seen: &Seen, table: &Table) -> Schema {
     let columns = table.columns.iter().enumerate().filter(|(_, column)| seen.shows(table, column));
     let fields = columns.map(|(at, column)| {
         let unit = table.is_unit(at).then(|| seen.dataset.privacy_unit.clone());
-        let domain = column.domain.as_ref().map(|domain| format!("{} ({} values)", domain.origin, domain.values.len()));
-        let bounds = column.bounds.map(|bounds| format!("{} to {}", bounds.low, bounds.high));
+        let (domain, bounds) = (public_values(column), bounds(column));
         let remarks = [
             Some(column.description.clone()).filter(|text| !text.is_empty()),
             unit.as_ref().map(|unit| format!("names {unit}")),
@@ -189,6 +186,35 @@ fn schema(seen: &Seen, table: &Table) -> Schema {
         ("undertone.privacy_unit".to_owned(), seen.dataset.privacy_unit.clone()),
     ]);
     Schema::new_with_metadata(fields.collect::<Vec<_>>(), about)
+}
+
+/// Public values that are written out, and characters of them.
+const MOST_VALUES: usize = 50;
+const MOST_CHARACTERS: usize = 400;
+
+/// The public values of a column in words: where they come from, how many, and the first ones.
+pub fn public_values(column: &Column) -> Option<String> {
+    let domain = column.domain.as_ref()?;
+    let mut text = format!("{} ({} values): ", domain.origin, domain.values.len());
+    for (at, value) in domain.values.iter().enumerate() {
+        let value = literal_in_words(value);
+        if at == MOST_VALUES || text.len() + value.len() > MOST_CHARACTERS {
+            text += ", ...";
+            break;
+        }
+        text += if at == 0 { "" } else { ", " };
+        text += &value;
+    }
+    Some(text)
+}
+
+/// The declared bounds of a column in words.
+fn bounds(column: &Column) -> Option<String> {
+    let Bounds { low, high } = column.bounds?;
+    Some(match column.ty.is_numeric() {
+        true => format!("{low} to {high}"),
+        false => format!("{} to {}", date(low), date(high)),
+    })
 }
 
 /// Columns in the order and of the types that `FlightSql.proto` has.

@@ -12,6 +12,7 @@
 
 mod about;
 mod actions;
+mod answer;
 mod binding;
 mod burst;
 mod cancel;
@@ -27,6 +28,7 @@ mod ticket;
 
 use self::burst::Bursts;
 use self::cancel::Cancellations;
+use self::options::Options;
 use self::refusal::refused;
 use self::session::{Caller, Sessions};
 use self::statement::Wanted;
@@ -39,6 +41,7 @@ use crate::session::Session;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{Any, Command, DoPutPreparedStatementResult, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{
@@ -47,6 +50,7 @@ use arrow_flight::{
 };
 use futures::stream::{self as streams, StreamExt};
 use prost::Message;
+use prost_types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +74,7 @@ struct Flight {
 }
 
 impl FlightApi {
+    /// Errors: `INTERNAL` where the operating system gives no randomness.
     pub fn new(session: Arc<Session>, principals: Principals) -> Result<FlightApi> {
         let (sessions, tickets) = (Sessions::default(), Tickets::new()?);
         let (cancellations, bursts) = (Cancellations::default(), Bursts::default());
@@ -125,6 +130,9 @@ impl Flight {
         match decoded(ticket)? {
             Command::TicketStatementQuery(wanted) => {
                 let given: Given = self.tickets.answer(&caller.who, &wanted.statement_handle)?;
+                if let Given::Answer(offer) = &given {
+                    Options::default().with_headers(headers)?.agree_with(&offer.options)?;
+                }
                 let allows_bursts = self.sessions.options(caller, headers)?.allows_bursts();
                 self.given(caller, given, allows_bursts, gone).await
             }
@@ -142,7 +150,11 @@ impl Flight {
         let who = &caller.who;
         let mut messages = Vec::new();
         let received = async {
-            while let Some(message) = data.message().await.map_err(|_| malformed())? {
+            let unread = |e: Status| match e.code() {
+                tonic::Code::OutOfRange => Error::new(Code::InvalidRequest, "the parameters are too large"),
+                _ => malformed(),
+            };
+            while let Some(message) = data.message().await.map_err(unread)? {
                 messages.push(message);
                 if messages.len() > binding::MOST_MESSAGES {
                     return Err(Error::new(Code::InvalidRequest, "one row of parameters was expected, and more came"));
@@ -161,9 +173,15 @@ impl Flight {
         // A panic in there is its own.
         let read = tokio::task::spawn_blocking(move || binding::parameters(&messages));
         let parameters = read.await.map_err(|_| malformed())??;
-        binding::check(&parameters, &self.parameter_types(caller, headers, &sql).await?)?;
+        let options = self.sessions.options(caller, headers)?;
+        let wanted = Wanted::new(&self.session, who, &options, sql.clone()).await?;
+        binding::check(&parameters, &self.unbound(caller, wanted).await?.1)?;
         self.tickets.of_prepared(who, &Prepared { sql, parameters })
     }
+}
+
+fn flight(e: FlightError) -> Error {
+    Error::internal(e.to_string())
 }
 
 fn malformed() -> Error {
@@ -173,7 +191,7 @@ fn malformed() -> Error {
 fn read_only() -> Error {
     Error::new(
         Code::InvalidRequest,
-        "nothing can be written here: this server answers questions in SQL, and takes no data and no plans",
+        "nothing can be written here: this server answers questions in SQL, one by one, and takes no data and no plans",
     )
 }
 
@@ -225,7 +243,9 @@ impl FlightService for FlightApi {
             let (schema, ticket) = self.0.described(&caller, &headers, &descriptor.cmd).await?;
             let info = FlightInfo::new().try_with_schema(&schema).map_err(|e| Error::internal(e.to_string()))?;
             // Neither rows nor bytes are told: they would be an answer.
+            let expires = Timestamp { seconds: (ticket::now() + ticket::MAX_AGE) as i64, nanos: 0 };
             let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket: ticket.into() });
+            let endpoint = endpoint.with_expiration_time(expires);
             Ok(info
                 .with_endpoint(endpoint)
                 .with_descriptor(descriptor.clone())

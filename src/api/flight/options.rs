@@ -75,12 +75,15 @@ impl Options {
         match value {
             None => drop(self.0.remove(*known)),
             Some(value) => {
-                let value = value.trim();
-                if let Some(wanted) = wrong(known, *kind, value) {
+                let value = match kind {
+                    Kind::Mechanism | Kind::Flag => value.trim().to_lowercase(),
+                    _ => value.trim().to_owned(),
+                };
+                if let Some(wanted) = wrong(known, *kind, &value) {
                     let value: String = value.chars().take(64).collect();
                     return Err(invalid(format!("option {name} is '{value}', and must be {wanted}")));
                 }
-                self.0.insert((*known).to_owned(), value.to_owned());
+                self.0.insert((*known).to_owned(), value);
             }
         }
         Ok(())
@@ -90,15 +93,43 @@ impl Options {
     ///
     /// Errors: `INVALID_REQUEST`, as for [`Options::set`].
     pub fn with_headers(mut self, headers: &MetadataMap) -> Result<Options> {
+        let mut found = Vec::new();
         for key in headers.keys() {
-            let KeyRef::Ascii(key) = key else { continue };
-            let Some(name) = key.as_str().strip_prefix(PREFIX) else { continue };
-            let mut values = headers.get_all(key).iter();
-            let value = values.next().and_then(|value| value.to_str().ok()).filter(|_| values.next().is_none());
-            let value = value.ok_or_else(|| invalid(format!("header {key} must be one text")))?;
-            self.set(&name.replace('-', "_"), Some(value.to_owned()).filter(|value| !value.is_empty()))?;
+            let (name, values) = match key {
+                KeyRef::Ascii(key) => (key.as_str(), headers.get_all(key).iter().collect()),
+                KeyRef::Binary(key) => (key.as_str(), vec![]),
+            };
+            let Some(option) = name.strip_prefix(PREFIX) else { continue };
+            let value = match values.as_slice() {
+                [] => None,
+                [value, others @ ..] => Some(value).filter(|value| others.iter().all(|other| other == *value)),
+            };
+            let value = value.and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
+            let value = value.ok_or_else(|| {
+                invalid(format!(
+                    "header {name} must be one text: set it for the connection, or for the statement, or leave it out"
+                ))
+            })?;
+            found.push((option.replace('-', "_"), value.to_owned()));
+        }
+        check_names(found.iter().map(|(name, _)| name.as_str()))?;
+        for (name, value) in found {
+            self.set(&name, Some(value))?;
         }
         Ok(self)
+    }
+
+    /// Whether what these say is what others say too, but for what may be allowed at any time.
+    ///
+    /// Errors: `INVALID_REQUEST` with the first one that is not.
+    pub fn agree_with(&self, others: &Options) -> Result<()> {
+        let differs = |(name, value): &(&String, &String)| *name != ALLOW_BURSTS && others.0.get(*name) != Some(*value);
+        match self.0.iter().find(differs) {
+            None => Ok(()),
+            Some((name, value)) => Err(invalid(format!(
+                "option {name} is {value} here, and was not when this ticket was priced: ask for the flight information again"
+            ))),
+        }
     }
 
     /// All that are set: name and value, and whether it is a flag.
@@ -170,6 +201,14 @@ fn mechanism(name: &str) -> Option<Mechanism> {
     }
 }
 
+/// Two names of one option, at the same time, would each mean it.
+pub fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<()> {
+    match names.filter(|name| [CATALOG, DATASET].contains(name)).count() {
+        0 | 1 => Ok(()),
+        _ => Err(invalid(format!("{CATALOG} and {DATASET} are two names of one option: give one of them"))),
+    }
+}
+
 /// What a value must be, where it is not.
 fn wrong(name: &str, kind: Kind, value: &str) -> Option<&'static str> {
     let (right, wanted) = match kind {
@@ -190,6 +229,7 @@ fn wrong(name: &str, kind: Kind, value: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic::metadata::MetadataValue;
 
     #[test]
     fn options_are_known_and_of_their_kinds() {
@@ -228,10 +268,20 @@ mod tests {
         let both = options.clone().with_headers(&headers).unwrap();
         let ask = both.ask(String::new(), both.dataset()).unwrap();
         assert_eq!((ask.epsilon.as_str(), ask.max_rows, ask.dataset.as_str()), ("0.1", 3, "shop"));
+        // What a ticket was priced with is what it is read with.
+        let alone = Options::default().with_headers(&headers).unwrap();
+        alone.agree_with(&both).unwrap();
+        assert!(alone.agree_with(&options).unwrap_err().message.contains("epsilon is 0.1 here"));
         headers.append("undertone-epsilon", "0.2".parse().unwrap());
         assert!(options.clone().with_headers(&headers).unwrap_err().message.contains("must be one text"));
         headers.remove("undertone-epsilon");
-        headers.insert("undertone-budget", "9".parse().unwrap());
+        for (name, value) in [("undertone-budget", "9"), ("undertone-epsilon", ""), ("undertone-catalog", "shop")] {
+            let mut wrong = headers.clone();
+            wrong.insert("undertone-dataset", "shop".parse().unwrap());
+            wrong.insert(name, value.parse().unwrap());
+            assert!(options.clone().with_headers(&wrong).is_err(), "{name}");
+        }
+        headers.insert_bin("undertone-epsilon-bin", MetadataValue::from_bytes(b"1"));
         assert!(options.with_headers(&headers).is_err());
     }
 }

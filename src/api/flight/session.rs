@@ -105,15 +105,18 @@ impl Sessions {
     }
 
     /// What a call's session has set, and its headers.
+    ///
+    /// Errors: `UNAUTHENTICATED` where the session has ended meanwhile: its options must not be left out; `INVALID_REQUEST`, as for [`Options::set`].
     pub fn options(&self, caller: &Caller, headers: &MetadataMap) -> Result<Options> {
-        self.set_options(caller).with_headers(headers)
+        self.set_options(caller)?.with_headers(headers)
     }
 
-    /// What a session has set.
-    pub fn set_options(&self, caller: &Caller) -> Options {
-        let open = self.open();
-        let session = caller.session.as_ref().and_then(|session| open.get(session));
-        session.map_or_else(Options::default, |session| session.options.clone())
+    /// What a session has set; nothing where there is none.
+    pub fn set_options(&self, caller: &Caller) -> Result<Options> {
+        match &caller.session {
+            None => Ok(Options::default()),
+            Some(session) => self.open().get(session).map(|session| session.options.clone()).ok_or_else(ended),
+        }
     }
 
     /// Sets options, all or none.
@@ -125,9 +128,11 @@ impl Sessions {
             let message = "options are set in a session, and a connection with a token in its header has none: connect with a name and a password, which may be the token, or send options as headers, as undertone-epsilon";
             return Err(Error::new(Code::InvalidRequest, message));
         };
-        let mut options = self.set_options(caller);
+        let mut open = self.open();
+        let session = open.get_mut(session).ok_or_else(ended)?;
+        let mut options = session.options.clone();
         change(&mut options)?;
-        self.open().get_mut(session).ok_or_else(ended)?.options = options;
+        session.options = options;
         Ok(())
     }
 
@@ -145,6 +150,7 @@ impl Sessions {
         open.get(caller.session.as_ref()?)?.last_answer.clone()
     }
 
+    /// Ends a session.
     pub fn close(&self, caller: &Caller) {
         if let Some(session) = &caller.session {
             self.open().remove(session);
@@ -175,7 +181,7 @@ mod tests {
         let principals = Principals::new([of("ana"), of("ben")]);
         let sessions = Sessions::default();
         let bare = sessions.caller(&principals, &headers(&[("authorization", "Bearer ana-token")])).unwrap();
-        assert_eq!(sessions.set_options(&bare), Options::default());
+        assert_eq!(sessions.set_options(&bare).unwrap(), Options::default());
         let set = |options: &mut Options| options.set("epsilon", Some("0.1".into()));
         assert!(sessions.change(&bare, set).unwrap_err().message.contains("has none"));
         let (caller, id) = sessions.begin(Principal("ana".into()), of("ana").1).unwrap();
@@ -201,7 +207,7 @@ mod tests {
             options.set("epsilon", Some("x".into()))
         };
         assert!(sessions.change(&caller, wrong).is_err());
-        assert_eq!(sessions.set_options(&caller).all().count(), 1);
+        assert_eq!(sessions.set_options(&caller).unwrap().all().count(), 1);
 
         principals.replace([of("ben")]);
         assert!(sessions.caller(&principals, &bearer).is_err(), "a session outlived its credential");

@@ -5,20 +5,21 @@
 //! under random nonces, of which one key may have 2^32. The key is this process's own: after a
 //! restart, or at another server, flight information is asked for again, and an answer that was paid for is found by its question.
 
+use super::super::auth::random;
+use super::super::grpc::new_query_id;
+use super::options::Options;
 use super::statement::Wanted;
 use crate::accounting::Charge;
 use crate::error::{Code, Error, Result};
 use crate::governance::Ask;
-use crate::hex::hex;
 use crate::num::Amount;
 use crate::sql::Parameter;
-use rand::{TryRng, rngs::SysRng};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds for which tickets and handles are good.
-const MAX_AGE: u64 = 3600;
+pub const MAX_AGE: u64 = 3600;
 /// What a ticket is for, so that it is good for nothing else.
 const STATEMENT: &str = "statement";
 const ANSWER: &str = "answer";
@@ -38,7 +39,7 @@ struct Sealed<T> {
 /// What a ticket gives.
 #[derive(Serialize, Deserialize)]
 pub enum Given {
-    Answer(Priced),
+    Answer(Offer),
     /// It costs nothing.
     Free(Wanted),
 }
@@ -50,25 +51,26 @@ pub struct Prepared {
     pub parameters: Vec<Parameter>,
 }
 
-/// A question that was priced.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Priced {
+/// A question with the price that was told for it.
+#[derive(Serialize, Deserialize)]
+pub struct Offer {
     pub ask: Ask,
     pub query_id: String,
-    /// Whether the ends of intervals are columns of the answer.
-    pub intervals: bool,
+    /// With which it was priced.
+    pub options: Options,
     /// Its price when it was told: none of these may be larger when it is paid. No epsilon is an infinite one.
     epsilon: Option<String>,
     rho: String,
     delta: String,
 }
 
-impl Priced {
-    pub fn new(ask: Ask, intervals: bool, price: &Charge) -> Priced {
-        Priced {
+impl Offer {
+    /// Under a new query id.
+    pub fn new(ask: Ask, options: Options, price: &Charge) -> Offer {
+        Offer {
             ask,
-            intervals,
-            query_id: hex(&rand::random::<[u8; 16]>()),
+            options,
+            query_id: new_query_id(),
             epsilon: price.epsilon.map(|epsilon| epsilon.to_string()),
             rho: price.rho.to_string(),
             delta: price.delta.to_string(),
@@ -87,17 +89,13 @@ impl Priced {
     }
 }
 
-fn now() -> u64 {
+/// Seconds since 1970.
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::internal("the operating system gives no randomness"))?;
-    Ok(bytes)
-}
-
 impl Tickets {
+    /// With a new key.
     pub fn new() -> Result<Tickets> {
         let key = UnboundKey::new(&AES_256_GCM, &random::<32>()?);
         Ok(Tickets(LessSafeKey::new(key.map_err(|_| Error::internal("a key for tickets cannot be made"))?)))
@@ -136,6 +134,7 @@ impl Tickets {
         self.seal(STATEMENT, who, now(), prepared)
     }
 
+    /// What a handle stands for.
     pub fn prepared(&self, who: &str, handle: &[u8]) -> Result<Prepared> {
         self.open(STATEMENT, who, handle)
     }
@@ -145,6 +144,9 @@ impl Tickets {
         self.seal(ANSWER, who, now(), given)
     }
 
+    /// What a ticket gives.
+    ///
+    /// Errors: `INVALID_REQUEST` where it is not whole, somebody else's or too old; so for handles.
     pub fn answer(&self, who: &str, ticket: &[u8]) -> Result<Given> {
         self.open(ANSWER, who, ticket)
     }
@@ -154,8 +156,8 @@ impl Tickets {
 mod tests {
     use super::*;
 
-    fn priced(price: Charge) -> Priced {
-        Priced::new(Ask { sql: "SELECT count(*) FROM t".into(), ..Ask::default() }, false, &price)
+    fn priced(price: Charge) -> Offer {
+        Offer::new(Ask { sql: "SELECT count(*) FROM t".into(), ..Ask::default() }, Options::default(), &price)
     }
 
     #[test]
