@@ -19,12 +19,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use undertone::accounting::{Charge, Grant};
-use undertone::catalog::{self, ReaderOptions, session};
-use undertone::engine::Engine;
+use undertone::algebra::Family;
+use undertone::catalog::{self, ReaderOptions, SpillOptions, session};
+use undertone::engine::{Engine, Fixed};
 use undertone::governance::Ask;
 use undertone::ledger::{Account, Claim, Ledger, Location, NewPolicy, Setting, Terms};
-use undertone::mechanism::{Coins, Noise};
+use undertone::mechanism::{Coins, Noise, Price, calibrate};
 use undertone::session::{Limits, Session};
+use undertone::sql;
 
 /// Questions with a private and a plain reading, from the cheapest to the dearest.
 const QUESTIONS: &[(&str, &str)] = &[
@@ -118,7 +120,44 @@ async fn private(dir: &Path, ledger_path: &Path) -> Session {
     Session::new(vec![engine], ledger(ledger_path).await, limits).unwrap()
 }
 
-/// The whole way, from text to the committed answer, beside plain DataFusion.
+/// The work of the engine, from the plan to bounded integers, beside plain DataFusion on the same file in the same run: bounded in one pass, and by DataFusion's own
+/// operators.
+fn bounding(criterion: &mut Criterion) {
+    let (runtime, dir, scratch) = (Runtime::new().unwrap(), events(), tempfile::tempdir().unwrap());
+    // Where rows may be put aside, contributions are bounded by operators; here there is no need to.
+    let spill = SpillOptions { directory: scratch.path().to_owned(), bytes: 1 << 36 };
+    let ways = [("one_pass", None), ("operators", Some(spill))].map(|(way, spill)| {
+        let options = ReaderOptions { memory_bytes: 16 << 30, spill, ..ReaderOptions::default() };
+        let load = async {
+            let dataset = catalog::load(&dir.join("bench.toml"), &session(&options).unwrap()).await.unwrap();
+            Engine::new(dataset, options, 0).unwrap()
+        };
+        (way, runtime.block_on(load))
+    });
+    let plain = SessionContext::new();
+    let file = dir.join("events.parquet");
+    runtime.block_on(plain.register_parquet("events", file.to_str().unwrap(), ParquetReadOptions::default())).unwrap();
+    let mut group = criterion.benchmark_group("bounding");
+    group.sample_size(10);
+    for (name, sql) in QUESTIONS {
+        group.bench_function(BenchmarkId::new("plain", name), |b| {
+            b.to_async(&runtime).iter(async || plain.sql(sql).await.unwrap().collect().await.unwrap());
+        });
+        for (way, engine) in &ways {
+            let query = sql::plan(sql, &[], engine.dataset()).unwrap().query;
+            let price = Price::pure("1".parse().unwrap(), "1e-6".parse().unwrap());
+            let made = calibrate(query.releases[0].clone(), price, Family::Laplace).unwrap();
+            let run = async || {
+                let prepared = engine.prepare(&query, std::slice::from_ref(&made), [].into_iter(), None).await.unwrap();
+                engine.exact(&query, &made, &prepared, &[], &mut Fixed::default()).await.unwrap()
+            };
+            group.bench_function(BenchmarkId::new(*way, name), |b| b.to_async(&runtime).iter(run));
+        }
+    }
+    group.finish();
+}
+
+/// The whole way, from text to the committed answer, beside plain DataFusion. The answer is seen at the next of few moments, each twice as late as the one before.
 fn query(criterion: &mut Criterion) {
     let (runtime, dir, scratch) = (Runtime::new().unwrap(), events(), tempfile::tempdir().unwrap());
     let session = runtime.block_on(private(&dir, &scratch.path().join("ledger.sqlite")));
@@ -213,5 +252,5 @@ fn charges(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, noise, charges, query);
+criterion_group!(benches, noise, charges, bounding, query);
 criterion_main!(benches);

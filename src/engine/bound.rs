@@ -41,11 +41,19 @@ use datafusion::logical_expr::logical_plan::Join;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, TryCast, lit, when};
 use std::sync::Arc;
 
-/// A plan with columns `cell` (or k0, k1, ... where keys are private) and m0, m1, ...: one row per group that has any unit.
-pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan> {
+/// The rows of a release: the unit, the cell, the keys where these are private, and a value for each measure.
+pub struct Rows {
+    pub plan: LogicalPlanBuilder,
+    /// All but the values, as they are made.
+    named_row: Vec<Expr>,
+    /// The columns by which rows are grouped.
+    group_names: Vec<String>,
+}
+
+/// Step 1 of the bounding.
+pub fn rows(calibrated: &Calibrated, sources: &Sources) -> Result<Rows> {
     let release = &calibrated.release;
     let measures = || release.measures.iter().enumerate();
-    let value = |i: usize| format!("v{i}");
     let input = sources.plan(&release.input)?;
 
     let key = |i: usize| scalar(&release.keys[i].expr, &column);
@@ -66,8 +74,6 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
     if release.cells().is_none() {
         named_row.extend(group_names.iter().enumerate().map(|(i, name)| key(i).alias(name)));
     }
-    let group = || group_names.iter().map(|name| named(name));
-    let unit_and_group = || std::iter::once(column(0)).chain(group());
     let mut row = named_row.clone();
     for (i, measure) in measures() {
         row.push(match &measure.of {
@@ -83,8 +89,22 @@ pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan
             Quantity::Sum { of, .. } => quantise(&calibrated.clamps[i], scalar(of, &column)).alias(value(i)),
         });
     }
-    let rows = input.project(row)?.filter(named("cell").is_not_null())?;
+    let plan = input.project(row)?.filter(named("cell").is_not_null())?;
+    Ok(Rows { plan, named_row, group_names })
+}
 
+/// The value of a measure in a row.
+fn value(i: usize) -> String {
+    format!("v{i}")
+}
+
+/// A plan with columns `cell` (or k0, k1, ... where keys are private) and m0, m1, ...: one row per group that has any unit.
+pub fn bounded(calibrated: &Calibrated, sources: &Sources) -> Result<LogicalPlan> {
+    let release = &calibrated.release;
+    let measures = || release.measures.iter().enumerate();
+    let Rows { plan: rows, named_row, group_names } = rows(calibrated, sources)?;
+    let group = || group_names.iter().map(|name| named(name));
+    let unit_and_group = || std::iter::once(column(0)).chain(group());
     let totals = measures().map(|(i, measure)| {
         let value = named(&value(i));
         let total = match measure.of {
@@ -191,7 +211,7 @@ fn number_among(of: &BoundExpr, values: &Domain) -> Result<Expr> {
 }
 
 /// Whether a unit may be in more groups than are kept.
-fn is_sampled(calibrated: &Calibrated) -> bool {
+pub fn is_sampled(calibrated: &Calibrated) -> bool {
     calibrated.cells.is_none_or(|cells| calibrated.contribution.groups < cells)
 }
 

@@ -4,11 +4,13 @@
 //! contributions on top of a release's input; [`run`] executes and returns integers that [`crate::mechanism`] alone can open;
 //! [`table`] rebuilds Arrow columns from what was released. [`workers`] has the threads for all of it.
 //!
-//! The bounding here is made of DataFusion's own operators: (unit, group) aggregate, rank, keep k, clamp, aggregate.
+//! The bounding is made of DataFusion's own operators, (unit, group) aggregate, rank, keep k, clamp, aggregate; [`contributions`] does the same in one pass where a
+//! release allows it.
 
 mod bound;
 mod build;
 mod consistent;
+mod contributions;
 #[cfg(test)]
 mod coverage;
 mod functions;

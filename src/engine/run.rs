@@ -1,7 +1,8 @@
 //! Planning, executing and collecting.
 
-use super::bound::bounded;
+use super::bound::{bounded, rows};
 use super::build::Sources;
+use super::contributions::{Bounded, contributions};
 use super::functions::Secret;
 use super::order::in_order;
 use super::table::released_schema;
@@ -32,6 +33,12 @@ pub struct Engine {
     /// One partition, so that the order of public rows is a function of the rows.
     public: SessionState,
     options: ReaderOptions,
+}
+
+/// How contributions are bounded.
+pub enum Bounding {
+    OnePass(Bounded, Arc<dyn ExecutionPlan>),
+    Operators(Arc<dyn ExecutionPlan>),
 }
 
 /// A question whose plans were built, so that no planning error is left for after the charge.
@@ -103,8 +110,7 @@ impl Engine {
         }
         let sources = Sources { dataset: &self.dataset, released: &released, fixed: &fixed, secret };
         for release in releases.iter().chain(probes) {
-            let plan = bounded(release, &sources).map_err(unplannable)?;
-            physical(&self.private, &plan).await.map_err(unplannable)?;
+            self.bounding(release, &sources).await.map_err(unplannable)?;
         }
         let post = sources.plan(&query.post).and_then(|b| b.build()).map_err(unplannable)?;
         physical(&self.public, &post).await.map_err(unplannable)?;
@@ -136,14 +142,34 @@ impl Engine {
         let tables = released.iter().cloned().map(table).collect::<Result<Vec<_>>>()?;
         let sources = Sources { dataset: &self.dataset, released: &tables, fixed: &fixed.0, secret: prepared.secret };
         let run = async {
-            let plan = bounded(release, &sources)?;
-            collect(physical(&self.private, &plan).await?, prepared.task(&self.private)).await
+            let task = prepared.task(&self.private);
+            match self.bounding(release, &sources).await? {
+                Bounding::OnePass(bounded, rows) => {
+                    let columns = bounded.run(rows, task).await?.into_iter().map(Exact::Sums).collect();
+                    Ok(Some(ExactAggregates::new(columns)))
+                }
+                Bounding::Operators(plan) => Ok(exact_columns(&collect(plan, task).await?, release)),
+            }
         };
-        let batches = run.await.map_err(|e| failed(kind(&e)))?;
+        let exact = run.await.map_err(|e: DataFusionError| failed(kind(&e)))?;
         if self.dataset.was_written_to().await {
             return Err(failed("data changed"));
         }
-        exact_columns(&batches, release).ok_or_else(|| failed("shape"))
+        exact.ok_or_else(|| failed("shape"))
+    }
+
+    /// How contributions to a release are bounded: in one pass where it is for that, unless what units have in groups may be put aside, and need not fit into memory.
+    pub(super) async fn bounding(
+        &self,
+        release: &Calibrated,
+        sources: &Sources<'_>,
+    ) -> datafusion::error::Result<Bounding> {
+        let rows = rows(release, sources)?.plan.build()?;
+        let one_pass = contributions(release, &rows, sources.secret).filter(|_| self.options.spill.is_none());
+        Ok(match one_pass {
+            Some(bounded) => Bounding::OnePass(bounded, physical(&self.private, &rows).await?),
+            None => Bounding::Operators(physical(&self.private, &bounded(release, sources)?).await?),
+        })
     }
 
     /// An ordinary plan over released and public tables, in one partition.

@@ -1,8 +1,9 @@
 //! The bounded integers before noise: the same whatever the order of rows, partitions and batch size, and within the
 //! claimed sensitivity between neighbours.
 
+use super::build::Sources;
 use super::functions::Secret;
-use super::run::{Engine, Fixed};
+use super::run::{Bounding, Engine, Fixed};
 use crate::algebra::{Family, Measure, Sensitivity};
 use crate::catalog::{self, ReaderOptions, SpillOptions, session};
 use crate::mechanism::{Calibrated, Exact, Price, Selection, UNIT_WEIGHT, calibrate};
@@ -154,6 +155,12 @@ fn distance(measure: &Measure, a: &[i128], b: &[i128]) -> u128 {
 
 /// The first release of a question and its exact integers, over the files in `dir`.
 async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Groups) {
+    let (made, found, _) = exact_and_how(dir, sql, options).await;
+    (made, found)
+}
+
+/// The same, and whether they were bounded in one pass.
+async fn exact_and_how(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Groups, bool) {
     let dataset = catalog::load(&dir.join("shop.toml"), &session(&options).unwrap()).await.unwrap();
     let statement = sql::plan(sql, &[], &dataset).unwrap();
     let made = calibrate(
@@ -162,7 +169,7 @@ async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Gr
         Family::Laplace,
     )
     .unwrap();
-    let engine = Engine::new(dataset, options, 0).unwrap();
+    let engine = Engine::new(dataset.clone(), options, 0).unwrap();
     let prepared = engine.prepared(Secret::fixed()).unwrap();
     let (keys, columns) =
         engine.exact(&statement.query, &made, &prepared, &[], &mut Fixed::default()).await.unwrap().into_parts();
@@ -175,7 +182,9 @@ async fn exact(dir: &Path, sql: &str, options: ReaderOptions) -> (Calibrated, Gr
     let made_of = |at: usize| (name(at), columns.iter().map(|column| column[at].clone()).collect());
     let found: Groups = (0..groups).map(made_of).collect();
     assert_eq!(found.len(), groups, "a key stands twice");
-    (made, found)
+    let sources = Sources { dataset: &dataset, released: &[], fixed: &BTreeMap::new(), secret: Secret::fixed() };
+    let in_one_pass = matches!(engine.bounding(&made, &sources).await, Ok(Bounding::OnePass(..)));
+    (made, found, in_one_pass)
 }
 
 fn listed(exact: Exact) -> Vec<Vec<i128>> {
@@ -214,6 +223,33 @@ async fn integers_do_not_depend_on_order_partitions_or_batches() {
             assert!(got == *expected, "{partitions} partitions, batches of {batch}, order {seed}: {sql}");
         }
     }
+}
+
+/// The one pass gives the integers that DataFusion's operators give: on questions of all kinds and at random, whatever the limits, partitions and batches.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_pass_gives_the_integers_of_the_reference() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut rng = StdRng::seed_from_u64(9);
+    write(dir.path(), &events(10, 150));
+    let limits = ["max_groups_contributed = 1", "max_groups_contributed = 2", "max_rows_contributed = 1"]
+        .map(|limit| format!("SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS ({limit})"));
+    let mut asked: Vec<String> = QUESTIONS.iter().map(|sql| (*sql).to_owned()).collect();
+    asked.extend((0..60).map(|_| random_question(&mut rng)));
+    let columns = "region, count(*), count(amount), sum(pieces), sum(amount), avg(amount), count(DISTINCT unit)";
+    asked.extend(limits.map(|select| format!("{select} {columns} FROM events GROUP BY region")));
+    let mut passes = 0;
+    for (n, sql) in asked.iter().enumerate() {
+        let (partitions, batch) = [(1, 8192), (2, 64), (3, 1), (8, 7)][n % 4];
+        // What may be put aside is for the operators.
+        let spill = SpillOptions { directory: scratch.path().to_owned(), bytes: 1 << 30 };
+        let reference = ReaderOptions { spill: Some(spill), ..options(2, 512) };
+        let (_, wanted, by_one_pass) = exact_and_how(dir.path(), sql, reference).await;
+        assert!(!by_one_pass);
+        let (_, got, by_one_pass) = exact_and_how(dir.path(), sql, options(partitions, batch)).await;
+        passes += usize::from(by_one_pass);
+        assert!(got == wanted, "{sql}: {got:?} and not {wanted:?}");
+    }
+    assert!(passes > asked.len() / 2, "few questions are bounded in one pass");
 }
 
 /// Takes each of some units out and compares: in L1, and in the number of groups that moved.

@@ -27,8 +27,8 @@ pub fn quantise(clamp: &Clamp, value: Expr) -> Expr {
 /// there are more. The unit's own mean is kept, so that a limit on rows does not move an average towards the middle of its
 /// bounds; and that mean is clamped to the limits of means, so that it adds at most its weight times those.
 pub fn weigh(clamp: &Clamp, rows: u64, total: Expr, count: Expr) -> Expr {
-    let mean = (i128::from(clamp.mean.0), i128::from(clamp.mean.1));
-    let function = Weigh { rows: i128::from(rows), mean, signature: Signature::any(2, Volatility::Immutable) };
+    let function =
+        Weigh { rows: i128::from(rows), mean: clamp.mean, signature: Signature::any(2, Volatility::Immutable) };
     ScalarUDF::from(function).call(vec![total, count])
 }
 
@@ -105,8 +105,16 @@ impl ScalarUDFImpl for Quantise {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Weigh {
     rows: i128,
-    mean: (i128, i128),
+    mean: (i64, i64),
     signature: Signature,
+}
+
+/// A unit's centred total over `count` rows with the weight of at most `rows`: see [`weigh`].
+pub fn weighed(total: i128, count: i128, rows: i128, (low, high): (i64, i64)) -> i128 {
+    // Within 2^52 steps a row and 2^30 rows of weight, the product of a real total fits in 128 bits.
+    let weighed = if count > rows { total.saturating_mul(rows) / count } else { total };
+    let weight = count.min(rows);
+    weighed.clamp(i128::from(low) * weight, i128::from(high) * weight)
 }
 
 impl ScalarUDFImpl for Weigh {
@@ -124,14 +132,9 @@ impl ScalarUDFImpl for Weigh {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (totals, counts) = (args.args[0].to_array(args.number_rows)?, args.args[1].to_array(args.number_rows)?);
-        let weighed = |total: Option<i128>, count: Option<i64>| {
-            let (total, count) = (total?, i128::from(count?));
-            // Within 2^52 steps a row and 2^30 rows of weight, the product of a real total fits in 128 bits.
-            let weighed = if count > self.rows { total.saturating_mul(self.rows) / count } else { total };
-            let weight = count.min(self.rows);
-            Some(weighed.clamp(self.mean.0 * weight, self.mean.1 * weight))
-        };
-        steps_array(as_decimal128_array(&totals)?.iter().zip(as_int64_array(&counts)?).map(|(t, c)| weighed(t, c)))
+        let of_unit =
+            |total: Option<i128>, count: Option<i64>| Some(weighed(total?, count?.into(), self.rows, self.mean));
+        steps_array(as_decimal128_array(&totals)?.iter().zip(as_int64_array(&counts)?).map(|(t, c)| of_unit(t, c)))
     }
 }
 

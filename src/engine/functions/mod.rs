@@ -15,7 +15,7 @@ pub use arithmetic::arithmetic;
 pub use call::call;
 pub use cast::cast;
 pub use cell::cell;
-pub use lattice::{clamp, quantise, value, weigh};
+pub use lattice::{clamp, quantise, value, weigh, weighed};
 pub use rank::{Secret, rank};
 pub use weight::spread;
 

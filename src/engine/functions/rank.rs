@@ -38,6 +38,16 @@ impl Secret {
         self.0
     }
 
+    /// The rank of a unit in a cell: that of [`rank`] for a row of the two, whose canonical bytes these are.
+    pub fn rank_in_cell(&self, unit: i64, cell: u64) -> u64 {
+        let mut row = [1; 18];
+        row[1..9].copy_from_slice(&(unit ^ i64::MIN).to_be_bytes());
+        row[10..].copy_from_slice(&cell.to_be_bytes());
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(&row);
+        hasher.finish()
+    }
+
     /// A fixed key, so that a test can compare runs.
     #[cfg(test)]
     pub fn fixed() -> Secret {
@@ -86,5 +96,25 @@ impl ScalarUDFImpl for Rank {
             hasher.finish()
         });
         Ok(ColumnarValue::Array(Arc::new(UInt64Array::from_iter_values(ranks)) as ArrayRef))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::evaluated;
+    use super::*;
+    use datafusion::arrow::array::{AsArray, Int64Array};
+    use datafusion::arrow::datatypes::UInt64Type;
+
+    #[test]
+    fn a_cells_rank_is_that_of_its_row() {
+        let units = [0, 1, -1, 4242, i64::MAX, i64::MIN];
+        let cells = [0, 7, u64::MAX, 1 << 40, 3, 0];
+        let columns: [ArrayRef; 2] =
+            [Arc::new(Int64Array::from(units.to_vec())), Arc::new(UInt64Array::from(cells.to_vec()))];
+        let ranks = evaluated(|args| rank(Secret::fixed(), args), &columns, units.len()).unwrap();
+        for (at, (unit, cell)) in units.into_iter().zip(cells).enumerate() {
+            assert_eq!(ranks.as_primitive::<UInt64Type>().value(at), Secret::fixed().rank_in_cell(unit, cell));
+        }
     }
 }
