@@ -1,4 +1,4 @@
-//! What privacy costs: the whole way of a question against plain DataFusion on the same file in the same run, noise per second,
+//! What privacy costs: the engine's bounding, and the whole way of a question, against plain DataFusion on the same file in the same run, noise per second,
 //! and durable charges per second.
 //!
 //! `cargo bench` measures a release build (over half an hour to build on two cores); `cargo bench --profile dev` shares the

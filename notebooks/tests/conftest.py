@@ -45,15 +45,19 @@ def governance(fake: Fake) -> Iterator[undertone.Governance]:
         yield governance
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real server with its demo dataset. All tests share its budget."""
+def shop(directory: Path, *, customers: int) -> Server:
+    """The real server over the demo's data, which is not started yet."""
     binary = os.environ.get("UNDERTONE_BIN")
     if not binary:
         missing("UNDERTONE_BIN does not name the server's binary")
-    directory = tmp_path_factory.mktemp("demo")
-    prepare(Path(binary), directory, customers=2000)
-    server = Server(Path(binary), directory)
+    prepare(Path(binary), directory, customers=customers)
+    return Server(Path(binary), directory)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server with its demo dataset. All tests share its budget."""
+    server = shop(tmp_path_factory.mktemp("demo"), customers=2000)
     server.start()
     yield server
     server.stop()
@@ -62,12 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def flight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real server whose budgets are one module's alone. Ana has a password as well."""
-    binary = os.environ.get("UNDERTONE_BIN")
-    if not binary:
-        missing("UNDERTONE_BIN does not name the server's binary")
-    directory = tmp_path_factory.mktemp("flight")
-    prepare(Path(binary), directory, customers=1000)
-    server = Server(Path(binary), directory)
+    server = shop(tmp_path_factory.mktemp("flight"), customers=1000)
     server.set_password("ana", PASSWORD)
     server.start()
     yield server

@@ -1,7 +1,7 @@
 //! Errors as SQL tools show them: ADBC, JDBC and ODBC drivers raise what a gRPC status says, some without its trailers, and show codes that mean a broken server as such.
 //! So a message stands alone, says that nothing was charged where that is so, and has a code that is the asker's, or the operator's, but none of a defect.
 
-use super::super::status::status;
+use super::super::status::{grpc_code, status};
 use crate::error::{Code, Error};
 use tonic::{Code as Grpc, Status};
 
@@ -25,28 +25,11 @@ pub fn refused(e: &Error) -> Status {
     Status::with_metadata(code, plain.message(), plain.metadata().clone())
 }
 
-/// Whether an error is told before anything is charged, whatever was asked.
+/// Whether an error is told before anything is charged, whatever was asked. Those that are left out say themselves what was paid.
 fn is_free(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Syntax
-            | Code::SqlTooLong
-            | Code::SqlTooDeep
-            | Code::UnsupportedSql
-            | Code::PrivateRows
-            | Code::UnknownTable
-            | Code::UnknownColumn
-            | Code::MissingBounds
-            | Code::PrivateKeys
-            | Code::InvalidEpsilon
-            | Code::EpsilonAboveMaximum
-            | Code::InvalidRequest
-            | Code::UnknownDataset
-            | Code::NoGrant
-            | Code::NotPermitted
-            | Code::PolicyChanged
-            | Code::ServerBusy
-    )
+    let is_refusal = matches!(grpc_code(code), Grpc::InvalidArgument | Grpc::PermissionDenied | Grpc::Aborted);
+    let is_refusal = is_refusal || code == Code::UnknownDataset;
+    is_refusal && !matches!(code, Code::AnswerTooLarge | Code::QueryIdReused)
 }
 
 #[cfg(test)]
